@@ -1,0 +1,754 @@
+"""What albo does, as Python: open an artifacts folder, then embed, similar, train, classify.
+
+    from albo import Albo
+
+    albo = Albo("artifacts")
+    albo.embed(["covers/labels.csv"])
+    for answer in albo.similar(["cover.jpg"], k=5):
+        print(answer.neighbours)
+
+The command line is a thin layer over this.
+"""
+
+from __future__ import annotations
+
+import difflib
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+from albo.artifacts import Artifacts, backbone_key, read_json, write_json
+from albo.backbones import find_card, near_duplicate_thresholds, open_backbone
+from albo.catalog import SqliteCatalog
+from albo.embed import Stores, Summary, embed_catalog, embed_sources
+from albo.errors import (
+    AlboError,
+    BadCover,
+    EmptyCatalog,
+    StaleArtifact,
+    UnknownGenre,
+    UnknownHead,
+    UnknownSource,
+    UsageError,
+)
+from albo.files import Files
+from albo.images import Limits, decode, digest_of, read_file
+from albo.networks import DEFAULT, Card, offers
+from albo.records import Embeddings
+from albo.runtimes import Device
+from albo.sources import FILES, open_sources, possible_names
+from albo.vectors import Vectors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+    from albo.backbones import FrozenBackbone
+    from albo.catalog import Catalog
+    from albo.heads import Head
+    from albo.index import Index, IndexKind, IndexSummary
+    from albo.records import Album, Digest, Json, Neighbours, Pixels, Prediction
+    from albo.sources import Source
+
+Progress: TypeAlias = "Callable[[str, int, int | None], None]"
+"""Told a stage's name, how many steps are done, and how many there are (None: not known)."""
+Prior: TypeAlias = Literal["corpus", "uniform"]
+
+_CURRENT = "current.json"
+_FEW_QUERIES = 8
+_SHORTEST_PREFIX = 8
+
+
+@dataclass(frozen=True)
+class EmbedResult:
+    """What `embed` did: the run's summary, and the index's."""
+
+    summary: Summary
+    index: IndexSummary
+    backbone: str
+
+    def as_json(self) -> Json:
+        """Return the object that `albo embed --json` prints."""
+        s = self.summary
+        return {
+            "seen": s.seen,
+            "embedded": s.embedded,
+            "known": s.known,
+            "skipped": len(s.skipped),
+            "moved": s.moved,
+            "missing": s.missing,
+            "ignored": s.ignored,
+            "seconds": round(s.seconds, 3),
+            "covers_per_second": round(s.embedded / s.seconds, 1) if s.seconds else 0.0,
+            "backbone": self.backbone,
+            "device": s.device or None,
+            "indexed": self.index.count,
+        }
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """One near cover: how near (cosine), and the album that it belongs to, where one is known.
+
+    mark : "same file", "near-duplicate" or "".
+    """
+
+    rank: int
+    score: float
+    digest: Digest
+    album: Album | None
+    mark: str = ""
+
+    def as_json(self) -> Json:
+        """One neighbour of `albo similar --json`."""
+        return {
+            "rank": self.rank,
+            "score": round(self.score, 4),
+            "digest": self.digest.hex(),
+            **_album_json(self.album),
+            "mark": self.mark,
+        }
+
+
+@dataclass(frozen=True)
+class Similar:
+    """A query's neighbours, or why there are none."""
+
+    query: str
+    neighbours: tuple[Neighbour, ...] = ()
+    error: str = ""
+
+    def as_json(self) -> Json:
+        """Return the object that `albo similar --json` prints for one query."""
+        if self.error:
+            return {"query": self.query, "error": self.error}
+        return {"query": self.query, "neighbours": [n.as_json() for n in self.neighbours]}
+
+
+@dataclass(frozen=True)
+class Classified:
+    """What genre a query reads as, or why that cannot be said."""
+
+    query: str
+    prediction: Prediction | None = None
+    head: str = ""
+    backbone: str = ""
+    error: str = ""
+
+    def as_json(self) -> Json:
+        """Return the object that `albo classify --json` prints for one query."""
+        if self.prediction is None:
+            return {"query": self.query, "error": self.error}
+        said = self.prediction
+        return {
+            "query": self.query,
+            "predictions": [
+                {"genre": genre, "probability": round(p, 6)}
+                for genre, p in zip(said.genres, said.probabilities, strict=True)
+            ],
+            "set": list(said.conformal_set),
+            "decided": said.decided,
+            "head": self.head,
+            "backbone": self.backbone,
+        }
+
+
+@dataclass(frozen=True)
+class DuplicateMember:
+    """A cover of a group of near-duplicates; `score` is the cosine of its nearest one there."""
+
+    digest: Digest
+    score: float
+    album: Album | None
+
+    def as_json(self) -> Json:
+        """One member of a group of `albo duplicates --json`."""
+        return {
+            "digest": self.digest.hex(),
+            "score": round(self.score, 4),
+            **_album_json(self.album),
+        }
+
+
+@dataclass(frozen=True)
+class _Query:
+    """A cover that was asked about: its embedding, or why there is none."""
+
+    name: str
+    digest: Digest = b""
+    embeddings: Embeddings | None = None
+    error: str = ""
+
+
+@dataclass
+class Albo:
+    """An artifacts folder, opened.
+
+    root : the folder; None is `$ALBO_ARTIFACTS`, else `./artifacts`.
+    note : called with one line whenever there is something the user may want to know.
+    progress : called while long work goes on.
+    """
+
+    root: Path | str | None = None
+    note: Callable[[str], None] = lambda _line: None
+    progress: Progress = lambda _stage, _done, _total: None
+    artifacts: Artifacts = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Find the folder; nothing is made yet."""
+        self.artifacts = Artifacts.locate(Path(self.root) if self.root is not None else None)
+
+    # --- embed, index, forget --------------------------------------------------------------------
+
+    def embed(
+        self,
+        sources: Sequence[str] = (),
+        *,
+        backbone: str | None = None,
+        weights: Path | None = None,
+        device: Device = Device.AUTO,
+        batch_size: int | None = None,
+        genre: str | None = None,
+        rehash: bool = False,
+        limits: Limits | None = None,
+        lines: Iterable[str] = (),
+    ) -> EmbedResult:
+        """Register covers, embed those that are new, and bring the index up to date.
+
+        Parameters
+        ----------
+        sources : folders, images, manifests, "-" for the paths in `lines`; none: what the catalog
+            holds and has no vector.
+        genre : "folder", "none", or the genre of all.
+        rehash : read every file again, changed or not.
+
+        Raises UnknownSource, UnknownBackbone, MissingWeights, CannotWrite, RuntimeFailed,
+        EmptyCatalog where no source is named and none is known. A cover that cannot be read is in
+        the summary's `skipped`.
+        """
+        opened = open_sources(sources, genre, lines)
+        if not (sources or self.artifacts.catalog_file.is_file()):
+            raise EmptyCatalog(self._nothing_yet())
+        card = self._card_to_embed_with(backbone, weights)
+        if not card.commercial:
+            self.note(f"the weights of {card.name} are licensed {card.licence}: no commercial use")
+        with (
+            self._writing("albo embed") as catalog,
+            Files(self.artifacts.files_file, write=True) as files,
+        ):
+            vectors = self._vectors_of(card)
+            stores = Stores(catalog, files, vectors)
+            summary = self._run_embed(
+                opened, stores, card, device, batch_size, rehash=rehash, limits=limits
+            )
+            self._remember(self.artifacts.vectors_folder, {"key": vectors.folder.name})
+            index = self._update_index(vectors, catalog)
+        return EmbedResult(summary, index, card.name)
+
+    def _run_embed(
+        self,
+        sources: Sequence[Source],
+        stores: Stores,
+        card: Card,
+        device: Device,
+        batch_size: int | None,
+        *,
+        rehash: bool,
+        limits: Limits | None,
+    ) -> Summary:
+        def open_it() -> FrozenBackbone:
+            return open_backbone(card, device, batch_size, note=self.note)
+
+        def tell(done: int, total: int | None) -> None:
+            self.progress("embedding", done, total)
+
+        if not sources:
+            return embed_catalog(stores, card, open_it, limits=limits, progress=tell)
+        return embed_sources(
+            sources, stores, card, open_it, rehash=rehash, limits=limits, progress=tell
+        )
+
+    def index(self, kind: IndexKind | None = None) -> IndexSummary:
+        """Build the index anew. Raises EmptyCatalog where nothing has been embedded."""
+        with self._writing("albo index") as catalog:
+            return self._update_index(self._vectors(None), catalog, kind, anew=True)
+
+    def _update_index(
+        self,
+        vectors: Vectors,
+        catalog: Catalog,
+        kind: IndexKind | None = None,
+        *,
+        anew: bool = False,
+    ) -> IndexSummary:
+        from albo.index import update_index
+
+        summary = update_index(
+            self.artifacts.index(vectors.folder.name),
+            vectors,
+            catalog.digests(),
+            kind,
+            lambda done, total: self.progress("indexing", done, total),
+            anew=anew,
+        )
+        if summary.note:
+            self.note(summary.note)
+        return summary
+
+    def forget(self, what: str) -> int:
+        """Take the covers of a source, a file, or of a digest out of catalog, vectors and index.
+
+        A digest may be cut short to 8 hex digits or more; "-" stands for the files that were named
+        one by one. Returns how many albums are forgotten.
+        Raises UnknownSource where nothing of that name is known, EmptyCatalog.
+        """
+        if not self.artifacts.catalog_file.is_file():
+            raise EmptyCatalog(self._nothing_yet())
+        with (
+            self._writing("albo forget") as catalog,
+            Files(self.artifacts.files_file, write=True) as files,
+        ):
+            forgotten = self._forget(what, catalog)
+            files.forget(album.uri for album in forgotten)
+            digests = {album.digest for album in forgotten if album.digest is not None}
+            gone = digests - catalog.digests(missing=True)
+            for vectors in self._all_vectors():
+                vectors.remove(gone)
+                self._update_index(vectors, catalog)
+        return len(forgotten)
+
+    def _forget(self, what: str, catalog: Catalog) -> list[Album]:
+        if what == "-":
+            forgotten = catalog.forget(source=FILES)
+        else:
+            names = possible_names(what) if what else ()
+            forgotten = [a for name in names for a in catalog.forget(source=name, uri=name)]
+        return forgotten or catalog.forget(digest=self._one_digest(what, catalog))
+
+    def _one_digest(self, what: str, catalog: Catalog) -> Digest:
+        """Find the one cover whose digest begins so."""
+        digests = catalog.digests(missing=True) if len(what) >= _SHORTEST_PREFIX else ()
+        found = [digest for digest in digests if digest.hex().startswith(what.lower())]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UnknownSource(f"{len(found)} covers' digests begin with {what}; give more of it")
+        raise UnknownSource(
+            f"{what!r} is neither a source, a file nor a cover (at least {_SHORTEST_PREFIX} hex"
+            " digits) that the catalog holds; `albo status` lists the sources"
+        )
+
+    # --- similar, duplicates ---------------------------------------------------------------------
+
+    def similar(
+        self,
+        covers: Sequence[str],
+        k: int = 10,
+        *,
+        genre: str | None = None,
+        backbone: str | None = None,
+        device: Device = Device.AUTO,
+        without_self: bool = False,
+    ) -> Iterator[Similar]:
+        """Find the nearest covers of each cover, in order; a cover that cannot be read says why.
+
+        genre : look only at covers of that genre. without_self : leave out the very same file.
+
+        Raises EmptyCatalog, EmptyIndex, StaleArtifact, UnknownGenre, UsageError.
+        """
+        vectors = self._vectors(backbone)
+        card = self._card_of(vectors)
+        with self._reading() as catalog:
+            index = self._open_index(vectors, catalog)
+            among = None if genre is None else self._covers_of(genre, catalog)
+            for query in self._queries(covers, card, device):
+                if query.embeddings is None:
+                    yield Similar(query.name, error=query.error)
+                    continue
+                without = (query.digest,) if without_self else ()
+                found = index.search(query.embeddings.vector, k, among, without)[0]
+                yield Similar(query.name, self._neighbours(found, query, catalog, card))
+
+    def _neighbours(
+        self, found: Neighbours, query: _Query, catalog: Catalog, card: Card
+    ) -> tuple[Neighbour, ...]:
+        albums = _by_digest(catalog.albums(found.digests))
+        near = near_duplicate_thresholds(card)[1]
+
+        def mark(digest: Digest, score: float) -> str:
+            if digest == query.digest:
+                return "same file"
+            return "near-duplicate" if score >= near else ""
+
+        return tuple(
+            Neighbour(rank, score, digest, albums.get(digest), mark(digest, score))
+            for rank, (digest, score) in enumerate(
+                zip(found.digests, found.scores, strict=True), start=1
+            )
+        )
+
+    def _open_index(self, vectors: Vectors, catalog: Catalog) -> Index:
+        """Open the index and see that it is of today's covers.
+
+        While a writer is at work the index may be behind: it is whole, and better than no answer.
+        """
+        from albo.index import digest_set_hash, open_index
+
+        index = open_index(self.artifacts.index(vectors.folder.name), vectors.fingerprint)
+        try:
+            index.check_current(vectors.state, digest_set_hash(catalog.digests()))
+        except StaleArtifact:
+            writer = self.artifacts.writer_at_work()
+            if writer is None:
+                raise
+            self.note(f"{writer} is at work: these are the {index.count} covers indexed before")
+        return index
+
+    def _covers_of(self, genre: str, catalog: Catalog) -> set[Digest]:
+        known = catalog.genres()
+        name = next((g for g in known if g.casefold() == genre.casefold()), None)
+        if name is None:
+            near = difflib.get_close_matches(genre, known, n=3, cutoff=0.4)
+            listed = ", ".join(near) if near else ", ".join(list(known)[:8]) or "none"
+            raise UnknownGenre(f"no cover is of genre {genre!r}; there are {listed}")
+        return catalog.digests(name)
+
+    def duplicates(
+        self, threshold: float | None = None, *, backbone: str | None = None
+    ) -> list[tuple[DuplicateMember, ...]]:
+        """Group covers that show the same artwork, largest groups first.
+
+        threshold : least cosine; by default what the backbone was measured to need.
+        Raises EmptyCatalog, UsageError.
+        """
+        from albo.duplicates import duplicate_groups
+
+        vectors = self._vectors(backbone)
+        _, shown, measured = near_duplicate_thresholds(self._card_of(vectors))
+        if threshold is None and not measured:
+            self.note(
+                f"nobody has measured {vectors.backbone}; taking cosine {shown} (--threshold)"
+            )
+        least = shown if threshold is None else threshold
+        if not 0 < least <= 1:
+            raise UsageError(f"threshold={least}; give a cosine above 0 and at most 1")
+        with self._reading() as catalog:
+            digests, embeddings = vectors.read(_present(vectors, catalog.digests()), middle=False)
+            groups = duplicate_groups(
+                embeddings.vector,
+                least,
+                lambda done, total: self.progress("comparing", done, total),
+            )
+            wanted = {digests[row] for group in groups for row in group.rows}
+            albums = _by_digest(catalog.albums(wanted))
+        return [
+            tuple(
+                DuplicateMember(digests[row], score, albums.get(digests[row]))
+                for row, score in zip(group.rows, group.scores, strict=True)
+            )
+            for group in groups
+        ]
+
+    # --- train, classify -------------------------------------------------------------------------
+
+    def train(
+        self,
+        name: str = "default",
+        *,
+        kind: Literal["logistic", "lightgbm"] = "logistic",
+        level: Literal["genre", "subgenre"] = "genre",
+        backbone: str | None = None,
+        seeds: tuple[int, ...] | None = None,
+    ) -> Json:
+        """Fit a head on what is embedded and labelled; return how good it is, as `--json` has it.
+
+        Raises EmptyCatalog, TooFewCovers, UsageError.
+        """
+        from albo.classify import Settings, label_covers, train
+        from albo.duplicates import near_duplicate_links
+        from albo.views import ImageView
+
+        folder = self.artifacts.head(name)
+        vectors = self._vectors(backbone)
+        card = self._card_of(vectors)
+        with self._reading() as catalog:
+            labelling = label_covers(catalog.albums(), level)
+        labelling = labelling.restrict(vectors.digests())
+        digests = [cover.digest for cover in labelling.covers]
+        links = near_duplicate_links(
+            vectors.read(digests, middle=False)[1].vector,
+            near_duplicate_thresholds(card)[0],
+            lambda done, total: self.progress("comparing", done, total),
+        )
+        settings = Settings(name, kind, level, seeds=seeds, backbone=card.name)
+        training = train(
+            labelling,
+            links,
+            [ImageView(vectors)],
+            settings,
+            lambda done, total: self.progress("fitting", done, total),
+        )
+        with self.artifacts.lock("albo train", self.note):
+            training.head.save(folder)
+            self._remember(self.artifacts.heads_folder, {"name": name})
+        return {**training.report, "saved": str(folder)}
+
+    def classify(
+        self,
+        covers: Sequence[str],
+        *,
+        top: int = 5,
+        head: str | None = None,
+        prior: Prior = "corpus",
+        decide: float = 0.5,
+        coverage: float = 0.9,
+        device: Device = Device.AUTO,
+    ) -> Iterator[Classified]:
+        """Say what genre each cover reads as, in order; a cover that cannot be read says why.
+
+        Raises UnknownHead, StaleArtifact, UsageError.
+        """
+        from albo.classify import classify
+        from albo.views import ImageView
+
+        loaded = self._head(head)
+        card = self._card_of_head(loaded)
+        for query in self._queries(covers, card, device):
+            if query.embeddings is None:
+                yield Classified(query.name, error=query.error)
+                continue
+            features = {"image": ImageView.from_embeddings(query.embeddings)}
+            said = classify(
+                loaded, features, prior=prior, decide=decide, coverage=coverage, top=top
+            )[0]
+            yield Classified(query.name, said, loaded.name, card.name)
+
+    def _head(self, name: str | None) -> Head:
+        from albo.heads import Head
+
+        chosen = name or self._remembered(self.artifacts.heads_folder, "name")
+        there = self.heads()
+        if chosen is None or chosen not in there:
+            listed = f"there are {', '.join(there)}" if there else "none has been trained"
+            asked = f"no head {chosen!r}" if chosen else "no head"
+            raise UnknownHead(f"{asked}: {listed}; run `albo train` to fit one")
+        return Head.load(self.artifacts.head(chosen))
+
+    def _card_of_head(self, head: Head) -> Card:
+        fingerprint = head.fingerprints["image"]
+        vectors = Vectors.open(
+            self.artifacts.vectors(backbone_key(head.backbone, fingerprint)), fingerprint
+        )
+        return self._card_of(vectors)
+
+    # --- status ----------------------------------------------------------------------------------
+
+    def heads(self) -> list[str]:
+        """Return the names of the heads that have been trained."""
+        found = self.artifacts.heads_folder.glob("*/manifest.json")
+        return sorted(file.parent.name for file in found)
+
+    def status(self) -> Json:
+        """Say what there is: sources, covers, genres, backbones, indexes, heads, skipped files."""
+        if not self.artifacts.catalog_file.is_file():
+            return {
+                "artifacts": str(self.artifacts.root),
+                "covers": 0,
+                "backbones": [],
+                "heads": [],
+            }
+        with self._reading() as catalog, Files(self.artifacts.files_file) as files:
+            digests = catalog.digests()
+            sources: dict[str, int] = {}
+            for album in catalog.albums():
+                sources[album.source] = sources.get(album.source, 0) + 1
+            current = self._remembered(self.artifacts.vectors_folder, "key")
+            return {
+                "artifacts": str(self.artifacts.root),
+                "covers": len(digests),
+                "sources": sources,
+                "genres": catalog.genres(),
+                "skipped": [{"uri": s.path, "error": s.reason} for s in files.skipped()],
+                "backbones": [
+                    self._status_of(vectors, catalog, current) for vectors in self._all_vectors()
+                ],
+                "heads": self.heads(),
+                "default_head": self._remembered(self.artifacts.heads_folder, "name"),
+                "writer": self.artifacts.writer_at_work(),
+            }
+
+    def _status_of(self, vectors: Vectors, catalog: Catalog, current: str | None) -> Json:
+        from albo.index import digest_set_hash, open_index
+
+        said: Json = {
+            "backbone": vectors.backbone,
+            "default": vectors.folder.name == current,
+            "vectors": len(vectors),
+        }
+        try:
+            index = open_index(self.artifacts.index(vectors.folder.name), vectors.fingerprint)
+            said |= {"index": index.kind.value, "indexed": index.count, "recall": index.recall}
+            index.check_current(vectors.state, digest_set_hash(catalog.digests()))
+        except AlboError as error:
+            said["problem"] = str(error)
+        return said
+
+    @staticmethod
+    def backbones(*, everything: bool = False) -> list[Json]:
+        """List what backbones there are: name, dimension, input size, licence, weights here."""
+        return [
+            {
+                "name": offer.name,
+                "dimension": offer.dimension,
+                "size": offer.size,
+                "licence": offer.licence,
+                "commercial": offer.commercial,
+                "weights_here": offer.weights_here,
+            }
+            for offer in offers(everything=everything)
+        ]
+
+    # --- what they share -------------------------------------------------------------------------
+
+    @contextmanager
+    def _writing(self, purpose: str) -> Iterator[SqliteCatalog]:
+        with (
+            self.artifacts.lock(purpose, self.note),
+            SqliteCatalog(self.artifacts.catalog_file, write=True) as catalog,
+        ):
+            yield catalog
+
+    @contextmanager
+    def _reading(self) -> Iterator[SqliteCatalog]:
+        if not self.artifacts.catalog_file.is_file():
+            raise EmptyCatalog(self._nothing_yet())
+        with SqliteCatalog(self.artifacts.catalog_file) as catalog:
+            yield catalog
+
+    def _nothing_yet(self) -> str:
+        return f"{self.artifacts.root} holds no covers; run `albo embed SOURCE` first"
+
+    def _remember(self, folder: Path, content: Json) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / _CURRENT, content)
+
+    def _remembered(self, folder: Path, key: str) -> str | None:
+        try:
+            found = read_json(folder / _CURRENT)[key]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return found if isinstance(found, str) else None
+
+    def _all_vectors(self) -> list[Vectors]:
+        found = sorted(self.artifacts.vectors_folder.glob("*/manifest.json"))
+        return [Vectors.open(file.parent) for file in found]
+
+    def _vectors(self, backbone: str | None) -> Vectors:
+        """Open the vectors of a backbone by its name, or of the one embedded with last."""
+        current = self._remembered(self.artifacts.vectors_folder, "key")
+        there = self._all_vectors()
+        if not there:
+            raise EmptyCatalog(self._nothing_yet())
+        if backbone is None:
+            last = [v for v in there if v.folder.name == current]
+            return (last or there)[0]
+        for vectors in sorted(there, key=lambda v: v.folder.name != current):
+            if backbone in {vectors.backbone, vectors.backbone.partition(":")[0]}:
+                return vectors
+        listed = ", ".join(v.backbone for v in there)
+        raise UsageError(
+            f"nothing has been embedded with {backbone} (but with {listed});"
+            f" run `albo embed --backbone {backbone}`"
+        )
+
+    def _vectors_of(self, card: Card) -> Vectors:
+        return Vectors.open_or_create(
+            self.artifacts.vectors(backbone_key(card.name, card.fingerprint)),
+            card.name,
+            card.fingerprint,
+            card.dimension,
+            card.middle_dimension,
+            extra={"card": card.as_json()},
+        )
+
+    def _card_of(self, vectors: Vectors) -> Card:
+        try:
+            return Card.from_json(vectors.extra["card"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise StaleArtifact(
+                f"{vectors.folder} does not say how its vectors were made; run `albo embed`"
+            ) from error
+
+    def _card_to_embed_with(self, backbone: str | None, weights: Path | None) -> Card:
+        """Choose the backbone asked for, else the last, else the default."""
+        if backbone is None and weights is not None:
+            raise UsageError("--weights needs --backbone NAME: which network are they for?")
+        if backbone is not None:
+            return find_card(backbone, weights)
+        if self._remembered(self.artifacts.vectors_folder, "key") is None:
+            return find_card(DEFAULT)
+        return self._card_of(self._vectors(None))
+
+    def _queries(self, covers: Sequence[str], card: Card, device: Device) -> Iterator[_Query]:
+        """Read, decode and embed the covers asked about, in order, a batch at a time."""
+        backbone: FrozenBackbone | None = None
+        single = len(covers) <= _FEW_QUERIES
+        for start in range(0, len(covers), _FEW_QUERIES):
+            read = [self._read_query(name, card) for name in covers[start : start + _FEW_QUERIES]]
+            pixels = [found for _, found in read if found is not None]
+            if pixels and backbone is None:
+                backbone = open_backbone(card, device, single=single, note=self.note)
+            embedded = iter(self._embed_queries(backbone, pixels))
+            for query, found in read:
+                yield query if found is None else _with(query, next(embedded))
+
+    def _read_query(self, name: str, card: Card) -> tuple[_Query, Pixels | None]:
+        try:
+            data = read_file(name, Limits())
+            return _Query(name, digest_of(data)), decode(data, card.size, card.resample)
+        except BadCover as error:
+            return _Query(name, error=str(error)), None
+
+    @staticmethod
+    def _embed_queries(
+        backbone: FrozenBackbone | None, pixels: Sequence[Pixels]
+    ) -> Iterator[Embeddings]:
+        if backbone is None:
+            return
+        for embeddings in backbone.encode([np.stack(pixels)]):
+            for row in range(len(pixels)):
+                yield Embeddings(embeddings.vector[row : row + 1], embeddings.middle[row : row + 1])
+
+
+def _with(query: _Query, embeddings: Embeddings) -> _Query:
+    if not np.isfinite(embeddings.vector).all():
+        return replace(query, error="the network says nothing of this cover")
+    return replace(query, embeddings=embeddings)
+
+
+def _present(vectors: Vectors, digests: Collection[Digest]) -> list[Digest]:
+    return [digest for digest in vectors.digests() if digest in digests]
+
+
+def _by_digest(albums: Iterable[Album]) -> Mapping[Digest, Album]:
+    """Choose one album for each cover, always the same: the first by source and album id."""
+    found: dict[Digest, Album] = {}
+    for album in sorted(albums, key=lambda a: (a.source, a.album_id), reverse=True):
+        if album.digest is not None:
+            found[album.digest] = album
+    return found
+
+
+def _album_json(album: Album | None) -> Json:
+    if album is None:
+        blank: dict[str, Any] = dict.fromkeys(("uri", "genre", "artist", "album", "year"))
+        return blank
+    return {
+        "uri": album.uri,
+        "genre": album.genre or None,
+        "artist": album.artist or None,
+        "album": album.name or None,
+        "year": album.year,
+    }

@@ -1,0 +1,703 @@
+"""The command line: words in, tables or JSON out, errors as one line and an exit code.
+
+Exit codes: 0 all done; 1 something could not be done (the rest was); 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from albo import __version__
+from albo.errors import AlboError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+    from rich.table import Table
+
+    from albo.api import Albo, Classified, EmbedResult, Similar
+
+app = typer.Typer(
+    name="albo",
+    help="albo reads an album cover: what it looks like, and what genre it reads as.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+_SHOWN_SKIPS = 20
+_PIPE_WIDTH = 400
+
+
+class DeviceChoice(StrEnum):
+    """Where the network runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+
+class KindChoice(StrEnum):
+    """Kinds of index."""
+
+    AUTO = "auto"
+    FLAT = "flat"
+    IVF = "ivf"
+
+
+class HeadChoice(StrEnum):
+    """Kinds of head."""
+
+    LOGISTIC = "logistic"
+    LIGHTGBM = "lightgbm"
+
+
+class LevelChoice(StrEnum):
+    """Which label a head learns."""
+
+    GENRE = "genre"
+    SUBGENRE = "subgenre"
+
+
+class PriorChoice(StrEnum):
+    """What genre frequencies probabilities refer to."""
+
+    CORPUS = "corpus"
+    UNIFORM = "uniform"
+
+
+Artifacts = Annotated[
+    Path | None,
+    typer.Option(
+        "--artifacts",
+        help="Where albo keeps what it makes.",
+        show_default="$ALBO_ARTIFACTS or ./artifacts",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, one object a line.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors.")]
+BackboneName = Annotated[
+    str | None,
+    typer.Option(
+        "--backbone", help="Which backbone's vectors.", show_default="the last embedded with"
+    ),
+]
+Device = Annotated[DeviceChoice, typer.Option("--device", help="Where the network runs.")]
+Covers = Annotated[list[str], typer.Argument(metavar="COVER...", help="Image files.")]
+
+
+# --- embed and index -----------------------------------------------------------------------------
+
+
+@app.command()
+def embed(
+    source: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SOURCE]...",
+            help="Folders, images, CSV or Parquet manifests, or - for paths on standard input;"
+            " none: what the catalog holds and has no vector.",
+        ),
+    ] = None,
+    *,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="efficientnet-lite0, a torchvision network (resnet50, resnet50:IMAGENET1K_V2)"
+            " or timm/NAME.",
+            show_default="the last, at first efficientnet-lite0",
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="A state dict to use in place of the published weights.")
+    ] = None,
+    device: Device = DeviceChoice.AUTO,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, max=4096, help="Covers a batch.", show_default="chosen")
+    ] = None,
+    genre: Annotated[
+        str | None,
+        typer.Option(
+            help="folder: the folder that holds an image names its genre; none;"
+            " or one NAME for all.",
+            show_default="folder, for folders",
+        ),
+    ] = None,
+    rehash: Annotated[
+        bool, typer.Option("--rehash", help="Read every file again, changed or not.")
+    ] = False,
+    artifacts: Artifacts = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Register covers, embed the new ones, and bring the index up to date."""
+    from albo.runtimes import Device as Where
+
+    with _opened(artifacts, quiet=quiet or as_json) as albo:
+        result = albo.embed(
+            source or [],
+            backbone=backbone,
+            weights=weights,
+            device=Where(device.value),
+            batch_size=batch_size,
+            genre=genre,
+            rehash=rehash,
+            lines=sys.stdin if "-" in (source or []) else (),
+        )
+    for note in result.summary.notes:
+        _note(note, quiet=quiet)
+    for skipped in result.summary.skipped:
+        _complain(f"{skipped.uri}: {skipped.reason}")
+    if as_json:
+        _print_json(result.as_json())
+    elif not quiet:
+        _say(_describe_embedding(result))
+    _exit(failed=bool(result.summary.skipped))
+
+
+def _describe_embedding(result: EmbedResult) -> str:
+    s = result.summary
+    rate = f", {s.embedded / s.seconds:.0f} a second" if s.embedded and s.seconds else ""
+    where = f" on {s.device}" if s.device else ""
+    parts = [
+        f"{s.seen} covers seen: {s.embedded} embedded with {result.backbone}{where}"
+        f" in {s.seconds:.1f} s{rate}, {s.known} known"
+    ]
+    parts += [
+        f"{count} {word}"
+        for count, word in (
+            (s.moved, "moved"),
+            (s.missing, "missing now"),
+            (len(s.skipped), "skipped (they will be tried again)"),
+            (s.ignored, "other files ignored"),
+        )
+        if count
+    ]
+    recall = "" if result.index.recall == 1.0 else f", recall@10 {result.index.recall:.3f}"
+    return (
+        ", ".join(parts)
+        + f"\nindex: {result.index.count} covers, {result.index.kind.value}{recall}"
+    )
+
+
+@app.command()
+def index(
+    kind: Annotated[
+        KindChoice | None,
+        typer.Option(help="auto chooses by size.", show_default="as before, at first auto"),
+    ] = None,
+    artifacts: Artifacts = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build the index anew, or change its kind."""
+    from albo.index import IndexKind
+
+    with _opened(artifacts, quiet=quiet or as_json) as albo:
+        done = albo.index(None if kind is None else IndexKind(kind.value))
+    if as_json:
+        _print_json({"kind": done.kind.value, "count": done.count, "recall": done.recall})
+    elif not quiet:
+        _say(f"index: {done.count} covers, {done.kind.value}, recall@10 {done.recall:.3f}")
+
+
+@app.command()
+def forget(
+    what: Annotated[
+        list[str], typer.Argument(metavar="SOURCE|DIGEST...", help="Sources, files, or digests.")
+    ],
+    artifacts: Artifacts = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Take covers out of catalog, vectors and index. No image is touched."""
+    with _opened(artifacts, quiet=quiet or as_json) as albo:
+        for name in what:
+            count = albo.forget(name)
+            if as_json:
+                _print_json({"forgotten": name, "albums": count})
+            elif not quiet:
+                _say(f"{name}: {count} albums forgotten")
+
+
+# --- similar and duplicates ----------------------------------------------------------------------
+
+
+@app.command()
+def similar(
+    cover: Covers,
+    *,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many neighbours.")] = 10,
+    genre: Annotated[str | None, typer.Option(help="Only covers of this genre.")] = None,
+    backbone: BackboneName = None,
+    device: Device = DeviceChoice.AUTO,
+    without_self: Annotated[
+        bool, typer.Option("--without-self", help="Leave out the very same file.")
+    ] = False,
+    artifacts: Artifacts = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find the covers that look most like these."""
+    from albo.runtimes import Device as Where
+
+    failed = False
+    with _opened(artifacts, quiet=quiet or as_json) as albo:
+        for answer in albo.similar(
+            cover,
+            k,
+            genre=genre,
+            backbone=backbone,
+            device=Where(device.value),
+            without_self=without_self,
+        ):
+            failed |= bool(answer.error)
+            if as_json:
+                _print_json(answer.as_json())
+            elif answer.error:
+                _complain(f"{answer.query}: {answer.error}")
+            else:
+                _show_similar(answer)
+    _exit(failed=failed)
+
+
+def _show_similar(answer: Similar) -> None:
+    table = _table(answer.query)
+    table.add_column("", justify="right")
+    table.add_column("score", justify="right")
+    for title, widest in (("genre", 18), ("artist", 22), ("album", 26), ("year", 4)):
+        table.add_column(title, no_wrap=True, max_width=widest)
+    table.add_column("path", overflow="fold")
+    for n in answer.neighbours:
+        found = n.as_json()
+        mark = f"[bold]{n.mark}[/bold]  " if n.mark else ""
+        table.add_row(
+            str(n.rank),
+            f"{n.score:.3f}",
+            *(_plain(found[key]) for key in ("genre", "artist", "album", "year")),
+            mark + _plain(_short(found["uri"] or found["digest"])),
+        )
+    _console().print(table)
+
+
+@app.command()
+def duplicates(
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Least cosine.", show_default="0.85 for efficientnet-lite0"),
+    ] = None,
+    backbone: BackboneName = None,
+    artifacts: Artifacts = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """List groups of covers that show the same artwork."""
+    with _opened(artifacts, quiet=quiet or as_json) as albo:
+        groups = albo.duplicates(threshold, backbone=backbone)
+    for number, group in enumerate(groups, start=1):
+        members = [member.as_json() for member in group]
+        if as_json:
+            _print_json({"group": number, "covers": members})
+            continue
+        _say(f"group {number}: {len(group)} covers")
+        for member in members:
+            names = " - ".join(_plain(member[key]) for key in ("artist", "album") if member[key])
+            uri = _plain(_short(member["uri"] or member["digest"]))
+            _say(f"  {member['score']:.3f}  {uri}{'  ' + names if names else ''}")
+    if not groups and not as_json and not quiet:
+        _say("no near-duplicates")
+
+
+# --- train and classify --------------------------------------------------------------------------
+
+
+@app.command()
+def train(
+    *,
+    kind: Annotated[HeadChoice, typer.Option(help="What is fitted.")] = HeadChoice.LOGISTIC,
+    name: Annotated[str, typer.Option(help="What the head is called.")] = "default",
+    level: Annotated[LevelChoice, typer.Option(help="Which label is learnt.")] = LevelChoice.GENRE,
+    backbone: BackboneName = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=20,
+            help="Fold seeds to take the mean over.",
+            show_default="5 up to 5,000 covers, else 1",
+        ),
+    ] = None,
+    artifacts: Artifacts = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fit a head on what is embedded and labelled, and say how good it is."""
+    with _opened(artifacts, quiet=quiet or as_json) as albo:
+        report = albo.train(
+            name,
+            kind=kind.value,
+            level=level.value,
+            backbone=backbone,
+            seeds=None if seeds is None else tuple(range(seeds)),
+        )
+    if as_json:
+        _print_json(report)
+    elif not quiet:
+        _show_training(report)
+
+
+def _show_training(report: dict[str, Any]) -> None:
+    def interval(key: str) -> str:
+        of = report[key]
+        return f"{of['value']:7.1%}   ({of['low']:.1%} to {of['high']:.1%})"
+
+    table = _table(
+        f"{report['covers']} covers of {report['genres']} genres, held out by artist and artwork"
+    )
+    table.add_column("")
+    table.add_column("value   (95 % interval)")
+    table.add_row("accuracy", interval("top1"))
+    table.add_row("right genre among the first 3", interval("top3"))
+    table.add_row("macro-F1", interval("macro_f1"))
+    table.add_row(
+        "calibration error", f"{interval('ece')}, noise up to {report['ece_noise95']:.1%}"
+    )
+    table.add_row(
+        "sets that hold the genre", f"{interval('coverage')}, {report['set_size']:.1f} genres a set"
+    )
+    table.add_row("always the commonest genre", f"{report['majority']:7.1%}")
+    table.add_row("covers whose artist is known", f"{report['artists_known']:7.1%}")
+    _console().print(table)
+    for genre in report.get("left_out", ()):
+        _note(
+            f"{genre['genre']} is left out: {genre['groups']} groups of covers, 5 are needed",
+            quiet=False,
+        )
+    if report.get("conflicting"):
+        _note(f"{report['conflicting']} covers with several labels are left out", quiet=False)
+    _say(f"saved in {report['saved']}")
+
+
+@app.command()
+def classify(
+    cover: Covers,
+    *,
+    top: Annotated[int, typer.Option(min=1, help="How many genres to name.")] = 5,
+    head: Annotated[
+        str | None, typer.Option(help="Which head.", show_default="the last trained")
+    ] = None,
+    prior: Annotated[
+        PriorChoice,
+        typer.Option(help="Genre frequencies that probabilities refer to."),
+    ] = PriorChoice.CORPUS,
+    decide: Annotated[
+        float, typer.Option(min=0, max=1, help="Least probability of a decided answer.")
+    ] = 0.5,
+    coverage: Annotated[
+        float, typer.Option(help="How often the set shall hold the true genre.")
+    ] = 0.9,
+    device: Device = DeviceChoice.AUTO,
+    artifacts: Artifacts = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say what genre a cover reads as, and how sure that is."""
+    from albo.runtimes import Device as Where
+
+    failed = False
+    with _opened(artifacts, quiet=quiet or as_json) as albo:
+        for answer in albo.classify(
+            cover,
+            top=top,
+            head=head,
+            prior=prior.value,
+            decide=decide,
+            coverage=coverage,
+            device=Where(device.value),
+        ):
+            failed |= bool(answer.error)
+            if as_json:
+                _print_json(answer.as_json())
+            elif answer.error:
+                _complain(f"{answer.query}: {answer.error}")
+            else:
+                _show_classified(answer, coverage)
+    _exit(failed=failed)
+
+
+def _show_classified(answer: Classified, coverage: float) -> None:
+    said = answer.prediction
+    if said is None:
+        return
+    verdict = f"reads as {_plain(said.genres[0])}" if said.decided else "can't tell"
+    _say(f"{answer.query}: {verdict}")
+    width = max(len(genre) for genre in said.genres)
+    for genre, probability in zip(said.genres, said.probabilities, strict=True):
+        bar = "█" * round(probability * 40)
+        _say(f"  {_plain(genre):{width}}  {probability:6.1%}  {bar}")
+    members = ", ".join(_plain(genre) for genre in said.conformal_set)
+    _say(f"  {coverage:.0%} sure that it is one of: {members}")
+
+
+# --- the rest ------------------------------------------------------------------------------------
+
+
+@app.command()
+def backbones(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every network of torchvision.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the networks there are, and whether their weights are here."""
+    from albo.api import Albo
+
+    listed = Albo.backbones(everything=everything)
+    if as_json:
+        for offer in listed:
+            _print_json(offer)
+        return
+    table = _table("any timm network goes by timm/NAME; --weights FILE takes your own")
+    for title in ("name", "dimension", "input", "licence", "weights"):
+        table.add_column(title, no_wrap=title == "name")
+    for offer in listed:
+        licence = offer["licence"] + ("" if offer["commercial"] else " (no commercial use)")
+        here = "here" if offer["weights_here"] else "downloaded on first use"
+        size = f"{offer['size']} px"
+        table.add_row(offer["name"], str(offer["dimension"]), size, licence, here)
+    _console().print(table)
+
+
+@app.command()
+def status(artifacts: Artifacts = None, as_json: AsJson = False) -> None:
+    """Say what there is: sources, genres, backbones, indexes, heads, skipped files."""
+    with _opened(artifacts, quiet=True) as albo:
+        found = albo.status()
+    if as_json:
+        _print_json(found)
+        return
+    _say(f"{found['artifacts']}: {found['covers']} covers")
+    if not found.get("sources"):
+        _say("nothing embedded yet; run `albo embed SOURCE`")
+        return
+    for source, count in found["sources"].items():
+        _say(f"  source    {_plain(source)}: {count} albums")
+    genres = found["genres"]
+    shown = ", ".join(f"{_plain(name)} {n}" for name, n in list(genres.items())[:8])
+    _say(f"  genres    {len(genres)}: {shown}{', …' if len(genres) > 8 else ''}")  # noqa: PLR2004
+    for backbone in found["backbones"]:
+        _say(f"  backbone  {_describe_backbone(backbone)}")
+    heads = ", ".join(
+        n + (" (default)" if n == found["default_head"] else "") for n in found["heads"]
+    )
+    _say(f"  heads     {heads or 'none; run `albo train`'}")
+    _show_skipped(found["skipped"])
+    if found["writer"]:
+        _say(f"  at work   {found['writer']}")
+
+
+def _describe_backbone(backbone: dict[str, Any]) -> str:
+    default = " (default)" if backbone["default"] else ""
+    said = f"{backbone['backbone']}{default}: {backbone['vectors']} vectors"
+    if "index" in backbone:
+        said += f", index {backbone['index']} of {backbone['indexed']}"
+    return said + (f"; {backbone['problem']}" if "problem" in backbone else "")
+
+
+def _show_skipped(skipped: list[dict[str, str]]) -> None:
+    if not skipped:
+        return
+    _say(f"  skipped   {len(skipped)} files, tried again at the next `albo embed` of their source:")
+    for one in skipped[:_SHOWN_SKIPS]:
+        _say(f"            {_plain(one['uri'])}: {one['error']}")
+    if len(skipped) > _SHOWN_SKIPS:
+        _say(f"            and {len(skipped) - _SHOWN_SKIPS} more (--json lists them all)")
+
+
+@app.command()
+def demo(
+    folder: Annotated[
+        Path, typer.Argument(help="Where the demo is made; nothing of yours is touched.")
+    ] = Path("albo-demo"),
+    quiet: Quiet = False,
+) -> None:
+    """Draw sample covers, then embed, index, train, classify and search: the whole of albo."""
+    from albo.demo import run_demo
+
+    say = (lambda _line: None) if quiet else _say
+    with _opened(folder / "artifacts", quiet=quiet) as albo:
+        sheet = run_demo(folder, albo, say)
+    if quiet:
+        _say(str(sheet))
+
+
+# --- what commands share -------------------------------------------------------------------------
+
+
+@contextmanager
+def _opened(artifacts: Path | None, *, quiet: bool) -> Iterator[Albo]:
+    from albo.api import Albo
+
+    with _progress(quiet=quiet) as (tell, note):
+        yield Albo(artifacts, note=note, progress=tell)
+
+
+Tell = Callable[[str, int, int | None], None]
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[tuple[Tell, Callable[[str], None]]]:
+    """Show progress on stderr where that is a terminal; give what reports steps, and notes."""
+    if quiet or not sys.stderr.isatty():
+        yield (lambda _stage, _done, _total: None), (lambda line: _note(line, quiet=quiet))
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=_console(stderr=True), transient=True) as bars:
+        yield _Bars(bars).tell, lambda line: bars.console.print(line, markup=False, highlight=False)
+
+
+class _Bars:
+    """One bar for each stage, shown from its first step on."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def tell(self, stage: str, done: int, total: int | None) -> None:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=total)
+        self._bars.update(self._tasks[stage], completed=done, total=total)
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    # A pipe has no width: lines are left whole there, for grep and for reading on.
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else _PIPE_WIDTH)
+
+
+def _table(title: str) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    # The title holds file names: as Text, so that brackets in them are not taken for markup.
+    return Table(title=Text(_plain(title)), box=box.SIMPLE, title_justify="left")
+
+
+def _plain(value: object) -> str:
+    """Make text from outside safe to print: no control characters, no markup."""
+    if value is None:
+        return ""
+    from rich.markup import escape
+
+    return escape(
+        "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+    )
+
+
+def _short(path: str) -> str:
+    """Show a path from here where that is shorter."""
+    relative = os.path.relpath(path) if path.startswith(os.sep) else path
+    return relative if len(relative) < len(path) else path
+
+
+def _say(line: str) -> None:
+    typer.echo(line)
+
+
+def _note(line: str, *, quiet: bool) -> None:
+    if not quiet:
+        typer.echo(line, err=True)
+
+
+def _complain(line: str) -> None:
+    typer.echo(f"albo: {line}", err=True)
+
+
+def _print_json(content: object) -> None:
+    typer.echo(json.dumps(content, ensure_ascii=False))
+
+
+def _exit(*, failed: bool) -> None:
+    if failed:
+        raise typer.Exit(1)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"albo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere in the line.")
+    ] = False,
+) -> None:
+    """Read album covers: what they look like, and what genre they read as."""
+
+
+def main() -> NoReturn:
+    """Run the command line and end the process with its exit code."""
+    words = sys.argv[1:]
+    debug = "--debug" in words
+    # Taken out here, so that it may follow the command as people write it.
+    sys.exit(_run([word for word in words if word != "--debug"], debug=debug))
+
+
+def _run(words: list[str], *, debug: bool) -> int:
+    try:
+        return app(words, prog_name="albo", standalone_mode=True) or 0
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    except (AlboError, OSError, MemoryError, KeyboardInterrupt) as error:
+        if debug:
+            raise
+        return _report(error)
+    except Exception as error:
+        if debug:
+            raise
+        _complain(f"something unforeseen failed ({type(error).__name__}: {_first_line(error)});")
+        _complain("what was done is kept; run it again with --debug for the details")
+        return 1
+
+
+def _report(error: BaseException) -> int:
+    if isinstance(error, KeyboardInterrupt):
+        _complain("stopped; what was done is kept, and the same command goes on from there")
+        return 1
+    if isinstance(error, BrokenPipeError):  # whoever read our output has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    _complain(_first_line(error))
+    return 2 if isinstance(error, UsageError) else 1
+
+
+def _first_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,118 @@
+"""The demo: sample covers drawn by albo, all that albo does with covers, and a picture of it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from albo.errors import BadCover
+from albo.images import open_image, read_file
+from albo.samples import STYLES, plan_kept_aside, sample_file, write_samples
+from albo.sheet import Bar, SheetRow, Tile, draw_sheet, save_sheet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from PIL import Image
+
+    from albo.api import Albo, Classified, Similar
+    from albo.samples import Sample
+
+_NEIGHBOURS = 5
+_ROWS = 8
+_TILE_PIXELS = 400
+_BARS = 5
+
+
+def run_demo(
+    folder: Path,
+    albo: Albo,
+    say: Callable[[str], None],
+) -> Path:
+    """Draw samples into a folder, embed, index, train, classify and search; draw a contact sheet.
+
+    albo : an artifacts folder of the demo's own, opened; it reports progress. say : told, in lines,
+    what is done. Returns the path of the contact sheet. Raises CannotWrite.
+    """
+    began = time.monotonic()
+    samples = folder / "samples"
+    say(f"Drawing {len(STYLES)} styles of sample covers into {samples}")
+    say("(drawn by this program, free of rights; a style stands in for a genre)")
+    labels = write_samples(samples, progress=lambda done, of: albo.progress("drawing", done, of))
+    embedded = albo.embed([str(labels)])
+    # The rate leaves out the export of the network, which happens once for a machine.
+    say(f"Embedded {embedded.summary.seen} covers with {embedded.backbone} and indexed them")
+    report = albo.train(seeds=(0,))
+    say(
+        f"Trained on {report['covers']} covers: {report['top1']['value']:.0%} of styles right for"
+        f" artists never seen (guessing the commonest: {report['majority']:.0%})"
+    )
+    groups = albo.duplicates()
+    say(f"Found {len(groups)} groups of near-duplicates and series")
+    sheet = _search(albo, samples, folder / "sheet.png", say)
+    say(f"Done in {time.monotonic() - began:.0f} s. Look at {sheet}")
+    _say_what_next(say, albo.artifacts.root, samples / sample_file(plan_kept_aside()[0]))
+    return sheet
+
+
+def _search(albo: Albo, samples: Path, sheet: Path, say: Callable[[str], None]) -> Path:
+    """Classify and search with the covers kept aside; draw the first of each style."""
+    kept = plan_kept_aside()
+    files = [str(samples / sample_file(sample)) for sample in kept]
+    classified = list(albo.classify(files, top=_BARS))
+    similar = list(albo.similar(files, k=_NEIGHBOURS))
+    right = sum(
+        answer.prediction is not None and answer.prediction.genres[0] == sample.style
+        for sample, answer in zip(kept, classified, strict=True)
+    )
+    say(f"Classified {len(kept)} covers kept aside, by artists it has not seen: {right} right")
+    first = {sample.style: i for i, sample in reversed(list(enumerate(kept)))}
+    chosen = sorted(first.values())[:_ROWS]
+    rows = [_row(kept[i], similar[i], classified[i]) for i in chosen]
+    subtitle = "sample covers drawn by albo; a style stands in for a genre"
+    save_sheet(
+        draw_sheet(rows, "albo demo: what looks like this, and what it reads as", subtitle), sheet
+    )
+    return sheet
+
+
+def _row(sample: Sample, similar: Similar, classified: Classified) -> SheetRow:
+    neighbours = tuple(
+        Tile(
+            _picture(near.album.uri if near.album else ""),
+            f"{near.score:.2f}  {near.album.genre if near.album else ''}",
+            f"{near.album.artist} - {near.album.name}" if near.album else "",
+            near.mark,
+        )
+        for near in similar.neighbours
+    )
+    said = classified.prediction
+    bars = (
+        ()
+        if said is None
+        else tuple(
+            Bar(genre, probability, genre in said.conformal_set)
+            for genre, probability in zip(said.genres, said.probabilities, strict=True)
+        )
+    )
+    query = Tile(
+        _picture(similar.query), sample.style, f"{sample.artist} - {sample.album}", "query"
+    )
+    return SheetRow(query, neighbours, bars)
+
+
+def _picture(path: str) -> Image.Image | None:
+    try:
+        return open_image(read_file(path), max_side=_TILE_PIXELS)
+    except BadCover:
+        return None
+
+
+def _say_what_next(say: Callable[[str], None], artifacts: Path, cover: Path) -> None:
+    say("")
+    say("Now with these:")
+    say(f"  albo similar '{cover}' --artifacts {artifacts}")
+    say(f"  albo classify '{cover}' --artifacts {artifacts}")
+    say("and with your own (the folder that holds an image names its genre):")
+    say("  albo embed ~/covers && albo train && albo classify new-cover.jpg")

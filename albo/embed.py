@@ -1,0 +1,604 @@
+"""The stage that turns sources into vectors: list, read, decode, encode, commit.
+
+Files are read and decoded in threads while the network runs; a bounded number is ahead of it, so
+memory does not grow with the covers. What is done is committed every few seconds, vectors first:
+a process killed at any moment loses only what it did since, and the next run goes on from there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import chain, groupby
+from operator import attrgetter
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
+
+import numpy as np
+
+from albo.errors import AlboError, BadCover
+from albo.files import NOT_AN_IMAGE, KnownFile
+from albo.images import Limits, decode, digest_of, has_image_signature, read_file
+from albo.records import Album, Embeddings, Skipped, Stamp
+from albo.sources import Entry, stamp_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from types import TracebackType
+
+    from albo.backbones import Backbone
+    from albo.catalog import Catalog
+    from albo.files import Files
+    from albo.networks import Card
+    from albo.records import Bools, Digest, Pixels
+    from albo.sources import Source
+    from albo.vectors import Vectors
+
+COMMIT_SECONDS = 2.5
+"""How long a cover may wait for the disk; with the last batches and the commit itself, under 5."""
+
+_GRACE_SECONDS = 0.5  # for a batch to fill up when a commit is due
+_QUICK_SECONDS, _SLOW_SECONDS = 0.2, 0.5  # of a batch that may grow, and of one that must shrink
+_POLL_SECONDS = 0.5
+_CHUNK = 500
+_AHEAD = 24  # files a thread
+_SIGNATURE_BYTES = 16
+_NEVER = Stamp(-1, -1, -1)
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run did.
+
+    seen : covers listed, each of them either embedded, known or skipped. embedded : distinct ones,
+    by the network. known : covers whose vector was there already, or was made in this run.
+    moved : albums that vanished from where they were and whose cover has appeared elsewhere.
+    missing : albums that vanished otherwise. ignored : files that are no images.
+    seconds : of the whole run. device : where the network ran, "" where it did not.
+    """
+
+    seen: int = 0
+    embedded: int = 0
+    known: int = 0
+    moved: int = 0
+    missing: int = 0
+    ignored: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    device: str = ""
+
+
+class Progress(Protocol):
+    """Told how far a run is."""
+
+    def __call__(self, done: int, total: int | None, /) -> None:
+        """Take note that `done` covers are through; `total` is None while it is not known."""
+        ...
+
+
+def _silent(_done: int, _total: int | None) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where a run writes; the caller holds the writer lock."""
+
+    catalog: Catalog
+    files: Files
+    vectors: Vectors
+
+
+def embed_sources(
+    sources: Iterable[Source],
+    stores: Stores,
+    card: Card,
+    open_backbone: Callable[[], Backbone],
+    *,
+    rehash: bool = False,
+    limits: Limits | None = None,
+    workers: int | None = None,
+    progress: Progress = _silent,
+) -> Summary:
+    """Register the covers of sources and embed those that have no vector.
+
+    Parameters
+    ----------
+    open_backbone : called when the first cover has to be embedded, and not at all if none has.
+    rehash : read files that seem unchanged too.
+    workers : threads that read and decode; as many as there are cores where None.
+
+    Raises what the sources, the stores and the backbone raise; what was done until then is kept.
+    """
+    with _running(
+        stores, card, open_backbone, limits=limits, workers=workers, progress=progress
+    ) as run:
+        for source in sources:
+            run.take(source, rehash=rehash)
+    return run.summary
+
+
+def embed_catalog(
+    stores: Stores,
+    card: Card,
+    open_backbone: Callable[[], Backbone],
+    *,
+    limits: Limits | None = None,
+    workers: int | None = None,
+    progress: Progress = _silent,
+) -> Summary:
+    """Embed every cover of the catalog that has no vector yet. See `embed_sources`."""
+    with _running(
+        stores, card, open_backbone, limits=limits, workers=workers, progress=progress
+    ) as run:
+        run.take_catalog()
+    return run.summary
+
+
+@contextmanager
+def _running(
+    stores: Stores,
+    card: Card,
+    open_backbone: Callable[[], Backbone],
+    *,
+    limits: Limits | None,
+    workers: int | None,
+    progress: Progress,
+) -> Iterator[_Run]:
+    """Give a run; afterwards everything it did is on the disk, however it ends."""
+    started = monotonic()
+    with _Journal(stores) as journal:
+        reader = _Reader(journal.known, card, limits or Limits(), workers or _cpu_count())
+        run = _Run(stores, journal, reader, open_backbone, progress)
+        yield run
+        run.finish()
+    run.summary.notes += journal.notes
+    run.summary.seconds = monotonic() - started
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+class _Journal:
+    """Puts what is done on the disk: vectors first, so that no file or album passes for embedded.
+
+    known : the digests that have a vector, here or on the disk.
+    """
+
+    def __init__(self, stores: Stores) -> None:
+        self.known: set[Digest] = set()
+        self._stores = stores
+        self._writer = stores.vectors.writer()
+        self._files: list[KnownFile] = []
+        self._albums: list[Album] = []
+        self._last_commit = monotonic()
+
+    def __enter__(self) -> Self:
+        """Learn what is there; damaged parts are taken out first, so that nothing rests on them."""
+        self._writer.__enter__()
+        self.known.update(self._stores.vectors.digests())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Commit; after an exception too, if it can be done, and then let that one go on."""
+        if error is None:
+            self.commit()
+        self._writer.__exit__(kind, error, trace)
+        if error is None or self._writer.pending:
+            return
+        try:
+            self._commit_records()
+        except AlboError as second:
+            error.add_note(f"the files read last will be read again: {second}")
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user may want to know of the vectors."""
+        return self._writer.notes
+
+    def add_vectors(self, digests: Sequence[Digest], embeddings: Embeddings) -> None:
+        """Take up embedded covers; only then may files and albums with their digests follow."""
+        self._writer.add(digests, embeddings)
+        self.known.update(digests)
+
+    def add_file(self, file: KnownFile) -> None:
+        """Take up what is known of a file."""
+        self._files.append(file)
+
+    def add_album(self, album: Album) -> None:
+        """Take up an album, new or changed."""
+        self._albums.append(album)
+
+    def commit_if_due(self) -> None:
+        """Commit where the last time is a while ago."""
+        if monotonic() - self._last_commit >= COMMIT_SECONDS:
+            self.commit()
+
+    def commit(self) -> None:
+        """Put everything on the disk. Raises CannotWrite; then nothing is lost from memory."""
+        self._writer.commit()
+        self._commit_records()
+        self._last_commit = monotonic()
+
+    def _commit_records(self) -> None:
+        if self._files:
+            self._stores.files.record(self._files)
+            self._files = []
+        if self._albums:
+            self._stores.catalog.upsert(self._albums)
+            self._albums = []
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A file that was read. pixels : None where they are not needed (any more)."""
+
+    entry: Entry
+    stamp: Stamp
+    digest: Digest
+    pixels: Pixels | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    """A file that could not be read as a cover, and why."""
+
+    entry: Entry
+    stamp: Stamp
+    reason: str
+
+
+_Outcome: TypeAlias = "_Read | _Unreadable"
+
+
+class _Reader:
+    """Reads, hashes and decodes files in threads; a cover that is known is not decoded."""
+
+    def __init__(self, known: set[Digest], card: Card, limits: Limits, workers: int) -> None:
+        self._known = known
+        self._card = card
+        self._limits = limits
+        self._workers = workers
+
+    def read_ahead(self, entries: Iterable[Entry | None]) -> Generator[_Outcome | None, None, None]:
+        """Yield what became of the files, in order; a bounded number is read ahead.
+
+        None goes in and comes out wherever time has passed without a result.
+        """
+        with ThreadPoolExecutor(self._workers, "albo-read") as pool:
+            waiting: deque[Future[_Outcome]] = deque()
+            try:
+                for entry in entries:
+                    if entry is None:
+                        yield None
+                    else:
+                        waiting.append(pool.submit(self._read, entry))
+                    while waiting and (waiting[0].done() or len(waiting) >= self._workers * _AHEAD):
+                        yield from _result(waiting.popleft())
+                while waiting:
+                    yield from _result(waiting.popleft())
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _read(self, entry: Entry) -> _Outcome:
+        # The stamp is the older one: a file that changes meanwhile will be read again.
+        path = entry.album.uri
+        stamp = entry.stamp or stamp_file(path) or _NEVER
+        try:
+            data = read_file(path, self._limits)
+            digest = digest_of(data)
+            if digest in self._known:
+                return _Read(entry, stamp, digest)
+            pixels = decode(data, self._card.size, self._card.resample, self._limits)
+        except BadCover as error:
+            return _Unreadable(entry, stamp, str(error))
+        return _Read(entry, stamp, digest, pixels)
+
+
+def _result(future: Future[_Outcome]) -> Iterator[_Outcome | None]:
+    while not future.done():
+        if not wait((future,), _POLL_SECONDS).done:
+            yield None
+    yield future.result()
+
+
+# --- a run ---------------------------------------------------------------------------------------
+
+
+class _Run:
+    """Goes through sources: what must be read is read, what is new goes through the network."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        journal: _Journal,
+        reader: _Reader,
+        open_backbone: Callable[[], Backbone],
+        progress: Progress,
+    ) -> None:
+        self.summary = Summary()
+        self._stores = stores
+        self._journal = journal
+        self._reader = reader
+        self._open_backbone = open_backbone
+        self._progress = progress
+        self._total: int | None = None
+        self._backbone: Backbone | None = None
+        self._batch_size = 1
+        # The covers that the network has at the moment, each with the files of the same content.
+        self._in_flight: dict[Digest, list[_Read]] = {}
+        self._before: dict[str, bool] = {}  # the albums of the source at hand, as `listed` has them
+        self._appeared: set[Digest] = set()
+        self._vanished: list[Digest | None] = []
+
+    def take(self, source: Source, *, rehash: bool) -> None:
+        """Go through one source, then mark what has vanished from it."""
+        self._before = self._stores.catalog.listed(source.name)
+        seen: set[str] = set()
+        self._embed(self._changed(source, seen, rehash=rehash))
+        report = source.report
+        self.summary.ignored += report.ignored
+        self.summary.notes += report.notes
+        self.summary.skipped += report.failures
+        self.summary.seen += len(report.failures)
+        gone = [
+            album_id
+            for album_id, missing in self._before.items()
+            if not (missing or album_id in seen) and source.is_gone(album_id)
+        ]
+        self._mark_missing(self._stores.catalog.find(source.name, gone).values())
+
+    def take_catalog(self) -> None:
+        """Go through the covers of the catalog that have no vector."""
+        lacking = [
+            album
+            for album in self._stores.catalog.albums()
+            if album.digest not in self._journal.known
+        ]
+        there = [album for album in lacking if os.path.lexists(album.uri)]
+        self._total = len(there)
+        self.summary.seen += len(there)
+        self._embed(Entry(album, stamp_file(album.uri)) for album in there)
+        kept = set(map(_key, there))
+        self._mark_missing(album for album in lacking if _key(album) not in kept)
+
+    def finish(self) -> None:
+        """Tell what moved from what is missing: sources may come in any order."""
+        moved = sum(digest in self._appeared for digest in self._vanished)
+        self.summary.moved = moved
+        self.summary.missing = len(self._vanished) - moved
+
+    def _mark_missing(self, albums: Iterable[Album]) -> None:
+        # What appeared elsewhere is written first: a cover that moved is always somewhere.
+        self._journal.commit()
+        for source, group in groupby(albums, attrgetter("source")):
+            gone = list(group)
+            self._vanished += [album.digest for album in gone]
+            self._stores.catalog.mark_missing(source, [album.album_id for album in gone])
+            self._stores.files.forget(album.uri for album in gone if not os.path.lexists(album.uri))
+
+    # --- what must be read -----------------------------------------------------------------------
+
+    def _changed(self, source: Source, seen: set[str], *, rehash: bool) -> Iterator[Entry | None]:
+        """Yield the entries whose files must be read; settle the others at once.
+
+        seen : gets the album ids. None is yielded now and then, for what waits for time to pass.
+        """
+        for chunk in _chunks(source.entries()):
+            uris = [entry.album.uri for entry in chunk]
+            files = {} if rehash else self._stores.files.find(uris)
+            listed = self._stores.catalog.find(source.name, [e.album.album_id for e in chunk])
+            for entry in chunk:
+                file = files.get(entry.album.uri)
+                if file is not None and file.stamp != entry.stamp:
+                    file = None
+                if not self._is_cover(entry, file):
+                    self.summary.ignored += 1
+                    continue
+                self.summary.seen += 1
+                seen.add(entry.album.album_id)
+                if file is None or file.digest is None or file.digest not in self._journal.known:
+                    yield entry
+                else:
+                    self._know(replace(entry.album, digest=file.digest), listed)
+            self._tell()
+            yield None
+
+    def _know(self, album: Album, listed: dict[str, Album]) -> None:
+        """Settle an unchanged file; its album may be new all the same, or have changed."""
+        self.summary.known += 1
+        if listed.get(album.album_id) != album:
+            self._add_album(album)
+
+    def _is_cover(self, entry: Entry, file: KnownFile | None) -> bool:
+        """Look into a file whose name does not say that it is an image, unless that was done."""
+        if not entry.sniff:
+            return True
+        if file is not None:
+            return file.reason != NOT_AN_IMAGE
+        if _has_signature(entry.album.uri):
+            return True
+        self._journal.add_file(
+            KnownFile(entry.album.uri, entry.stamp or _NEVER, None, NOT_AN_IMAGE)
+        )
+        return False
+
+    # --- what must be embedded -------------------------------------------------------------------
+
+    def _embed(self, entries: Iterable[Entry | None]) -> None:
+        """Read the files, encode those that are new, and record all of them."""
+        with closing(self._reader.read_ahead(entries)) as reads:
+            fresh = self._fresh(reads)
+            for read in fresh:
+                if read is not None:
+                    self._encode(chain([read], fresh))
+
+    def _fresh(self, reads: Iterable[_Outcome | None]) -> Iterator[_Read | None]:
+        """Pass on the covers that need the network; record the others."""
+        for read in reads:
+            self._journal.commit_if_due()
+            if read is None:
+                yield None
+            elif isinstance(read, _Unreadable):
+                self._skip(read)
+            elif read.digest in self._in_flight:
+                self._in_flight[read.digest].append(replace(read, pixels=None))
+            elif read.pixels is None or read.digest in self._journal.known:
+                self._keep_known(read)
+            else:
+                self._in_flight[read.digest] = []
+                yield read
+
+    def _encode(self, reads: Iterator[_Read | None]) -> None:
+        """Run the network until a commit is due; then nothing is left in it.
+
+        A network takes some batches before it gives the first one back: were it always fed, a slow
+        disk or a slow network would keep covers from being committed for minutes.
+        """
+        backbone = self._opened()
+        launched: deque[list[_Read]] = deque()
+        before = monotonic()
+        for embeddings in backbone.encode(self._batches(reads, launched, backbone)):
+            self._keep(launched.popleft(), embeddings)
+            now = monotonic()
+            self._pace(now - before, backbone.batch_size)
+            before = now
+        self._journal.commit()
+
+    def _opened(self) -> Backbone:
+        if self._backbone is None:
+            self._backbone = self._open_backbone()
+            self.summary.device = self._backbone.device
+            # A CPU may need seconds a cover, and is as fast with few at a time.
+            self._batch_size = 1 if self._backbone.device == "cpu" else self._backbone.batch_size
+        return self._backbone
+
+    def _pace(self, seconds: float, most: int) -> None:
+        """Choose the size of batches so that each takes a fraction of a second."""
+        if seconds < _QUICK_SECONDS:
+            self._batch_size = min(2 * self._batch_size, most)
+        elif seconds > _SLOW_SECONDS:
+            self._batch_size = max(self._batch_size // 2, 1)
+
+    def _batches(
+        self,
+        reads: Iterator[_Read | None],
+        launched: deque[list[_Read]],
+        backbone: Backbone,
+    ) -> Iterator[Pixels]:
+        """Gather covers into batches until a commit is due; `launched` gets what is in them."""
+        due = monotonic() + COMMIT_SECONDS
+        batch: list[_Read] = []
+        for read in reads:
+            if read is not None:
+                batch.append(read)
+            late = monotonic() - due
+            is_full = len(batch) >= min(self._batch_size, backbone.batch_size)
+            if batch and (is_full or late > _GRACE_SECONDS):
+                yield _launch(batch, launched)
+                batch = []
+            if late > 0 and not batch:
+                return
+        if batch:
+            yield _launch(batch, launched)
+
+    def _keep(self, batch: list[_Read], embeddings: Embeddings) -> None:
+        """Take up a batch's embeddings; a cover of which the network says nothing is skipped."""
+        both = np.concatenate([embeddings.vector, embeddings.middle], axis=1)
+        sound: Bools = np.asarray(np.isfinite(both).all(axis=1))
+        self._journal.add_vectors(
+            [batch[row].digest for row in np.flatnonzero(sound)],
+            Embeddings(embeddings.vector[sound], embeddings.middle[sound]),
+        )
+        for read, is_sound in zip(batch, sound.tolist(), strict=True):
+            same = self._in_flight.pop(read.digest)
+            if is_sound:
+                self.summary.embedded += 1
+                self._record(read)
+                for twin in same:
+                    self._keep_known(twin)
+            else:
+                reason = "the network says nothing of this cover"
+                for each in (read, *same):
+                    self._skip(_Unreadable(each.entry, each.stamp, reason))
+        self._tell()
+
+    # --- what became of a cover ------------------------------------------------------------------
+
+    def _keep_known(self, read: _Read) -> None:
+        self.summary.known += 1
+        self._record(read)
+        self._tell()
+
+    def _record(self, read: _Read) -> None:
+        self._journal.add_file(KnownFile(read.entry.album.uri, read.stamp, read.digest))
+        self._add_album(replace(read.entry.album, digest=read.digest))
+
+    def _skip(self, read: _Unreadable) -> None:
+        uri = read.entry.album.uri
+        self.summary.skipped.append(Skipped(uri, read.reason))
+        self._journal.add_file(KnownFile(uri, read.stamp, None, read.reason))
+        self._add_album(replace(read.entry.album, digest=None))
+        self._tell()
+
+    def _add_album(self, album: Album) -> None:
+        self._journal.add_album(album)
+        if album.digest is not None and self._before.get(album.album_id, True):
+            self._appeared.add(album.digest)
+
+    def _tell(self) -> None:
+        s = self.summary
+        self._progress(s.embedded + s.known + len(s.skipped), self._total)
+
+
+def _launch(batch: list[_Read], launched: deque[list[_Read]]) -> Pixels:
+    """Stack a batch's pixels; what waits for the answer does not hold them any longer."""
+    launched.append([replace(read, pixels=None) for read in batch])
+    return np.stack([read.pixels for read in batch if read.pixels is not None])
+
+
+def _has_signature(path: str) -> bool:
+    """Whether a file begins as an image does; not where it cannot be read, for who is to know."""
+    # Without waiting: since it was listed, a pipe may have taken its place.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError:
+        return False
+    try:
+        return has_image_signature(os.read(descriptor, _SIGNATURE_BYTES))
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _key(album: Album) -> tuple[str, str]:
+    return album.source, album.album_id
+
+
+def _chunks(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
+    chunk: list[Entry] = []
+    for entry in entries:
+        chunk.append(entry)
+        if len(chunk) == _CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _cpu_count() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,169 @@
+"""Which covers may not stand on both sides of a split.
+
+A group is a connected component of covers that share an artist, a `dup_group`, or are
+near-duplicates of one another. A head that is scored on covers of a group it was fitted on is
+scored on what it has seen: the same artwork in another scan, or the next album of a band that
+always looks alike.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from albo.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from albo.records import Ints
+
+_NOBODY = frozenset(
+    """
+    various|various artist|various artists|various composers|various performers
+    various interpreters|various authors|va|v a|va various artists|various artists va
+    compilation|compilations|sampler
+    soundtrack|soundtracks|original soundtrack|original soundtracks|ost|o s t
+    original soundtrack recording|motion picture soundtrack|original motion picture soundtrack
+    original score|original motion picture score|film soundtrack|movie soundtrack|tv soundtrack
+    original television soundtrack|original game soundtrack
+    original cast|original cast recording|original broadway cast
+    original broadway cast recording|original london cast|original london cast recording
+    original off broadway cast|broadway cast|london cast|studio cast|original studio cast
+    original television cast|original movie cast
+    verschiedene|verschiedene interpreten|verschiedene kunstler|diverse|diverse interpreten
+    diverse kunstler|diverse artiesten|verschillende artiesten|diverse artister
+    blandade artister|forskellige kunstnere|eri esittajia|eri esittajat
+    artistes divers|divers artistes|artistes varies|multi interpretes|compilation d artistes
+    varios|varios artistas|varios interpretes|artistas varios|artistas diversos
+    artisti vari|vari artisti|autori vari|aa vv|colonna sonora|banda sonora|bande originale
+    bande originale du film|trilha sonora|rozni wykonawcy|ruzni interpreti|ruzni umelci
+    kulonbozo eloadok|cesitli sanatcilar|cesitli|razni izvodaci|разные исполнители|сборник
+    разные артисты|різні виконавці|群星|合輯|合辑|オムニバス
+    ヴァリアス アーティスト|ヴァリアス アーティスツ
+    サウンドトラック|여러 아티스트
+    unknown|unknown artist|unbekannt|unbekannter interpret|artiste inconnu|artista desconocido
+    artista sconosciuto|no artist|not available|n a
+    """.replace("\n", "|").split("|")
+)
+"""Names that stand for nobody in particular."""
+
+_CAST_OF = re.compile(r"(original )?((off )?broadway |london |studio )?cast (recording )?of .+")
+
+
+def _fold(name: str) -> str:
+    """NFKC, casefold, runs of white space to one blank: how names are compared."""
+    # Casefolding can leave what NFKC would compose, so the normal form is taken on both sides.
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return " ".join(folded.split())
+
+
+def _bare(name: str) -> str:
+    """Fold, and drop accents and punctuation: "[V.A.]" and "va" are one, "Künstler" "kunstler"."""
+    letters = unicodedata.normalize("NFKD", _fold(name).replace("ł", "l").replace("đ", "d"))
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    plain = unicodedata.normalize("NFKC", plain)
+    return " ".join(re.sub(r"[\W_]+", " ", plain.replace(".", "").replace("'", "")).split())
+
+
+_BARE = frozenset(_bare(name) for name in _NOBODY if name.strip())
+
+
+def is_compilation(artist: str) -> bool:
+    """Tell whether an artist's name stands for nobody in particular.
+
+    Compilations, soundtracks and casts ("Various Artists", "V.A.", "Original Cast", "Artistes
+    Divers"), and what stands where nobody is known ("Unknown Artist"); not the blank name.
+    """
+    bare = _bare(artist)
+    return bare in _BARE or _CAST_OF.fullmatch(bare) is not None
+
+
+def is_known(artist: str, artist_id: str = "") -> bool:
+    """Tell whether a cover's artist is known: a name or an id, and none of a compilation."""
+    return bool(artist.strip() or artist_id.strip()) and not is_compilation(artist)
+
+
+def group_covers(
+    artists: Sequence[str], artist_ids: Sequence[str], dup_groups: Sequence[str], pairs: Ints
+) -> Ints:
+    """Find the groups of covers: the connected components of all that links two of them.
+
+    Parameters
+    ----------
+    artists : n names, "" where unknown. Compared after NFKC and casefold, white space folded.
+    artist_ids : n ids, "" where unknown. A cover with an id goes by it, so two artists of one
+        name stay apart; but where another cover has that name and no id, it may be any of them,
+        so it is linked to all.
+    dup_groups : n marks of the same artwork, "" where there is none; of one meaning in all sources.
+    pairs : int (p, 2), near-duplicates as positions from 0 to n - 1.
+
+    Returns int64 (n,): the group of each cover, numbered from 0 in the order of first appearance.
+    Names and ids of compilations (`is_compilation`) and blanks link nothing.
+    Raises UsageError where the columns differ in length or a pair names no cover.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    count = len(artists)
+    if not count == len(artist_ids) == len(dup_groups):
+        raise UsageError(
+            f"{count} artists, {len(artist_ids)} artist ids and {len(dup_groups)} dup_groups;"
+            " give one of each for every cover"
+        )
+    if count == 0:
+        return np.empty(0, np.int64)
+    marks = [
+        *_artist_marks(artists, artist_ids),
+        *((cover, ("dup", mark.strip())) for cover, mark in enumerate(dup_groups) if mark.strip()),
+    ]
+    nodes: dict[tuple[str, str], int] = {}
+    links = [(cover, nodes.setdefault(mark, count + len(nodes))) for cover, mark in marks]
+    edges = np.concatenate(
+        [np.array(links, np.int64).reshape(-1, 2), _checked_pairs(pairs, count)], axis=0
+    )
+    size = count + len(nodes)
+    graph = coo_array((np.ones(len(edges), np.int8), (edges[:, 0], edges[:, 1])), (size, size))
+    components = connected_components(graph, directed=False)[1][:count]
+    return _by_first_appearance(components)
+
+
+def _artist_marks(
+    artists: Sequence[str], artist_ids: Sequence[str]
+) -> Iterator[tuple[int, tuple[str, str]]]:
+    """Yield each cover with each artist's mark it goes by."""
+    known = [is_known(*both) for both in zip(artists, artist_ids, strict=True)]
+    names = [_fold(artist) for artist in artists]
+    ids = [artist_id.strip() for artist_id in artist_ids]
+    nameless_ids = {
+        name
+        for name, mark, is_somebody in zip(names, ids, known, strict=True)
+        if is_somebody and not mark
+    }
+    for cover, (name, mark) in enumerate(zip(names, ids, strict=True)):
+        if not known[cover]:
+            continue
+        if mark:
+            yield cover, ("id", mark)
+        if name in nameless_ids and name:
+            yield cover, ("name", name)
+
+
+def _checked_pairs(pairs: Ints, count: int) -> Ints:
+    ends = np.asarray(pairs, np.int64).reshape(-1, 2)
+    if len(ends) and (ends.min() < 0 or ends.max() >= count):
+        raise UsageError(
+            f"a pair names cover {ends.max() if ends.max() >= count else ends.min()} of {count};"
+            f" count from 0 to {count - 1}"
+        )
+    return ends
+
+
+def _by_first_appearance(labels: Ints) -> Ints:
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[inverse]

@@ -1,0 +1,500 @@
+"""Where covers come from: folders, image files, CSV and Parquet manifests, paths on standard input.
+
+A source only lists: nothing is decoded here, and no file's content is read but a manifest's.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import os
+import re
+import stat
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from itertools import chain, dropwhile
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from albo.errors import UnknownSource, UsageError
+from albo.images import IMAGE_SUFFIXES
+from albo.records import Album, Skipped, Stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import TextIO
+
+# Paths are plain strings here, taken apart by os.path: several times faster than Path, and a
+# listing has nothing else to do.
+# ruff: noqa: PTH100, PTH111, PTH114, PTH116, PTH118, PTH119, PTH120, PTH122, PTH123
+
+FROM_FOLDERS = "folder"
+NO_GENRE = "none"
+FILES = "files"
+"""The source of covers that were named one by one."""
+
+_COLUMNS = frozenset(
+    ("file", "genre", "subgenre", "artist", "artist_id", "album", "album_id", "year", "dup_group")
+)
+_MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")
+_LONGEST_FIELD = 1 << 20
+_LONGEST_LINE = 1 << 24
+_SHOWN_GENRES = 8
+_INT63 = (1 << 63) - 1
+_NOT_UTF8 = "its name is not valid UTF-8; rename it"
+
+Row: TypeAlias = "dict[str, str]"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file that a source lists: its album row (the digest is not known yet) and its stamp.
+
+    `stamp` is None where the file could not be looked at; `sniff` where its name does not say that
+    it is an image, so that its first bytes must.
+    """
+
+    album: Album
+    stamp: Stamp | None
+    sniff: bool = False
+
+
+@dataclass(slots=True)
+class Report:
+    """What a listing met beside its entries; complete once the entries are used up.
+
+    ignored : files that are no images. notes : lines for the user. failures : what should have been
+    listed and could not be. genres : how many images each folder's name is the genre of.
+    """
+
+    ignored: int = 0
+    notes: list[str] = field(default_factory=list)
+    failures: list[Skipped] = field(default_factory=list)
+    genres: Counter[str] = field(default_factory=Counter)
+
+
+class Source(Protocol):
+    """Something that lists covers."""
+
+    name: str
+    """The key under which its albums are kept: an absolute path, or `FILES`."""
+
+    report: Report
+
+    def entries(self) -> Iterator[Entry]:
+        """List the covers, each album id once, in a fixed order. May be gone through once."""
+        ...
+
+    def is_gone(self, album_id: str) -> bool:
+        """Say, after the listing, whether an album that it did not list has vanished."""
+        ...
+
+
+def open_sources(
+    texts: Sequence[str], genre: str | None = None, lines: Iterable[str] = ()
+) -> list[Source]:
+    """Make sources of what the user wrote.
+
+    Files named one by one, on the command line or in `lines`, are one source together. A folder or
+    manifest that is named twice counts once.
+
+    Parameters
+    ----------
+    texts : folders, images, manifests (.csv, .tsv, .parquet), or `-` for the paths in `lines`.
+    genre : `folder`, `none`, or the genre of every cover. By default folders name the genres of
+        what is below them and manifests those of their rows; files named one by one have none.
+
+    Raises UnknownSource for what is not there, UsageError for a blank genre.
+    """
+    if genre is not None and not genre.strip():
+        raise UsageError("the genre is blank; give a name, `none` or `folder`")
+    opened: dict[str, Source] = {}
+    files: list[str] = []
+    for text in texts:
+        source = None if text == "-" else _open(text, genre)
+        if source is not None:
+            opened.setdefault(source.name, source)
+        else:
+            files.extend(_paths(lines) if text == "-" else (text,))
+            opened.setdefault(FILES, ListedFiles(files, genre or NO_GENRE))
+    return list(opened.values())
+
+
+def _open(text: str, genre: str | None) -> Source | None:
+    """Open a folder or a manifest; None for anything else, which is taken for an image file."""
+    path = os.path.expanduser(text)
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:
+        if os.path.islink(path):
+            return None  # a link to nowhere is a file that cannot be read, no mistyped name
+        raise UnknownSource(_unknown(text, error)) from error
+    is_manifest = stat.S_ISREG(mode) and path.lower().endswith(_MANIFEST_SUFFIXES)
+    if not (is_manifest or stat.S_ISDIR(mode)):
+        return None
+    if not _is_text(os.path.realpath(path)):
+        raise UnknownSource(f"{_shown(text)}: {_NOT_UTF8}")
+    return Manifest(path, genre) if is_manifest else Folder(path, genre or FROM_FOLDERS)
+
+
+def _paths(lines: Iterable[str]) -> list[str]:
+    try:
+        return [line.rstrip("\r\n") for line in lines if line.strip()]
+    except UnicodeDecodeError as error:
+        raise UsageError("standard input is not UTF-8 text; rename the files") from error
+
+
+def possible_names(text: str) -> tuple[str, ...]:
+    """Return the keys and paths that may be meant by a source that may no longer be there.
+
+    As a path is written, with the links in it resolved, and with those of its folder alone: a
+    folder's images are listed below the folder's real path, but may be links themselves.
+    """
+    path = os.path.abspath(os.path.expanduser(text))
+    folder, name = os.path.split(path)
+    beside = os.path.join(os.path.realpath(folder), name)
+    return tuple(dict.fromkeys((os.path.realpath(path), beside, path)))
+
+
+def _unknown(text: str, error: Exception) -> str:
+    kinds = "a folder, an image, a manifest (.csv, .parquet), or - for paths on standard input"
+    if "://" in text:
+        return f"{_shown(text)} is not a source that albo reads; name {kinds}"
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"{_shown(text)!r}: {reason.lower()}; a SOURCE is {kinds}"
+
+
+def stamp_file(path: str) -> Stamp | None:
+    """Return what tells whether a file has changed; None where it cannot be looked at."""
+    try:
+        return _stamp_of(os.stat(path))
+    except (OSError, ValueError):
+        return None
+
+
+def _stamp_of(found: os.stat_result) -> Stamp | None:
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    # Some file systems have inodes of 64 bits and times after 2262; SQLite counts to 2^63.
+    return Stamp(found.st_size, found.st_mtime_ns & _INT63, found.st_ino & _INT63)
+
+
+def _genre_of(folder: str, genre: str) -> str:
+    if genre == FROM_FOLDERS:
+        return os.path.basename(folder)
+    return "" if genre == NO_GENRE else genre
+
+
+def _is_text(path: str) -> bool:
+    # What is not UTF-8 on the disk comes as lone surrogates, which no table can hold.
+    return path.isascii() or not any("\ud800" <= c <= "\udfff" for c in path)
+
+
+def _shown(path: str) -> str:
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+# --- folders -------------------------------------------------------------------------------------
+
+
+class Folder:
+    """A folder, read recursively; the folder that holds an image names its genre.
+
+    Links to folders are followed after all else and each folder is gone through once, so that a
+    link more or less changes no path by which a cover is known.
+    """
+
+    def __init__(self, path: str, genre: str) -> None:
+        self.name = os.path.realpath(path)
+        self.report = Report()
+        self._genre = genre
+        self._unread: list[str] = []  # how ids begin below the folders that could not be read
+
+    def entries(self) -> Iterator[Entry]:
+        """List the images below the folder, folder by folder, by name."""
+        seen: dict[tuple[int, int], str] = {}
+        waiting = [self.name]
+        links: deque[str] = deque()
+        while waiting or links:
+            folder = waiting.pop() if waiting else links.popleft()
+            subfolders: list[str] = []
+            for item in self._items(folder, seen):
+                if item.name.startswith("."):  # .git, AppleDouble's ._cover.jpg, thumbnails
+                    self.report.ignored += 1
+                elif not self._is_folder(item):
+                    yield from self._entry(item, folder)
+                elif item.is_symlink():
+                    links.append(item.path)
+                else:
+                    subfolders.append(item.path)
+            waiting.extend(reversed(subfolders))
+        self._warn()
+
+    def is_gone(self, album_id: str) -> bool:
+        """Say that it has vanished, unless it is below what could not be read."""
+        return not album_id.startswith(tuple(self._unread))
+
+    def _items(self, folder: str, seen: dict[tuple[int, int], str]) -> list[os.DirEntry[str]]:
+        """Return what is in a folder, by name; nothing where it was gone through, or cannot be."""
+        if not _is_text(folder):
+            self.report.failures.append(Skipped(_shown(folder), _NOT_UTF8))
+            return []
+        try:
+            if not self._is_new(folder, seen):
+                return []
+            with os.scandir(folder) as items:
+                return sorted(items, key=lambda item: item.name)
+        except OSError as error:
+            # What was known below it has not vanished: it cannot be seen.
+            below = self._relative(folder)
+            self._unread.append(below + os.sep if below else "")
+            reason = f"cannot be read: {error.strerror or error}"
+            self.report.failures.append(Skipped(folder, reason))
+            return []
+
+    def _is_new(self, folder: str, seen: dict[tuple[int, int], str]) -> bool:
+        found = os.stat(folder)
+        first = seen.setdefault((found.st_dev, found.st_ino), folder)
+        real = os.path.realpath(folder) if os.path.islink(folder) else ""
+        if real and _is_below(self.name, real):
+            first = real  # above the source: following it would list whatever else is there
+        elif first == folder:
+            return True
+        kind = "a symbolic link back to" if _is_below(folder, first) else "the same folder as"
+        self.report.notes.append(f"{folder}: {kind} {first}, left out")
+        return False
+
+    def _is_folder(self, item: os.DirEntry[str]) -> bool:
+        try:
+            return item.is_dir()
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                self.report.notes.append(
+                    f"{_shown(item.path)}: a symbolic link that leads back to itself, left out"
+                )
+            return False
+
+    def _entry(self, item: os.DirEntry[str], folder: str) -> Iterator[Entry]:
+        has_suffix = os.path.splitext(item.name)[1].lower() in IMAGE_SUFFIXES
+        try:
+            stamp = _stamp_of(item.stat())
+        except OSError:
+            stamp = None
+        if stamp is None and not has_suffix:  # sockets, pipes, links to nowhere
+            self.report.ignored += 1
+        elif not _is_text(item.name):
+            self.report.failures.append(Skipped(_shown(item.path), _NOT_UTF8))
+        else:
+            genre = _genre_of(folder, self._genre)
+            if has_suffix and genre:
+                self.report.genres[genre] += 1
+            relative = self._relative(item.path)
+            yield Entry(Album(self.name, relative, item.path, genre=genre), stamp, not has_suffix)
+
+    def _relative(self, path: str) -> str:
+        return path[len(self.name) :].lstrip(os.sep)
+
+    def _warn(self) -> None:
+        """Say which genres were taken from folders, and where they look wrong."""
+        genres = self.report.genres
+        if self._genre != FROM_FOLDERS or not genres:
+            return
+        shown = ", ".join(f"{name} {n}" for name, n in genres.most_common(_SHOWN_GENRES))
+        more = f" and {len(genres) - _SHOWN_GENRES} more" if len(genres) > _SHOWN_GENRES else ""
+        plural = "s" if len(genres) > 1 else ""
+        notes = self.report.notes
+        notes.append(f"{len(genres)} genre{plural} from the folders' names: {shown}{more}")
+        single = sum(n == 1 for n in genres.values())
+        if 1 < len(genres) < 2 * single:
+            notes.append(
+                f"{single} of {len(genres)} folders hold one cover each, as in an Artist/Album"
+                " tree: their names are hardly genres; use --genre none"
+            )
+        elif len(genres) == 1 and genres.total() > 1:
+            notes.append(
+                f"all covers are in one folder, so all are of the genre {next(iter(genres))!r};"
+                " use --genre none, --genre NAME or a manifest if that is not so"
+            )
+
+
+def _is_below(path: str, folder: str) -> bool:
+    """Whether a path is that of a folder or of something in it."""
+    return os.path.commonpath([path, folder]) == folder
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+class ListedFiles:
+    """Files named one by one, on the command line or on standard input."""
+
+    name = FILES
+
+    def __init__(self, paths: Sequence[str], genre: str) -> None:
+        self.report = Report()
+        self._paths = paths
+        self._genre = genre
+
+    def entries(self) -> Iterator[Entry]:
+        """List the files as they were named; each stands for an album of its own."""
+        for path in dict.fromkeys(os.path.abspath(os.path.expanduser(p)) for p in self._paths):
+            if not _is_text(path):
+                self.report.failures.append(Skipped(_shown(path), _NOT_UTF8))
+                continue
+            genre = _genre_of(os.path.dirname(path), self._genre)
+            yield Entry(Album(FILES, path, path, genre=genre), stamp_file(path))
+
+    def is_gone(self, album_id: str) -> bool:
+        """Say whether the file is still there: one that is not named this time is only unnamed."""
+        return not os.path.lexists(album_id)
+
+
+# --- manifests -----------------------------------------------------------------------------------
+
+
+class Manifest:
+    """A CSV or Parquet table of covers: `file`; where known `genre`, `artist`, `album` and more.
+
+    Raises UsageError for what is no such table, as far as its beginning tells.
+    """
+
+    def __init__(self, path: str, genre: str | None) -> None:
+        self.name = os.path.realpath(path)
+        self.report = Report()
+        self._genre = genre
+        self._folder = os.path.dirname(self.name)
+        next(self._rows(), None)
+
+    def entries(self) -> Iterator[Entry]:
+        """List the table's rows in order. Raises UsageError for what is no such table."""
+        times: Counter[str] = Counter()
+        repeated = 0
+        for number, row in enumerate(self._rows(), start=1):
+            file = row.get("file", "")
+            if not file or not _is_text(file) or "\0" in file:
+                where = f"{self.name}, row {number}"
+                self.report.failures.append(Skipped(where, "no usable file name in column `file`"))
+                continue
+            key = row.get("album_id") or file
+            repeated += key in times
+            album = self._album(row, file, _own_id(key, times))
+            yield Entry(album, stamp_file(album.uri))
+        if repeated:
+            self.report.notes.append(
+                f"{self.name}: {repeated} rows have the file or album_id of an earlier row;"
+                " each counts as an album of its own"
+            )
+
+    def is_gone(self, album_id: str) -> bool:  # noqa: ARG002
+        """Say yes: a table that was read to its end lists all it has."""
+        return True
+
+    def _rows(self) -> Iterator[Row]:
+        is_parquet = self.name.lower().endswith(".parquet")
+        return _parquet_rows(self.name) if is_parquet else _csv_rows(self.name)
+
+    def _album(self, row: Row, file: str, album_id: str) -> Album:
+        uri = os.path.normpath(os.path.join(self._folder, file))
+        if self._genre is None:
+            genre = row.get("genre", "")
+        else:
+            genre = _genre_of(os.path.dirname(uri), self._genre)
+        return Album(
+            source=self.name,
+            album_id=album_id,
+            uri=uri,
+            name=row.get("album", ""),
+            year=_year(row.get("year", "")),
+            genre=genre,
+            subgenre=row.get("subgenre", ""),
+            artist=row.get("artist", ""),
+            artist_id=row.get("artist_id", ""),
+            dup_group=row.get("dup_group", ""),
+        )
+
+
+def _own_id(key: str, times: Counter[str]) -> str:
+    """Tell rows of one key apart, by a number that stays the same while their order does."""
+    wanted = key
+    while times[wanted]:
+        times[key] += 1
+        wanted = f"{key}#{times[key]}"
+    times[wanted] += 1
+    return wanted
+
+
+def _csv_rows(path: str) -> Iterator[Row]:
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as opened:
+            lines = dropwhile(str.isspace, _csv_lines(opened))
+            header = next(lines, "")
+            separator = max(",;\t", key=header.count)
+            reader = csv.DictReader(chain([header], lines), delimiter=separator)
+            _check_columns(path, reader.fieldnames or [])
+            for row in reader:
+                if any(value.strip() for value in row.values() if isinstance(value, str)):
+                    yield _texts(row)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text; save it as UTF-8") from error
+    except (csv.Error, OSError) as error:
+        raise UsageError(f"{path} cannot be read as CSV: {error}") from error
+
+
+def _csv_lines(opened: TextIO) -> Iterator[str]:
+    while line := opened.readline(_LONGEST_LINE):
+        if len(line) == _LONGEST_LINE:
+            raise csv.Error(f"a line of {_LONGEST_LINE:,} characters or more")
+        yield line
+
+
+def _parquet_rows(path: str) -> Iterator[Row]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as table:
+            names = table.schema_arrow.names
+            _check_columns(path, names)
+            # Only these: what else there is may be the images themselves.
+            wanted = [name for name in names if _column(name) in _COLUMNS]
+            for batch in table.iter_batches(batch_size=4_096, columns=wanted):
+                yield from map(_texts, batch.to_pylist())
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"{path} cannot be read as Parquet: {reason}") from error
+
+
+def _column(name: str) -> str:
+    return name.strip().lower()
+
+
+def _check_columns(path: str, names: Iterable[str]) -> None:
+    there = [_column(name) for name in names]
+    if "file" not in there:
+        listed = ", ".join(there[:8]) or "none"
+        raise UsageError(f"{path} has no column `file` (its columns: {listed}); add one with paths")
+
+
+def _texts(row: dict[str, Any]) -> Row:
+    """Take the columns that albo knows, as text; a row longer than the header has a key None."""
+    return {
+        name: _text(value)
+        for key, value in row.items()
+        if key is not None and (name := _column(key)) in _COLUMNS
+    }
+
+
+def _text(value: object) -> str:
+    if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124  NaN
+        return ""
+    if isinstance(value, bytes):  # older writers of Parquet do not say that a column is text
+        value = value.decode(errors="replace")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
+
+
+def _year(text: str) -> int | None:
+    """Read a year from `2015`, `2015.0`, a date or `2015-03-01`; None where there is none."""
+    found = re.match(r"\d{4}(?!\d)", text)
+    return int(found[0]) if found else None

@@ -1,0 +1,107 @@
+"""Fixtures for the whole suite: the folder of real covers, where it is to be had."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from albo import Albo
+from albo.samples import write_samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def shared_folder() -> Path:
+    """Where real covers and feeds are: `$ALBO_SHARED`, or `../shared` beside the checkout."""
+    return Path(os.environ.get("ALBO_SHARED", REPOSITORY.parent / "shared")).resolve()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Skip with a reason where the folder of real covers is not."""
+    folder = shared_folder()
+    if not (folder / "covers" / "itunes36" / "labels.csv").is_file():
+        pytest.skip(
+            f"no real covers: set ALBO_SHARED, or put them at {folder.name}/ beside the checkout"
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def itunes36(shared: Path) -> Path:
+    """538 real covers of 36 genres, mostly 1000 px, with `labels.csv`."""
+    return shared / "covers" / "itunes36"
+
+
+@pytest.fixture(scope="session")
+def discogs5(shared: Path) -> Path:
+    """4,701 real covers of 5 genres, 300 px, with `labels.csv`."""
+    return shared / "covers" / "discogs5"
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's drawn covers: `labels.csv`, `covers/<style>/`, `kept-aside/`."""
+    folder = tmp_path_factory.mktemp("samples")
+    write_samples(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def kept_aside(samples: Path) -> list[str]:
+    """Covers by artists who are not in the samples' labels."""
+    return sorted(str(path) for path in (samples / "kept-aside").iterdir())
+
+
+@pytest.fixture(scope="session")
+def sample_artifacts(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The samples, embedded, indexed and trained on; to be read, not changed."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    albo = Albo(folder)
+    albo.embed([str(samples / "labels.csv")])
+    albo.train(seeds=(0,))
+    return folder
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command printed, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        """The JSON objects on standard output; nothing else may be there."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture
+def run_albo(tmp_path: Path) -> Callable[..., Answer]:
+    """Run the command line as a process of its own, in an empty folder unless one is named."""
+
+    def run(*words: str | Path, cwd: Path | None = None, stdin: str = "", **env: str) -> Answer:
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-c", "from albo.cli import main; main()", *map(str, words)],
+            cwd=cwd or tmp_path,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+            env={**os.environ, "COLUMNS": "120", **env},
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    return run

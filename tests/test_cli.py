@@ -1,0 +1,404 @@
+"""The command line, as a process: answers, exit codes, messages, and what a cold start loads."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from albo import __version__
+from tests.broken_covers import write_broken_covers
+from tests.conftest import Answer
+
+Run = Callable[..., Answer]
+
+COMMANDS = (
+    "embed", "index", "forget", "similar", "duplicates",
+    "train", "classify", "backbones", "status", "demo",
+)  # fmt: skip
+HEAVY = ("torch", "sklearn", "pandas", "pyarrow", "lightgbm", "scipy", "matplotlib", "timm")
+
+
+def modules_after(*words: str | Path) -> set[str]:
+    """Run a command in a process and return the top-level modules that it loaded."""
+    code = (
+        "import sys\n"
+        "from albo.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n"
+        "    print('MODULES', end.code, *sorted({m.partition('.')[0] for m in sys.modules}))\n"
+    )
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code, *map(str, words)],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    last = done.stdout.splitlines()[-1].split()
+    assert last[:2] in (["MODULES", "0"], ["MODULES", "None"]), done.stderr
+    return set(last[2:])
+
+
+def one_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    assert len(lines) == 1, text
+    return lines[0]
+
+
+# --- help and versions ---------------------------------------------------------------------------
+
+
+def test_help_names_every_command_and_loads_nothing_heavy(run_albo: Run) -> None:
+    answer = run_albo("--help")
+    assert answer.code == 0
+    assert all(command in answer.out for command in COMMANDS)
+    assert not modules_after("--help") & {*HEAVY, "numpy", "openvino", "faiss", "PIL"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(run_albo: Run, command: str) -> None:
+    answer = run_albo(command, "--help")
+    assert answer.code == 0
+    assert command in answer.out
+
+
+def test_version(run_albo: Run) -> None:
+    assert run_albo("--version").out.strip() == f"albo {__version__}"
+
+
+def test_unknown_option_is_wrong_usage(run_albo: Run) -> None:
+    assert run_albo("similar", "--nonsense").code == 2
+
+
+# --- nothing there -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [["similar", "x.jpg"], ["duplicates"], ["train"], ["index"]])
+def test_an_empty_folder_says_what_to_do_first(run_albo: Run, command: list[str]) -> None:
+    answer = run_albo(*command)
+    assert answer.code == 1
+    assert "albo embed" in one_line(answer.err)
+
+
+def test_classify_without_a_head_names_the_command(run_albo: Run) -> None:
+    answer = run_albo("classify", "x.jpg")
+    assert answer.code == 2
+    assert "albo train" in one_line(answer.err)
+
+
+def test_status_of_nothing(run_albo: Run) -> None:
+    answer = run_albo("status")
+    assert answer.code == 0
+    assert "albo embed" in answer.out
+
+
+def test_an_unknown_source_is_wrong_usage(run_albo: Run) -> None:
+    answer = run_albo("embed", "no-such-folder")
+    assert answer.code == 2
+    assert "no-such-folder" in one_line(answer.err)
+
+
+# --- embed ---------------------------------------------------------------------------------------
+
+
+def test_embed_reports_what_it_did_and_knows_it_again(run_albo: Run, samples: Path) -> None:
+    folder = samples / "covers" / "Op art"
+    first = run_albo("embed", folder, "--json")
+    assert first.code == 0
+    said = first.objects[0]
+    assert said["seen"] == said["embedded"] == said["indexed"] == 25
+    assert {"known", "skipped", "seconds", "covers_per_second", "backbone", "device"} <= set(said)
+    assert "Op art" in first.err  # the genre taken from the folder, as a note
+    again = run_albo("embed", folder, "--json").objects[0]
+    assert (again["seen"], again["embedded"], again["known"]) == (25, 0, 25)
+
+
+def test_a_second_embed_loads_no_network(samples: Path, sample_artifacts: Path) -> None:
+    labels = samples / "labels.csv"
+    loaded = modules_after("embed", labels, "--artifacts", sample_artifacts, "--quiet")
+    assert not loaded & {"torch", "openvino", "timm", "sklearn"}
+
+
+def test_broken_covers_get_a_line_each_and_the_rest_is_done(
+    run_albo: Run, samples: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    shutil.copytree(samples / "covers" / "Neon grid", folder / "Neon grid")
+    (folder / "broken").mkdir()
+    expected = write_broken_covers(folder / "broken")
+    answer = run_albo("embed", folder, "--json")
+    assert answer.code == 1
+    said = answer.objects[0]
+    assert said["embedded"] == 25
+    assert said["skipped"] == len(expected)
+    complaints = [line for line in answer.err.splitlines() if line.startswith("albo: ")]
+    assert len(complaints) == len(expected)
+    for name, reason in expected.items():
+        (line,) = (c for c in complaints if f"{name}: " in c)
+        assert re.search(reason, line), line
+    assert "Traceback" not in answer.err
+    again = run_albo("embed", folder, "--json")
+    assert again.code == 1, "what failed is tried again"
+    assert again.objects[0]["skipped"] == len(expected)
+    status = run_albo("status", "--json").objects[0]
+    assert len(status["skipped"]) == len(expected)
+
+
+def test_paths_on_standard_input(run_albo: Run, kept_aside: list[str]) -> None:
+    answer = run_albo("embed", "-", "--genre", "Aside", "--json", stdin="\n".join(kept_aside[:3]))
+    assert answer.code == 0
+    assert answer.objects[0]["embedded"] == 3
+    assert run_albo("status", "--json").objects[0]["genres"] == {"Aside": 3}
+
+
+# --- similar -------------------------------------------------------------------------------------
+
+
+def test_similar_finds_the_file_itself_first_unless_left_out(
+    run_albo: Run, samples: Path, sample_artifacts: Path
+) -> None:
+    cover = next((samples / "covers" / "Woodcut").iterdir())
+    words = ("similar", cover, "-k", "4", "--json", "--artifacts", sample_artifacts)
+    found = run_albo(*words).objects[0]
+    assert found["query"] == str(cover)
+    first = found["neighbours"][0]
+    assert {"rank", "score", "digest", "uri", "genre", "artist", "album", "year"} <= set(first)
+    assert (first["rank"], first["mark"], first["uri"]) == (1, "same file", str(cover))
+    assert first["score"] > 0.9999
+    scores = [n["score"] for n in found["neighbours"]]
+    assert scores == sorted(scores, reverse=True)
+    others = run_albo(*words, "--without-self").objects[0]["neighbours"]
+    assert first["digest"] not in {n["digest"] for n in others}
+    assert [n["digest"] for n in others[:3]] == [n["digest"] for n in found["neighbours"][1:]]
+
+
+def test_similar_within_a_genre(
+    run_albo: Run, kept_aside: list[str], sample_artifacts: Path
+) -> None:
+    words = ("similar", kept_aside[0], "--json", "--artifacts", sample_artifacts)
+    found = run_albo(*words, "--genre", "op ART").objects[0]["neighbours"]
+    assert {n["genre"] for n in found} == {"Op art"}
+    answer = run_albo(*words, "--genre", "Op arts")
+    assert answer.code == 2
+    assert "Op art" in one_line(answer.err)
+
+
+def test_similar_answers_the_readable_queries(
+    run_albo: Run, kept_aside: list[str], sample_artifacts: Path
+) -> None:
+    answer = run_albo(
+        "similar", kept_aside[0], "gone.jpg", kept_aside[1],
+        "--json", "--artifacts", sample_artifacts,
+    )  # fmt: skip
+    assert answer.code == 1
+    assert [set(o) for o in answer.objects] == [
+        {"query", "neighbours"}, {"query", "error"}, {"query", "neighbours"},
+    ]  # fmt: skip
+
+
+def test_more_neighbours_than_covers(
+    run_albo: Run, kept_aside: list[str], sample_artifacts: Path
+) -> None:
+    answer = run_albo("similar", kept_aside[0], "-k", "301", "--artifacts", sample_artifacts)
+    assert answer.code == 2
+    assert "300 covers; use -k 300 or fewer" in one_line(answer.err)
+
+
+def test_similar_prints_a_table(
+    run_albo: Run, kept_aside: list[str], sample_artifacts: Path
+) -> None:
+    answer = run_albo("similar", kept_aside[0], "-k", "2", "--artifacts", sample_artifacts)
+    assert answer.err == ""
+    header = next(line for line in answer.out.splitlines() if "score" in line)
+    assert header.split() == ["score", "genre", "artist", "album", "year", "path"]
+
+
+# --- train and classify --------------------------------------------------------------------------
+
+
+def test_train_says_how_good_the_head_is(
+    run_albo: Run, samples: Path, sample_artifacts: Path, tmp_path: Path
+) -> None:
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(sample_artifacts, artifacts)
+    answer = run_albo(
+        "train", "--seeds", "1", "--name", "second", "--json", ALBO_ARTIFACTS=str(artifacts)
+    )
+    report = answer.objects[0]
+    assert report["covers"] == 300
+    assert report["genres"] == 12
+    for key in ("top1", "top3", "top5", "macro_f1", "ece", "coverage"):
+        assert report[key]["low"] <= report[key]["value"] <= report[key]["high"]
+    assert report["split"] == "grouped"
+    assert report["selected"] is True
+    assert report["top1"]["value"] > 0.8 > report["majority"]
+    assert report["artists_known"] == 1.0
+    assert {"view", "head", "ece_noise95", "set_size", "per_genre", "saved"} <= set(report)
+    assert Path(report["saved"]).name == "second"
+    said = run_albo(
+        "classify",
+        next((samples / "kept-aside").iterdir()),
+        "--json",
+        ALBO_ARTIFACTS=str(artifacts),
+    )
+    assert said.objects[0]["head"] == "second", "the last trained is the default"
+
+
+def test_classify_is_calibrated_and_says_its_set(
+    run_albo: Run, kept_aside: list[str], sample_artifacts: Path
+) -> None:
+    answer = run_albo("classify", *kept_aside, "--json", "--artifacts", sample_artifacts)
+    assert answer.code == 0
+    assert len(answer.objects) == 24
+    for said in answer.objects:
+        assert set(said) == {"query", "predictions", "set", "decided", "head", "backbone"}
+        probabilities = [p["probability"] for p in said["predictions"]]
+        assert len(probabilities) == 5
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert 0 < sum(probabilities) <= 1 + 1e-4
+        assert said["set"][0] == said["predictions"][0]["genre"]
+        assert said["decided"] == (probabilities[0] >= 0.5)
+
+
+def test_classify_decides_as_asked(
+    run_albo: Run, kept_aside: list[str], sample_artifacts: Path
+) -> None:
+    words = ("classify", kept_aside[0], "--artifacts", sample_artifacts)
+    assert "can't tell" in run_albo(*words, "--decide", "1").out
+    assert "reads as" in run_albo(*words, "--decide", "0").out
+    assert run_albo(*words, "--decide", "2").code == 2
+    assert run_albo(*words, "--coverage", "1").code == 2
+    assert run_albo(*words, "--head", "nobody").code == 2
+
+
+def test_a_cold_answer_loads_nothing_heavy(kept_aside: list[str], sample_artifacts: Path) -> None:
+    common = (kept_aside[0], "--artifacts", sample_artifacts, "--json", "--device", "cpu")
+    assert not modules_after("classify", *common) & {*HEAVY, "faiss", "rich"}
+    assert not modules_after("similar", *common) & {*HEAVY, "rich"}
+
+
+# --- damage --------------------------------------------------------------------------------------
+
+
+def test_a_damaged_index_is_refused_and_mended(
+    run_albo: Run, kept_aside: list[str], sample_artifacts: Path, tmp_path: Path
+) -> None:
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(sample_artifacts, artifacts)
+    for file in artifacts.glob("index/*/*"):
+        if file.name != "manifest.json":
+            file.write_bytes(file.read_bytes()[:-7])
+    answer = run_albo("similar", kept_aside[0], "--artifacts", artifacts)
+    assert answer.code == 1
+    assert "albo index" in one_line(answer.err)
+    assert run_albo("index", "--artifacts", artifacts).code == 0
+    assert run_albo("similar", kept_aside[0], "--artifacts", artifacts).code == 0
+
+
+def test_a_stale_index_is_refused(
+    run_albo: Run, samples: Path, kept_aside: list[str], sample_artifacts: Path, tmp_path: Path
+) -> None:
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(sample_artifacts, artifacts)
+    shutil.copytree(artifacts / "index", tmp_path / "old")
+    assert run_albo("embed", samples / "kept-aside", "--artifacts", artifacts).code == 0
+    shutil.rmtree(artifacts / "index")
+    shutil.copytree(tmp_path / "old", artifacts / "index")
+    answer = run_albo("similar", kept_aside[0], "--artifacts", artifacts)
+    assert answer.code == 1
+    assert "albo index" in one_line(answer.err)
+
+
+def test_a_damaged_head_is_refused(
+    run_albo: Run, kept_aside: list[str], sample_artifacts: Path, tmp_path: Path
+) -> None:
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(sample_artifacts, artifacts)
+    (arrays,) = (artifacts / "heads" / "default").glob("*.npz")
+    content = bytearray(arrays.read_bytes())
+    content[len(content) // 2] ^= 1
+    arrays.write_bytes(content)
+    answer = run_albo("classify", kept_aside[0], "--artifacts", artifacts)
+    assert answer.code == 1
+    assert "albo train" in one_line(answer.err)
+
+
+# --- duplicates, forget, quiet, debug ------------------------------------------------------------
+
+
+def test_duplicates_finds_another_scan(run_albo: Run, samples: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    covers = sorted((samples / "covers" / "Torn collage").iterdir())[:4]
+    for cover in covers:
+        shutil.copy(cover, folder)
+    with Image.open(covers[0]) as image:
+        image.resize((300, 300)).save(folder / "scan.jpg", quality=60)
+    run_albo("embed", folder)
+    groups = run_albo("duplicates", "--json").objects
+    names = [{Path(c["uri"]).name for c in group["covers"]} for group in groups]
+    assert {covers[0].name, "scan.jpg"} in [n & {covers[0].name, "scan.jpg"} for n in names]
+
+
+def test_forget_takes_a_source_out(run_albo: Run, samples: Path) -> None:
+    run_albo("embed", samples / "covers" / "Op art", samples / "covers" / "One line")
+    answer = run_albo("forget", samples / "covers" / "Op art", "--json")
+    assert answer.objects == [{"forgotten": str(samples / "covers" / "Op art"), "albums": 25}]
+    status = run_albo("status", "--json").objects[0]
+    assert status["genres"] == {"One line": 25}
+    assert status["backbones"][0]["vectors"] == status["backbones"][0]["indexed"] == 25
+    assert run_albo("forget", "nonsense").code == 2
+
+
+def test_quiet_says_nothing(run_albo: Run, samples: Path) -> None:
+    answer = run_albo("embed", samples / "covers" / "Op art", "--quiet")
+    assert (answer.code, answer.out, answer.err) == (0, "", "")
+
+
+def test_only_debug_shows_a_traceback(run_albo: Run) -> None:
+    assert "Traceback" not in run_albo("duplicates").err
+    answer = run_albo("duplicates", "--debug")
+    assert "Traceback" in answer.err
+    assert answer.code == 1
+
+
+def test_a_reader_that_has_read_enough_is_no_error(sample_artifacts: Path) -> None:
+    words = f"duplicates --artifacts '{sample_artifacts}'"
+    command = f"'{sys.executable}' -c 'from albo.cli import main; main()' {words}"
+    done = subprocess.run(  # noqa: S602
+        f"{command} | true", shell=True, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stderr == ""
+
+
+def test_backbones_lists_the_default_first(run_albo: Run) -> None:
+    answer = run_albo("backbones", "--json")
+    first = answer.objects[0]
+    assert first == {
+        "name": "efficientnet-lite0", "dimension": 1280, "size": 224,
+        "licence": "Apache-2.0", "commercial": True, "weights_here": True,
+    }  # fmt: skip
+    assert any(not offer["commercial"] for offer in answer.objects)
+
+
+# --- real covers ---------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_main_job_on_real_covers(run_albo: Run, itunes36: Path) -> None:
+    embedded = run_albo("embed", itunes36 / "labels.csv", "--json")
+    assert embedded.code == 0
+    assert embedded.objects[0]["embedded"] == 538
+    report = run_albo("train", "--seeds", "1", "--json").objects[0]
+    assert (report["covers"], report["genres"]) == (538, 36)
+    assert report["top1"]["value"] > 0.12 > 3 * report["majority"]
+    cover = next((itunes36 / "images" / "Jazz").iterdir())
+    near = run_albo("similar", cover, "--json").objects[0]["neighbours"]
+    assert len(near) == 10
+    assert near[0]["mark"] == "same file"
+    said = run_albo("classify", cover, "--json").objects[0]
+    assert len(said["predictions"]) == 5
