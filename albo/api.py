@@ -13,6 +13,7 @@ The command line is a thin layer over this.
 from __future__ import annotations
 
 import difflib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -58,6 +59,7 @@ Prior: TypeAlias = Literal["corpus", "uniform"]
 
 _CURRENT = "current.json"
 _FEW_QUERIES = 8
+_QUERY_BATCH = 64
 _SHORTEST_PREFIX = 8
 
 
@@ -351,6 +353,7 @@ class Albo:
         backbone: str | None = None,
         device: Device = Device.AUTO,
         without_self: bool = False,
+        limits: Limits | None = None,
     ) -> Iterator[Similar]:
         """Find the nearest covers of each cover, in order; a cover that cannot be read says why.
 
@@ -363,7 +366,7 @@ class Albo:
         with self._reading() as catalog:
             index = self._open_index(vectors, catalog)
             among = None if genre is None else self._covers_of(genre, catalog)
-            for query in self._queries(covers, card, device):
+            for query in self._queries(covers, card, device, limits):
                 if query.embeddings is None:
                     yield Similar(query.name, error=query.error)
                     continue
@@ -505,6 +508,7 @@ class Albo:
         decide: float = 0.5,
         coverage: float = 0.9,
         device: Device = Device.AUTO,
+        limits: Limits | None = None,
     ) -> Iterator[Classified]:
         """Say what genre each cover reads as, in order; a cover that cannot be read says why.
 
@@ -515,7 +519,7 @@ class Albo:
 
         loaded = self._head(head)
         card = self._card_of_head(loaded)
-        for query in self._queries(covers, card, device):
+        for query in self._queries(covers, card, device, limits):
             if query.embeddings is None:
                 yield Classified(query.name, error=query.error)
                 continue
@@ -691,25 +695,20 @@ class Albo:
             return find_card(DEFAULT)
         return self._card_of(self._vectors(None))
 
-    def _queries(self, covers: Sequence[str], card: Card, device: Device) -> Iterator[_Query]:
+    def _queries(
+        self, covers: Sequence[str], card: Card, device: Device, limits: Limits | None
+    ) -> Iterator[_Query]:
         """Read, decode and embed the covers asked about, in order, a batch at a time."""
         backbone: FrozenBackbone | None = None
         single = len(covers) <= _FEW_QUERIES
-        for start in range(0, len(covers), _FEW_QUERIES):
-            read = [self._read_query(name, card) for name in covers[start : start + _FEW_QUERIES]]
+        for start in range(0, len(covers), _QUERY_BATCH):
+            read = _read_queries(covers[start : start + _QUERY_BATCH], card, limits or Limits())
             pixels = [found for _, found in read if found is not None]
             if pixels and backbone is None:
                 backbone = open_backbone(card, device, single=single, note=self.note)
             embedded = iter(self._embed_queries(backbone, pixels))
             for query, found in read:
                 yield query if found is None else _with(query, next(embedded))
-
-    def _read_query(self, name: str, card: Card) -> tuple[_Query, Pixels | None]:
-        try:
-            data = read_file(name, Limits())
-            return _Query(name, digest_of(data)), decode(data, card.size, card.resample)
-        except BadCover as error:
-            return _Query(name, error=str(error)), None
 
     @staticmethod
     def _embed_queries(
@@ -720,6 +719,25 @@ class Albo:
         for embeddings in backbone.encode([np.stack(pixels)]):
             for row in range(len(pixels)):
                 yield Embeddings(embeddings.vector[row : row + 1], embeddings.middle[row : row + 1])
+
+
+def _read_queries(
+    names: Sequence[str], card: Card, limits: Limits
+) -> list[tuple[_Query, Pixels | None]]:
+    """Read and decode covers, in threads where they are many."""
+
+    def read(name: str) -> tuple[_Query, Pixels | None]:
+        try:
+            data = read_file(name, limits)
+            pixels = decode(data, card.size, card.resample, limits)
+            return _Query(name, digest_of(data)), pixels
+        except BadCover as error:
+            return _Query(name, error=str(error)), None
+
+    if len(names) == 1:
+        return [read(names[0])]
+    with ThreadPoolExecutor(thread_name_prefix="albo-decode") as pool:
+        return list(pool.map(read, names))
 
 
 def _with(query: _Query, embeddings: Embeddings) -> _Query:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from albo.api import Albo, Classified, EmbedResult, Similar
+    from albo.images import Limits
 
 app = typer.Typer(
     name="albo",
@@ -93,6 +94,12 @@ BackboneName = Annotated[
     ),
 ]
 Device = Annotated[DeviceChoice, typer.Option("--device", help="Where the network runs.")]
+MaxMib = Annotated[
+    int, typer.Option("--max-mib", min=1, max=4096, help="Refuse larger files, in MiB.")
+]
+MaxMpx = Annotated[
+    int, typer.Option("--max-mpx", min=1, max=4096, help="Refuse larger images, in megapixels.")
+]
 Covers = Annotated[list[str], typer.Argument(metavar="COVER...", help="Image files.")]
 
 
@@ -136,6 +143,8 @@ def embed(
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read every file again, changed or not.")
     ] = False,
+    max_mib: MaxMib = 64,
+    max_mpx: MaxMpx = 64,
     artifacts: Artifacts = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -152,6 +161,7 @@ def embed(
             batch_size=batch_size,
             genre=genre,
             rehash=rehash,
+            limits=_limits(max_mib, max_mpx),
             lines=sys.stdin if "-" in (source or []) else (),
         )
     for note in result.summary.notes:
@@ -244,6 +254,8 @@ def similar(
     without_self: Annotated[
         bool, typer.Option("--without-self", help="Leave out the very same file.")
     ] = False,
+    max_mib: MaxMib = 64,
+    max_mpx: MaxMpx = 64,
     artifacts: Artifacts = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -260,6 +272,7 @@ def similar(
             backbone=backbone,
             device=Where(device.value),
             without_self=without_self,
+            limits=_limits(max_mib, max_mpx),
         ):
             failed |= bool(answer.error)
             if as_json:
@@ -294,7 +307,7 @@ def _show_similar(answer: Similar) -> None:
 def duplicates(
     threshold: Annotated[
         float | None,
-        typer.Option(help="Least cosine.", show_default="0.85 for efficientnet-lite0"),
+        typer.Option(help="Least cosine.", show_default="0.865 for efficientnet-lite0"),
     ] = None,
     backbone: BackboneName = None,
     artifacts: Artifacts = None,
@@ -407,6 +420,8 @@ def classify(
         float, typer.Option(help="How often the set shall hold the true genre.")
     ] = 0.9,
     device: Device = DeviceChoice.AUTO,
+    max_mib: MaxMib = 64,
+    max_mpx: MaxMpx = 64,
     artifacts: Artifacts = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -424,6 +439,7 @@ def classify(
             decide=decide,
             coverage=coverage,
             device=Where(device.value),
+            limits=_limits(max_mib, max_mpx),
         ):
             failed |= bool(answer.error)
             if as_json:
@@ -584,6 +600,12 @@ class _Bars:
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(stage, total=total)
         self._bars.update(self._tasks[stage], completed=done, total=total)
+
+
+def _limits(mebibytes: int, megapixels: int) -> Limits:
+    from albo.images import Limits
+
+    return Limits(max_bytes=mebibytes * 2**20, max_pixels=megapixels * 1_000_000)
 
 
 def _console(*, stderr: bool = False) -> Console:

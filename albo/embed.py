@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from albo.sources import Source
     from albo.vectors import Vectors
 
-COMMIT_SECONDS = 2.5
+COMMIT_SECONDS = 2.0
 """How long a cover may wait for the disk; with the last batches and the commit itself, under 5."""
 
 _GRACE_SECONDS = 0.5  # for a batch to fill up when a commit is due
-_QUICK_SECONDS, _SLOW_SECONDS = 0.2, 0.5  # of a batch that may grow, and of one that must shrink
+_BATCH_SECONDS = 0.3  # how long a batch should take
 _POLL_SECONDS = 0.5
 _CHUNK = 500
 _AHEAD = 24  # files a thread
@@ -469,12 +469,11 @@ class _Run:
         """
         backbone = self._opened()
         launched: deque[list[_Read]] = deque()
-        before = monotonic()
+        started, done = monotonic(), 0
         for embeddings in backbone.encode(self._batches(reads, launched, backbone)):
             self._keep(launched.popleft(), embeddings)
-            now = monotonic()
-            self._pace(now - before, backbone.batch_size)
-            before = now
+            done += len(embeddings.vector)
+            self._pace(done / max(monotonic() - started, 1e-6), backbone.batch_size)
         self._journal.commit()
 
     def _opened(self) -> Backbone:
@@ -485,11 +484,15 @@ class _Run:
             self._batch_size = 1 if self._backbone.device == "cpu" else self._backbone.batch_size
         return self._backbone
 
-    def _pace(self, seconds: float, most: int) -> None:
-        """Choose the size of batches so that each takes a fraction of a second."""
-        if seconds < _QUICK_SECONDS:
+    def _pace(self, rate: float, most: int) -> None:
+        """Let batches grow and shrink so that each takes a fraction of a second.
+
+        rate : covers a second. By twos and with a margin, since a GPU prepares for each size.
+        """
+        wanted = rate * _BATCH_SECONDS
+        if wanted >= 2 * self._batch_size:
             self._batch_size = min(2 * self._batch_size, most)
-        elif seconds > _SLOW_SECONDS:
+        elif wanted < self._batch_size / 2:
             self._batch_size = max(self._batch_size // 2, 1)
 
     def _batches(

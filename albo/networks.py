@@ -11,19 +11,28 @@ import difflib
 import hashlib
 import importlib.util
 import json
+import logging
+import os
+import re
+import shutil
+import warnings
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
 from albo.errors import MissingWeights, UnknownBackbone
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import torch
     from torch import nn
+    from torch.overrides import TorchFunctionMode
 
     from albo.records import Json
+
+    _State: TypeAlias = dict[str, torch.Tensor]
 
 DEFAULT = "efficientnet-lite0"
 RECOMMENDED = (
@@ -54,8 +63,15 @@ _MIDDLE_STAGES: Mapping[str, tuple[str, ...]] = {
     "DenseNet": ("features.denseblock2", "features.denseblock3"),
 }
 _MIDDLE_REDUCTIONS = (8, 16)
-_HASH_LETTERS = 8
 _MAP_AXES = 4
+
+_OPEN_LICENCES = frozenset({"apache-2.0", "bsd-3-clause", "cc-by-4.0", "mit"})
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+_NESTS = ("state_dict", "model", "model_state_dict")
+_WRAPPERS = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
+_PATIENCE = 10.0  # seconds for a server to answer
+_MAX_REASON = 200
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +85,7 @@ class Card:
     dimension, middle_dimension : widths d and m of the two outputs; m may be 0.
     size : side of the square input in pixels.
     mean, std : per channel (RGB), on the scale 0 to 255; the input is ``(x - mean) / std``.
+    licence, commercial : the weights' licence; whether it is known to allow commercial use.
     weights : path of the weights' file.
     """
 
@@ -90,10 +107,32 @@ class Card:
 
     @classmethod
     def from_json(cls, content: Json) -> Card:
-        """Read what `as_json` wrote. Raises KeyError or TypeError for anything else."""
-        triple = {key: tuple(float(x) for x in content[key]) for key in ("mean", "std")}
-        fields = {key: content[key] for key in cls.__slots__}
-        return cls(**{**fields, **triple})
+        """Read what `as_json` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+        triples = {key: _triple(content[key]) for key in ("mean", "std")}
+        card = cls(**{**{key: content[key] for key in cls.__slots__}, **triples})
+        if not _is_sound(card):
+            raise ValueError("not the card of a backbone")
+        return card
+
+
+def _triple(numbers: Sequence[object]) -> tuple[float, float, float]:
+    red, green, blue = (float(cast("float", x)) for x in numbers)
+    return red, green, blue
+
+
+def _is_sound(card: Card) -> bool:
+    texts = (card.name, card.fingerprint, card.licence, card.weights)
+    whole = (card.dimension, card.middle_dimension, card.size)
+    return (
+        all(type(x) is str for x in texts)
+        and all(type(x) is int for x in whole)
+        and type(card.commercial) is bool
+        and card.dimension > 0
+        and card.middle_dimension >= 0
+        and card.size > 0
+        and card.resample in get_args(Resample)
+        and re.fullmatch(r"[0-9a-f]{64}", card.fingerprint) is not None
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,19 +165,27 @@ class _Plan:
     entry: str = ""
 
 
-def describe(name: str, weights: Path | None = None, *, fetch: bool = True) -> Card:
+def describe(
+    name: str,
+    weights: Path | None = None,
+    *,
+    fetch: bool = True,
+    note: Callable[[str], None] = lambda _line: None,
+) -> Card:
     """Find (or fetch) a backbone's weights and say what it is; nothing of it is kept in memory.
 
     Parameters
     ----------
     name : `efficientnet-lite0`, a torchvision network with an optional `:ENTRY`, or `timm/NAME`.
-    weights : a state dict (`.pth`, `.pt` or `.safetensors`) to use in place of the published one.
+    weights : a state dict (`.pth`, `.pt` or `.safetensors`) to use in place of the published one;
+        its classifier may have any number of classes.
     fetch : whether weights that are not here may be downloaded.
+    note : told in one line when something is downloaded.
 
-    Raises UnknownBackbone, MissingWeights.
+    Raises UnknownBackbone, MissingWeights (also where the file given does not fit the network).
     """
     plan = _plan(name)
-    file = _given(weights) if weights else _weights_file(plan, fetch=fetch)
+    file = _given(weights, plan) if weights else _weights_file(plan, fetch=fetch, note=note)
     dimension, middle_dimension = _widths(plan)
     card = Card(
         name=plan.name,
@@ -163,19 +210,26 @@ def build(card: Card) -> nn.Module:
     changed, or does not fit the network.
     """
     plan = _plan(card.name)
-    file = Path(card.weights)
-    if not file.is_file():
+    trunk = _trunk(plan, pretrained=_unchanged(card, plan))
+    return _two_outputs(trunk, plan).eval()
+
+
+def _unchanged(card: Card, plan: _Plan) -> Path:
+    """Find the very weights of a card: where they were, else where published ones are kept."""
+    before = Path(card.weights)
+    files = [file for file in (before, _local_file(plan)) if file is not None and file.is_file()]
+    for file in files:
+        if _fingerprint(card, plan.architecture, file) == card.fingerprint:
+            return file
+    if before in files:
         raise MissingWeights(
-            f"the weights of {card.name} are no longer at {file}; put them back, or run"
-            " `albo embed --backbone NAME` with weights that are here"
-        )
-    if _fingerprint(card, plan.architecture, file) != card.fingerprint:
-        raise MissingWeights(
-            f"{file} is not the file that {card.name} was described from; run `albo embed"
+            f"{before} is not the file that {card.name} was described from; run `albo embed"
             f" --backbone {card.name}` to embed with the new weights"
         )
-    trunk = _trunk(plan, pretrained=file)
-    return _two_outputs(trunk, plan).eval()
+    raise MissingWeights(
+        f"the weights of {card.name} are no longer at {before}; put them back, or run"
+        " `albo embed --backbone NAME` with weights that are here"
+    )
 
 
 def offers(*, everything: bool = False) -> list[Offer]:
@@ -256,11 +310,14 @@ def _plan_timm(name: str) -> _Plan:
     architecture = name.removeprefix("timm/")
     if not timm.is_model(architecture.split(".")[0]):
         raise UnknownBackbone(_unknown(name, architecture))
-    config = timm.get_pretrained_cfg(architecture)
-    if config is None:
+    try:
+        config = timm.get_pretrained_cfg(architecture, allow_unregistered=False)
+    except RuntimeError:
+        bare = architecture.partition(".")[0]
+        tags = ", ".join(timm.list_pretrained(f"{bare}.*")[:_SHOWN]) or "none"
         raise UnknownBackbone(
-            f"timm has no weights {architecture!r}; see timm.list_pretrained('{architecture}*')"
-        )
+            f"timm has no weights {architecture!r}; of {bare} there are {tags}"
+        ) from None
     _, height, width = config.input_size
     if height != width:
         raise UnknownBackbone(f"{name} takes {width} x {height} px; albo's covers are square")
@@ -275,7 +332,8 @@ def _plan_timm(name: str) -> _Plan:
         std=_scaled(config.std),
         resample=_resample(config.interpolation),
         licence=licence,
-        commercial="-nc" not in licence.lower() and licence not in {"unknown", "other"},
+        # Some two dozen licences of makers' own are not told apart: not known to allow it.
+        commercial=licence in _OPEN_LICENCES,
         file=_hub_cache_file(config.hf_hub_id) if config.hf_hub_id else _torch_hub_file(config.url),
         origin=config.hf_hub_id or config.url or "",
     )
@@ -312,11 +370,12 @@ def _resample(interpolation: str) -> Resample:
 # --- weights -------------------------------------------------------------------------------------
 
 
-def _given(weights: Path) -> Path:
+def _given(weights: Path, plan: _Plan) -> Path:
     if not weights.is_file():
         raise MissingWeights(
             f"no file {weights}; --weights takes a state dict (.pth, .safetensors)"
         )
+    _trunk(plan, pretrained=weights)  # a file that does not fit is refused before it gets a name
     return weights
 
 
@@ -324,45 +383,113 @@ def _local_file(plan: _Plan) -> Path | None:
     return plan.file if plan.file is not None and plan.file.is_file() else None
 
 
-def _weights_file(plan: _Plan, *, fetch: bool) -> Path:
+def _weights_file(plan: _Plan, *, fetch: bool, note: Callable[[str], None]) -> Path:
     """Return the weights' file, downloaded where it is not here. Raises MissingWeights."""
     local = _local_file(plan)
     if local is not None:
         return local
+    if not plan.origin:
+        raise MissingWeights(
+            f"nobody publishes weights for {plan.name}; give your own with --weights FILE"
+        )
     remedy = f"connect once, or give a downloaded file with --weights FILE (from {plan.origin})"
     if plan.family == "default" or not fetch:
         raise MissingWeights(f"the weights of {plan.name} are not here; {remedy}")
+    note(f"fetching the weights of {plan.name} from {plan.origin}")
     try:
         return _download(plan)
     except Exception as error:  # the hubs' clients raise a dozen unrelated types
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise MissingWeights(
-            f"the weights of {plan.name} are not here and could not be fetched ({reason[:200]});"
-            f" {remedy}"
+            f"the weights of {plan.name} are not here and could not be fetched"
+            f" ({_reason(error)}); {remedy}"
         ) from error
 
 
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:_MAX_REASON] if lines else type(error).__name__
+
+
 def _download(plan: _Plan) -> Path:
-    if plan.origin.startswith(("https://", "http://")):
-        import torch
-
+    if plan.family == "torchvision" or plan.origin.startswith("https://"):
         assert plan.file is not None  # noqa: S101  a URL always has its place in the cache
-        plan.file.parent.mkdir(parents=True, exist_ok=True)
-        prefix = _hash_in_name(plan.file.stem)
-        torch.hub.download_url_to_file(plan.origin, str(plan.file), prefix, progress=False)
+        _fetch_url(plan.origin, plan.file)
         return plan.file
-    if not plan.origin:
-        raise MissingWeights(f"nobody publishes weights for {plan.name}")
-    import huggingface_hub
+    return _fetch_from_hub(plan.origin)
 
-    return Path(huggingface_hub.hf_hub_download(plan.origin, "model.safetensors"))
+
+def _fetch_url(url: str, file: Path) -> None:
+    """Download to a temporary name; keep the file if it is whole.
+
+    `torch.hub.download_url_to_file` would wait for a silent server for ever and take a reply that
+    broke off for a whole one.
+    """
+    from urllib.request import urlopen
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+    try:
+        with urlopen(url, timeout=_PATIENCE) as reply, partial.open("wb") as out:  # noqa: S310
+            shutil.copyfileobj(reply, out, 1 << 20)
+            promised = reply.headers.get("Content-Length")
+        _check_download(partial, promised, _hash_in_name(file.stem))
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _check_download(file: Path, promised: str | None, prefix: str | None) -> None:
+    size = file.stat().st_size
+    if promised is not None and size != int(promised):
+        raise OSError(f"the download broke off after {size} of {promised} bytes")
+    with file.open("rb") as opened:
+        if prefix and not hashlib.file_digest(opened, "sha256").hexdigest().startswith(prefix):
+            raise OSError("what came is not the published file: its SHA-256 is another")
 
 
 def _hash_in_name(stem: str) -> str | None:
     """Return the SHA-256 prefix that PyTorch's published files carry in their names."""
-    tail = stem.rpartition("-")[2]
-    hexadecimal = len(tail) == _HASH_LETTERS and all(c in "0123456789abcdef" for c in tail)
-    return tail if hexadecimal else None
+    found = re.search(r"-([0-9a-f]{8,64})$", stem)
+    return found[1] if found else None
+
+
+def _fetch_from_hub(repository: str) -> Path:
+    import huggingface_hub
+    from huggingface_hub.errors import EntryNotFoundError
+
+    with _silent_hub():
+        for name in _HUB_FILES:
+            # Asked once, without the client's retries: with no network they take half a minute.
+            url = huggingface_hub.hf_hub_url(repository, name)
+            try:
+                huggingface_hub.get_hf_file_metadata(url, timeout=_PATIENCE)
+            except EntryNotFoundError:
+                continue
+            return Path(huggingface_hub.hf_hub_download(repository, name))
+    raise FileNotFoundError(f"{repository} has none of {', '.join(_HUB_FILES)}")
+
+
+@contextmanager
+def _silent_hub() -> Iterator[None]:
+    """Keep the client's warnings and progress bars off the terminal while it is used."""
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    logger = logging.getLogger("huggingface_hub")
+    level, bars = logger.level, not are_progress_bars_disabled()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.CRITICAL)
+        disable_progress_bars()
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+            if bars:
+                enable_progress_bars()
 
 
 def _torch_hub_file(url: str | None) -> Path | None:
@@ -374,8 +501,8 @@ def _torch_hub_file(url: str | None) -> Path | None:
 def _hub_cache_file(repository: str) -> Path | None:
     import huggingface_hub
 
-    found = huggingface_hub.try_to_load_from_cache(repository, "model.safetensors")
-    return Path(found) if isinstance(found, str) else None
+    found = (huggingface_hub.try_to_load_from_cache(repository, name) for name in _HUB_FILES)
+    return next((Path(file) for file in found if isinstance(file, str)), None)
 
 
 def _fingerprint(card: Card, architecture: str, file: Path) -> str:
@@ -399,25 +526,25 @@ def _fingerprint(card: Card, architecture: str, file: Path) -> str:
 def _trunk(plan: _Plan, pretrained: Path | None) -> nn.Module:
     """Make the network without its classifier, with weights where a file is given."""
     makers = {"default": _trunk_default, "torchvision": _trunk_torchvision, "timm": _trunk_timm}
+    make = makers[plan.family]
+    if pretrained is None:
+        return make(plan, None)
     try:
-        return makers[plan.family](plan, pretrained)
-    except (RuntimeError, ValueError, KeyError, EOFError, OSError) as error:
-        if pretrained is None:
-            raise
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        return make(plan, _state_dict(pretrained))
+    except Exception as error:  # a hostile state dict can make the loaders raise anything
         raise MissingWeights(
-            f"{pretrained} does not fit {plan.name} ({reason}); give a state dict of that network"
+            f"{pretrained} does not fit {plan.name} ({_reason(error)}); give a state dict of that"
+            " network"
         ) from error
 
 
-def _trunk_default(plan: _Plan, pretrained: Path | None) -> nn.Module:
+def _trunk_default(plan: _Plan, state: _State | None) -> nn.Module:
     import timm
 
     network: nn.Module = timm.create_model(plan.architecture, pretrained=False)
-    if pretrained is not None:
+    if state is not None:
         # The package's names are the original's, timm's are its own; their order is the same,
         # and every shape is checked, so that another file cannot slip in.
-        state = _state_dict(pretrained)
         ours = network.state_dict()
         if [tuple(x.shape) for x in state.values()] != [tuple(x.shape) for x in ours.values()]:
             raise ValueError("its tensors are not EfficientNet-Lite0's")
@@ -426,27 +553,38 @@ def _trunk_default(plan: _Plan, pretrained: Path | None) -> nn.Module:
     return network
 
 
-def _trunk_torchvision(plan: _Plan, pretrained: Path | None) -> nn.Module:
+def _trunk_torchvision(plan: _Plan, state: _State | None) -> nn.Module:
     from torchvision import models
 
+    # What torchvision itself sets where it loads published weights, and not otherwise.
     extra: dict[str, Any] = {}
     if plan.architecture in {"inception_v3", "googlenet"}:
-        # The published weights hold the auxiliary heads; at inference they are not run.
-        extra = {"aux_logits": True, "init_weights": False}
+        extra = {"aux_logits": False, "init_weights": False, "transform_input": True}
+    elif plan.architecture.startswith("vit_"):
+        extra = {"image_size": plan.size}
+    elif plan.architecture.startswith("maxvit_"):
+        extra = {"input_size": (plan.size, plan.size)}
     network: nn.Module = models.get_model(plan.architecture, weights=None, **extra)
-    if pretrained is not None:
-        network.load_state_dict(_state_dict(pretrained))
+    whole = set(network.state_dict())
     _drop_classifier(network)
+    if state is not None:
+        dropped = whole - set(network.state_dict())
+        network.load_state_dict(
+            {k: x for k, x in state.items() if k not in dropped and not _is_auxiliary(k)}
+        )
     return network
+
+
+def _is_auxiliary(key: str) -> bool:
+    """Whether a tensor is of Inception's or GoogLeNet's training-time heads, which are not run."""
+    return key.startswith(("AuxLogits.", "aux1.", "aux2."))
 
 
 def _drop_classifier(network: nn.Module) -> None:
     """Replace the last linear layer by nothing: what entered it is the pooled top."""
     from torch import nn
 
-    linear = [
-        n for n, m in network.named_modules() if isinstance(m, nn.Linear) and "aux" not in n.lower()
-    ]
+    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     if linear:
         parent, _, last = linear[-1].rpartition(".")
         setattr(network.get_submodule(parent), last, nn.Identity())
@@ -454,38 +592,70 @@ def _drop_classifier(network: nn.Module) -> None:
         network.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
-def _trunk_timm(plan: _Plan, pretrained: Path | None) -> nn.Module:
+def _trunk_timm(plan: _Plan, state: _State | None) -> nn.Module:
     import timm
 
-    if pretrained is None:
-        return cast(
-            "nn.Module", timm.create_model(plan.architecture, pretrained=False, num_classes=0)
+    if state is None:
+        network = timm.create_model(plan.architecture, pretrained=False)
+    else:
+        # With as many classes as the file has, timm loads strictly; else it would take any file.
+        classes = _classes(state, timm.get_pretrained_cfg(plan.architecture).classifier)
+        overlay: dict[str, Any] = {"state_dict": state, "custom_load": False}
+        if classes:
+            overlay |= {"num_classes": classes, "label_offset": 0}
+        network = timm.create_model(
+            plan.architecture,
+            pretrained=True,
+            pretrained_cfg_overlay=overlay,
+            **({"num_classes": classes} if classes else {}),
         )
-    overlay = {"file": str(pretrained)}
-    return cast(
-        "nn.Module",
-        timm.create_model(
-            plan.architecture, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay
-        ),
-    )
+    network.reset_classifier(0)
+    return cast("nn.Module", network)
 
 
-def _state_dict(file: Path) -> dict[str, torch.Tensor]:
-    """Load tensors and nothing else: never a pickled object."""
-    import torch
+def _classes(state: _State, classifier: object) -> int | None:
+    """Return how many classes a state dict's classifier tells apart, where it has a plain one."""
+    weight = state.get(f"{classifier}.weight") if isinstance(classifier, str) else None
+    return int(weight.shape[0]) if weight is not None and weight.ndim > 1 else None
 
+
+def _state_dict(file: Path) -> _State:
+    """Load tensors and nothing else: never a pickled object. Raises ValueError."""
+    try:
+        loaded = _load(file)
+    except Exception as error:  # unpickling hostile bytes can raise anything
+        raise ValueError("not a plain state dict that loads with weights_only") from error
+    for key in _NESTS:
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+            loaded = loaded[key]
+    if not _is_state(loaded):
+        raise ValueError("not a state dict: names with tensors")
+    for prefix in _WRAPPERS:
+        if all(name.startswith(prefix) for name in loaded):
+            loaded = {name.removeprefix(prefix): tensor for name, tensor in loaded.items()}
+    return cast("_State", loaded)
+
+
+def _load(file: Path) -> Any:  # noqa: ANN401  (whatever the file holds)
     if file.suffix == ".safetensors":
         from safetensors.torch import load_file
 
         return load_file(file)
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # unpickling hostile bytes can raise anything
-        raise ValueError("not a plain state dict that loads with weights_only") from error
-    state = state.get("state_dict", state.get("model", state)) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(hasattr(x, "shape") for x in state.values()):
-        raise ValueError("not a state dict")
-    return state
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of archives that are no state dict; refused anyway
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _is_state(loaded: object) -> bool:
+    import torch
+
+    return (
+        isinstance(loaded, dict)
+        and len(loaded) > 0
+        and all(type(k) is str and isinstance(x, torch.Tensor) for k, x in loaded.items())
+    )
 
 
 def _two_outputs(trunk: nn.Module, plan: _Plan) -> nn.Module:
@@ -559,20 +729,36 @@ def _widths(plan: _Plan) -> tuple[int, int]:
     """Return (d, m), by a forward pass of shapes alone: no numbers, no weights."""
     import torch
 
-    try:
-        with torch.device("meta"):
-            top, middle = _blank_pass(plan)
-    except NotImplementedError:  # RegNet computes its widths with tensors, which needs numbers
-        top, middle = _blank_pass(plan)
+    with torch.inference_mode():
+        with _weightless():
+            network = _two_outputs(_trunk(plan, pretrained=None).to("meta"), plan)
+        pixels = torch.zeros(1, plan.size, plan.size, 3, dtype=torch.uint8, device="meta")
+        top, middle = network.to("meta").eval()(pixels)
     if top.ndim != 2:  # noqa: PLR2004  (n, d)
         raise UnknownBackbone(f"{plan.name} gives no pooled vector; use another network")
     return int(top.shape[1]), int(middle.shape[1])
 
 
-def _blank_pass(plan: _Plan) -> tuple[torch.Tensor, torch.Tensor]:
-    import torch
+def _weightless() -> TorchFunctionMode:
+    """Let modules be made without memory for their parameters.
 
-    with torch.inference_mode():
-        network = _two_outputs(_trunk(plan, pretrained=None), plan).eval()
-        outputs = network(torch.zeros(1, plan.size, plan.size, 3, dtype=torch.uint8))
-    return cast("tuple[torch.Tensor, torch.Tensor]", outputs)
+    `torch.device("meta")` would take the numbers from all tensors, and RegNet computes its widths
+    with some; parameters begin as `torch.empty`.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class EmptyOnMeta(TorchFunctionMode):
+        def __torch_function__(
+            self,
+            func: Callable[..., Any],
+            _types: object,
+            args: tuple[Any, ...] = (),
+            kwargs: dict[str, Any] | None = None,
+        ) -> Any:  # noqa: ANN401
+            kwargs = dict(kwargs or {})
+            if func is torch.empty:
+                kwargs["device"] = "meta"
+            return func(*args, **kwargs)
+
+    return EmptyOnMeta()

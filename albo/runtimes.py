@@ -3,16 +3,17 @@
 Every runtime takes batches of uint8 pixels (n, size, size, 3) and gives, in the same order, the raw
 outputs of the network: top float32 (n, d) and middle float32 (n, m). All agree with eager float32:
 where a processor offers a faster, coarser arithmetic, it is used as far as probe images show that
-the cosine stays above `AGREEMENT`, and no further.
+the cosines stay above `AGREEMENT` and `LEAST_AGREEMENT`, and no further.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
+import os
 import platform
-import shutil
 import sys
 import tempfile
 import threading
@@ -21,17 +22,25 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from xml.etree import ElementTree
 
 import numpy as np
 
 from albo import networks
-from albo.artifacts import cache_folder, library_versions, read_json, write_json
-from albo.errors import RuntimeFailed
+from albo.artifacts import (
+    backbone_key,
+    cache_folder,
+    library_versions,
+    plain_write_errors,
+    sweep,
+    write_atomically,
+)
+from albo.errors import AlboError, RuntimeFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from types import ModuleType
 
     import torch
     from torch import nn
@@ -39,17 +48,28 @@ if TYPE_CHECKING:
     from albo.networks import Card
     from albo.records import Floats, Pixels
 
-AGREEMENT = 0.9997
-"""Least cosine to eager float32 on the probe images; real covers then stay above 0.999."""
+AGREEMENT = 0.99996
+"""Least median cosine to eager float32 on the probe images.
 
-# What share of a network's first layers stays in float32 when the rest runs in bfloat16. Rounding
-# hurts most in the first, thin layers, where few terms are summed and all later layers inherit the
-# error: of EfficientNet-Lite0's 49 convolutions, three cause nine tenths of it.
-_SHARES_IN_FULL = (0.0, 0.15, 0.25, 0.4, 0.6)
-_HEAVY_LAYERS = frozenset({"Convolution", "GroupConvolution", "MatMul"})
+Of 5,239 real covers none then had another first neighbour whose lead in float32 exceeded 0.0017;
+at 0.99994 some did whose lead exceeded 0.002.
+"""
+LEAST_AGREEMENT = 0.9995
+"""Least cosine on any probe image; the probes are harder than covers, which stay above 0.999."""
+
+_DEPTHWISE = "GroupConvolution"
+_HEAVY_LAYERS = frozenset({"Convolution", _DEPTHWISE, "MatMul"})
+_SHARES_PRECISE = (0.0, 0.125, 0.25, 0.5)
 _PROBES = 12
 _CPU_BATCH = 16
 _GPU_BATCH = 256
+_LOOK_AHEAD = 3
+_PATIENCE = 10.0  # seconds without an answer until OpenVINO is asked what it is doing
+_EXPORT_VERSION = 2  # raised when exports are made in another way
+_HEADER_BYTES = 4096
+_ABANDONED = 3600.0  # seconds after which a temporary file is nobody's
+_MAX_REASON = 160
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 class Device(Enum):
@@ -94,7 +114,13 @@ def open_runtime(
     chosen = _choose_device(device, single=single)
     if chosen is Device.CPU:
         return _open_cpu(card, batch_size, single=single, note=note)
-    return _open_torch(card, chosen, batch_size, note)
+    try:
+        return _open_torch(card, chosen, batch_size, note)
+    except RuntimeFailed as error:
+        if device is not Device.AUTO:
+            raise
+        note(f"{error}; running on the CPU")
+    return _open_cpu(card, batch_size, single=single, note=note)
 
 
 def _choose_device(device: Device, *, single: bool) -> Device:
@@ -103,14 +129,17 @@ def _choose_device(device: Device, *, single: bool) -> Device:
         return Device.CPU
     import torch
 
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of drivers it does not know; so will we
+        there = {
+            Device.CUDA: torch.cuda.is_available(),
+            Device.MPS: torch.backends.mps.is_available(),
+        }
     if device is Device.AUTO:
-        if torch.cuda.is_available():
-            return Device.CUDA
-        return Device.MPS if torch.backends.mps.is_available() else Device.CPU
-    if device is Device.CUDA and not torch.cuda.is_available():
-        raise RuntimeFailed("no CUDA device here; use --device auto or --device cpu")
-    if device is Device.MPS and not torch.backends.mps.is_available():
-        raise RuntimeFailed("no Apple GPU here; use --device auto or --device cpu")
+        return next((found for found, is_there in there.items() if is_there), Device.CPU)
+    if not there[device]:
+        kind = "CUDA device" if device is Device.CUDA else "Apple GPU"
+        raise RuntimeFailed(f"no {kind} here; use --device auto or --device cpu")
     return device
 
 
@@ -154,11 +183,13 @@ def probe_images(size: int, count: int = _PROBES) -> Pixels:
     return np.stack(images)
 
 
-def _least_cosine(ours: Floats, theirs: Floats) -> float:
-    norms = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        cosines = (ours * theirs).sum(1) / norms
-    return float(np.nan_to_num(cosines, nan=0.0).min())
+def _agrees(ours: Floats, theirs: Floats) -> bool:
+    """Whether two networks say the same of the probe images. Anything not finite disagrees."""
+    x, y = ours.astype(np.float64), theirs.astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        cosines = (x * y).sum(1) / np.sqrt((x * x).sum(1) * (y * y).sum(1))
+    cosines = np.nan_to_num(cosines, nan=0.0, posinf=0.0, neginf=0.0)
+    return bool(np.median(cosines) >= AGREEMENT and cosines.min() >= LEAST_AGREEMENT)
 
 
 # --- CPU -----------------------------------------------------------------------------------------
@@ -172,8 +203,7 @@ def _open_cpu(
     except ImportError:
         note("OpenVINO is not installed; running eager torch, which is several times slower")
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1][:160]
-        note(f"OpenVINO cannot run {card.name} ({reason}); running eager torch, which is slower")
+        note(f"OpenVINO cannot run {card.name} ({_last_line(error)}); running eager torch: slower")
     return TorchRuntime(card, Device.CPU, batch_size or _CPU_BATCH)
 
 
@@ -185,7 +215,15 @@ class _Job:
     middle: Floats
     left: int
     done: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
     failure: str = ""
+
+    def land(self) -> None:
+        """Count one row as landed. Callbacks come from several threads."""
+        with self.lock:
+            self.left -= 1
+            if self.left == 0:
+                self.done.set()
 
 
 class OpenVinoRuntime:
@@ -196,43 +234,43 @@ class OpenVinoRuntime:
     def __init__(
         self, card: Card, batch_size: int | None, *, single: bool, note: Callable[[str], None]
     ) -> None:
-        import openvino
-
-        self.batch_size = batch_size or _CPU_BATCH
+        openvino = _import_openvino()
         core = openvino.Core()
-        folder = _exported(card, core, note)
-        self.arithmetic = str(read_json(folder / "export.json")["arithmetic"])
-        # The compiled network lies beside the exported one; for a single answer another is kept,
-        # whose one request takes all cores.
-        core.set_property({"CACHE_DIR": str(folder / ("single" if single else "many"))})
-        self._compiled = core.compile_model(
-            folder / "network.xml",
-            "CPU",
-            {
-                "PERFORMANCE_HINT": "LATENCY" if single else "THROUGHPUT",
-                "INFERENCE_PRECISION_HINT": "f32" if self.arithmetic == "float32" else "bf16",
-            },
-        )
-        self._queue = openvino.AsyncInferQueue(self._compiled)
+        # One request takes all cores where one answer is waited for; else each has its own few.
+        hint = "LATENCY" if single else "THROUGHPUT"
+        self.arithmetic, compiled = _compiled(card, core, hint, note)
+        self._queue = openvino.AsyncInferQueue(compiled)
         self._queue.set_callback(self._land)
         self._widths = (card.dimension, card.middle_dimension)
+        self.batch_size = batch_size or max(_CPU_BATCH, len(self._queue))
 
     def encode(self, batches: Iterable[Pixels]) -> Iterator[tuple[Floats, Floats]]:
-        """Yield (top, middle) for each batch, in order; at most three batches are on their way."""
+        """Yield (top, middle) for each batch, in order; at most three batches are on their way.
+
+        Raises RuntimeFailed.
+        """
         jobs: deque[_Job] = deque()
-        for pixels in batches:
-            jobs.append(self._start(pixels))
-            if len(jobs) > 2:  # noqa: PLR2004  two wait while a third is filled
+        try:
+            for pixels in batches:
+                jobs.append(self._start(pixels))
+                if len(jobs) >= _LOOK_AHEAD:
+                    yield self._finish(jobs.popleft())
+            while jobs:
                 yield self._finish(jobs.popleft())
-        while jobs:
-            yield self._finish(jobs.popleft())
+        finally:
+            # Whoever stops early leaves requests behind; none may land in a process that ends.
+            with contextlib.suppress(RuntimeError):
+                self._queue.wait_all()
 
     def _start(self, pixels: Pixels) -> _Job:
         n = len(pixels)
         top, middle = (np.empty((n, width), np.float32) for width in self._widths)
         job = _Job(top, middle, n)
-        for row in range(n):
-            self._queue.start_async({0: pixels[row : row + 1]}, (job, row))
+        try:
+            for row in range(n):
+                self._queue.start_async({0: pixels[row : row + 1]}, (job, row))
+        except RuntimeError as error:
+            raise _failed(error) from error
         if n == 0:
             job.done.set()
         return job
@@ -244,56 +282,140 @@ class OpenVinoRuntime:
             if job.middle.shape[1]:
                 job.middle[row] = request.get_output_tensor(1).data[0]
         except Exception as error:  # noqa: BLE001  a callback's error would be lost in its thread
-            job.failure = str(error)
-        # Callbacks hold the GIL but may interleave: the count is only ever lowered under it.
-        job.left -= 1
-        if job.left == 0:
-            job.done.set()
+            job.failure = str(error) or type(error).__name__
+        job.land()
 
     def _finish(self, job: _Job) -> tuple[Floats, Floats]:
-        job.done.wait()
+        # A request that fails never calls back; the queue tells of it only when it is waited for.
+        while not job.done.wait(_PATIENCE):
+            try:
+                self._queue.wait_all()
+            except RuntimeError as error:
+                raise _failed(error) from error
         if job.failure:
-            raise RuntimeFailed(
-                f"OpenVINO failed: {job.failure}; try --device cpu again or report it"
-            )
+            raise _failed(job.failure)
         return job.top, job.middle
 
 
-def _exported(card: Card, core: Any, note: Callable[[str], None]) -> Path:  # noqa: ANN401
-    """Return the folder of the exported network, made first where it is not there."""
-    processor = f"{platform.machine()} {core.get_property('CPU', 'FULL_DEVICE_NAME')}"
-    kind = json.dumps([library_versions("openvino"), processor, networks.OUTPUTS_VERSION, 1])
-    key = f"{card.fingerprint[:16]}-{hashlib.sha256(kind.encode()).hexdigest()[:8]}"
-    folder = cache_folder() / "networks" / key
-    if not (folder / "export.json").is_file():  # written last
-        note(f"exporting {card.name} for this processor (once)")
-        _export(card, core, folder)
-    return folder
+def _failed(error: object) -> RuntimeFailed:
+    return RuntimeFailed(f"OpenVINO failed ({_last_line(error)}); free some memory and try again")
 
 
-def _export(card: Card, core: Any, folder: Path) -> None:  # noqa: ANN401
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=folder.name, dir=folder.parent))
+def _first_line(error: object) -> str:
+    """Return the line of an error that says what happened, as torch writes them."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:_MAX_REASON]
+
+
+def _last_line(error: object) -> str:
+    """Return the line of an error that says what happened, as OpenVINO writes them."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()[:_MAX_REASON]
+
+
+def _import_openvino() -> Any:  # noqa: ANN401
+    """Import OpenVINO without its telemetry: it would tell its maker of each conversion."""
+    missing = object()
+    before = sys.modules.get("openvino_telemetry", missing)
+    # With None in its place an import fails, and OpenVINO puts a stub there.
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     try:
-        network = networks.build(card)
-        _convert(network, card, scratch / "network.xml")
-        probes = probe_images(card.size)
-        arithmetic = _choose_arithmetic(
-            core, scratch / "network.xml", _eager(network, probes), probes
-        )
-        write_json(scratch / "export.json", {"name": card.name, "arithmetic": arithmetic})
-        # Another process may have been faster; its export is as good as ours.
-        with contextlib.suppress(OSError):
-            scratch.rename(folder)
+        import openvino
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        if before is missing:
+            del sys.modules["openvino_telemetry"]
+        else:
+            sys.modules["openvino_telemetry"] = cast("ModuleType", before)
+    return openvino
+
+
+# --- the exported network ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Export:
+    """A network compiled for this processor: a line of JSON and OpenVINO's own bytes, one file."""
+
+    arithmetic: str
+    compiled: bytes
+
+    def write(self, file: Path) -> None:
+        """Write it whole or not at all. Raises CannotWrite."""
+        checksum = hashlib.sha256(self.compiled).hexdigest()
+        header = json.dumps({"arithmetic": self.arithmetic, "sha256": checksum}).encode() + b"\n"
+        write_atomically(file, lambda out: (out.write(header), out.write(self.compiled)))
+        sweep(file.parent, older_than=_ABANDONED)
+
+    @classmethod
+    def read(cls, file: Path) -> _Export | None:
+        """Read what is whole: OpenVINO would take the process down over damaged bytes."""
+        try:
+            with file.open("rb") as opened:
+                header = json.loads(opened.readline(_HEADER_BYTES))
+                compiled = opened.read()
+            sound = hashlib.sha256(compiled).hexdigest() == header["sha256"]
+            return cls(str(header["arithmetic"]), compiled) if sound else None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+
+
+def _compiled(
+    card: Card,
+    core: Any,  # noqa: ANN401
+    hint: str,
+    note: Callable[[str], None],
+) -> tuple[str, Any]:
+    """Load the exported network; where there is none that loads, export it first."""
+    file = _export_file(card, core)
+    export = _Export.read(file) if file is not None else None
+    if export is not None:
+        with contextlib.suppress(RuntimeError):  # another build of OpenVINO: made anew below
+            return export.arithmetic, _load(export, core, hint)
+    note(f"exporting {card.name} for this processor (once)")
+    export = _export(card, core)
+    try:
+        if file is None:
+            raise AlboError("there is no home folder; set XDG_CACHE_HOME to a folder")  # noqa: TRY301
+        export.write(file)
+    except AlboError as error:
+        note(f"the exported network is not kept, the next start will be as slow: {error}")
+    return export.arithmetic, _load(export, core, hint)
+
+
+def _export_file(card: Card, core: Any) -> Path | None:  # noqa: ANN401
+    """Name the file of an export: by what goes in, the program and the processor."""
+    asked = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
+    processor = [platform.machine(), *(str(core.get_property("CPU", name)) for name in asked)]
+    kind = [library_versions("openvino"), processor, networks.OUTPUTS_VERSION, _EXPORT_VERSION]
+    made_by = hashlib.sha256(json.dumps([card.fingerprint, *kind]).encode()).hexdigest()
+    try:
+        folder = cache_folder() / "networks"
+    except AlboError:
+        return None
+    return folder / f"{backbone_key(card.name, card.fingerprint)}-{made_by[:16]}.openvino"
+
+
+def _load(export: _Export, core: Any, hint: str) -> Any:  # noqa: ANN401
+    import openvino
+
+    # A copy that OpenVINO owns: the compiled network goes on reading its weights there.
+    tensor = openvino.Tensor(np.frombuffer(export.compiled, np.uint8))
+    precision = "f32" if export.arithmetic == "float32" else "bf16"
+    config = {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": precision}
+    return core.import_model(tensor, "CPU", config)
+
+
+def _export(card: Card, core: Any) -> _Export:  # noqa: ANN401
+    network = networks.build(card)
+    temporary = Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108  (named in a message)
+    with plain_write_errors(temporary), tempfile.TemporaryDirectory(prefix="albo-") as scratch:
+        file = Path(scratch) / "network.xml"
+        _convert(network, card, file)
+        arithmetic, compiled = _compile(network, card, core, file)
+        exported = compiled.export_model().getvalue()
+    return _Export(arithmetic, exported)
 
 
 def _convert(network: nn.Module, card: Card, file: Path) -> None:
     """Write the network in OpenVINO's format, for one cover at a time."""
-    # Its converter reports each use to its maker unless told not to; without this package it
-    # cannot. Set before the converter is first imported.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
     import torch
     from openvino._offline_transformations import apply_moc_transformations
@@ -308,6 +430,27 @@ def _convert(network: nn.Module, card: Card, file: Path) -> None:
     openvino.save_model(model, file, compress_to_fp16=False)
 
 
+def _compile(
+    network: nn.Module,
+    card: Card,
+    core: Any,  # noqa: ANN401
+    file: Path,
+) -> tuple[str, Any]:
+    """Compile with the coarsest arithmetic that agrees; say which one that was."""
+    if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        plain = file.read_bytes()
+        probes = probe_images(card.size)
+        expected = _eager(network, probes)
+        for arithmetic, marked in _mixtures(plain):
+            file.write_bytes(marked)
+            with contextlib.suppress(RuntimeError):  # OpenVINO cannot fuse every mixture
+                compiled = core.compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
+                if _agrees(np.concatenate([compiled(p[None])[0] for p in probes]), expected):
+                    return arithmetic, compiled
+        file.write_bytes(plain)
+    return "float32", core.compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
 def _eager(network: nn.Module, pixels: Pixels) -> Floats:
     import torch
 
@@ -316,42 +459,78 @@ def _eager(network: nn.Module, pixels: Pixels) -> Floats:
     return np.concatenate(rows)
 
 
-def _choose_arithmetic(core: Any, file: Path, expected: Floats, probes: Pixels) -> str:  # noqa: ANN401
-    """Mark as few first layers for float32 as agreement needs; say which arithmetic came out."""
-    if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        return "float32"
-    plain = file.read_bytes()
-    for share in _SHARES_IN_FULL:
-        file.write_bytes(_keep_precise(plain, share))
-        try:
-            compiled = core.compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
-        except RuntimeError:  # OpenVINO cannot fuse every mixture of the two
+def _mixtures(plain: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield ways to mix bfloat16 and float32, the fastest first, each with the marked network.
+
+    A rounding error inside a residual branch is added to a sum that is exact; one outside goes
+    through all that follows. Of EfficientNet-Lite0's 49 convolutions the 22 outside make 93 % of
+    the error; the depthwise ones, with few terms to a sum, and the first branches most of the rest.
+    """
+    yield "bfloat16", plain
+    graph = ElementTree.fromstring(plain)  # noqa: S314  written by OpenVINO a moment ago
+    kinds = {layer.get("id", ""): layer.get("type", "") for layer in graph.iterfind("layers/layer")}
+    residual = _residual_layers(graph, kinds)
+    dense = sum(kinds[layer] in _HEAVY_LAYERS - {_DEPTHWISE} for layer in residual)
+    for share in _SHARES_PRECISE if dense else ():
+        coarse = _dense_layers(residual, kinds, round(dense * share))
+        but = f" but for the first {share:.0%}" if share else ""
+        yield f"bfloat16 in residual branches{but}, else float32", _keep_precise(graph, coarse)
+
+
+def _residual_layers(graph: ElementTree.Element, kinds: dict[str, str]) -> set[str]:
+    """Find the ids of the layers that lie between a tensor and the sum that adds it again."""
+    sources: dict[str, list[str]] = {layer: [] for layer in kinds}
+    for edge in graph.iterfind("edges/edge"):
+        if kinds[edge.get("from-layer", "")] != "Const":
+            sources[edge.get("to-layer", "")].append(edge.get("from-layer", ""))
+    found: set[str] = set()
+    for layer, kind in kinds.items():
+        if kind == "Add" and len(sources[layer]) == 2:  # noqa: PLR2004  (no bias: both computed)
+            one, other = sources[layer]
+            found |= _between(one, other, sources) | _between(other, one, sources)
+    return found
+
+
+def _between(start: str, end: str, sources: dict[str, list[str]]) -> set[str]:
+    """Return what leads from `start` to `end`, `end` included; nothing if all does not."""
+    found: set[str] = set()
+    waiting = [end]
+    while waiting:
+        layer = waiting.pop()
+        if layer == start or layer in found:
             continue
-        got = np.concatenate([compiled(p[None])[0] for p in probes])
-        if _least_cosine(got, expected) >= AGREEMENT:
-            return f"bfloat16, the first {share:.0%} of layers float32" if share else "bfloat16"
-    file.write_bytes(plain)
-    return "float32"
+        if not sources[layer]:
+            return set()  # the network's input: there is a way round `start`
+        found.add(layer)
+        waiting += sources[layer]
+    return found
 
 
-def _keep_precise(plain: bytes, share: float) -> bytes:
-    """Mark the first share of the heavy layers, and all before them, to stay in float32.
+def _dense_layers(residual: set[str], kinds: dict[str, str], skipped: int) -> set[str]:
+    """Choose the dense layers, but for the first few, each with what follows it in the file."""
+    chosen, taking, seen = set(), False, 0
+    for layer, kind in kinds.items():
+        if kind in _HEAVY_LAYERS:
+            dense = layer in residual and kind != _DEPTHWISE
+            seen += dense
+            taking = dense and seen > skipped
+        if taking and layer in residual:
+            chosen.add(layer)
+    return chosen
+
+
+def _keep_precise(graph: ElementTree.Element, coarse: set[str]) -> bytes:
+    """Mark all other layers to stay in float32.
 
     OpenVINO reads the mark as `DisableFP16Compression`, which its CPU plugin honours for bf16 too.
     """
-    tree = ElementTree.fromstring(plain)  # noqa: S314  written by OpenVINO a moment ago
-    layers = tree.find("layers")
-    assert layers is not None  # noqa: S101
-    heavy = sum(layer.get("type") in _HEAVY_LAYERS for layer in layers)
-    budget = round(heavy * share)
-    for layer in layers:
-        if budget <= 0:
-            break
-        info = layer.find("rt_info")
-        info = ElementTree.SubElement(layer, "rt_info") if info is None else info
-        ElementTree.SubElement(info, "attribute", name="precise", version="0")
-        budget -= layer.get("type") in _HEAVY_LAYERS
-    return ElementTree.tostring(tree)
+    marked = copy.deepcopy(graph)
+    for layer in marked.iterfind("layers/layer"):
+        if layer.get("id") not in coarse:
+            info = layer.find("rt_info")
+            info = ElementTree.SubElement(layer, "rt_info") if info is None else info
+            ElementTree.SubElement(info, "attribute", name="precise", version="0")
+    return ElementTree.tostring(marked)
 
 
 # --- torch ---------------------------------------------------------------------------------------
@@ -360,7 +539,13 @@ def _keep_precise(plain: bytes, share: float) -> bytes:
 def _open_torch(
     card: Card, device: Device, batch_size: int | None, note: Callable[[str], None]
 ) -> Runtime:
-    runtime = TorchRuntime(card, device, batch_size or _GPU_BATCH)
+    try:
+        runtime = TorchRuntime(card, device, batch_size or _GPU_BATCH)
+    except RuntimeError as error:  # of which torch.OutOfMemoryError is one
+        raise RuntimeFailed(
+            f"{card.name} cannot be loaded on {device.value} ({_first_line(error)});"
+            " use --device cpu"
+        ) from error
     note(
         f"{card.name} on {device.value}, {runtime.arithmetic}, {runtime.batch_size} covers a batch"
     )
@@ -377,61 +562,89 @@ class TorchRuntime:
         self.batch_size = batch_size
         self._where = torch.device(device.value)
         self._size = card.size
-        network = networks.build(card).to(memory_format=torch.channels_last).to(self._where)
+        network = networks.build(card).to(self._where)
+        if device is not Device.MPS:  # whose convolutions are written for channels first
+            network = network.to(memory_format=torch.channels_last)
         self.arithmetic, self._network = _fastest_that_agrees(network, card, self._where)
         self._graphs: dict[int, _Graph] = {}
+        self._captures = self._where.type == "cuda"
 
     def encode(self, batches: Iterable[Pixels]) -> Iterator[tuple[Floats, Floats]]:
-        """Yield (top, middle) for each batch, in order; one too big for the memory is halved."""
+        """Yield (top, middle) for each batch, in order; one too big for the memory is halved.
+
+        Raises RuntimeFailed where not even one cover fits.
+        """
         for pixels in batches:
-            parts = [self._run(pixels[i : i + self.batch_size]) for i in self._starts(len(pixels))]
+            parts = list(self._parts(pixels))
             yield (
                 np.concatenate([top for top, _ in parts]),
                 np.concatenate([middle for _, middle in parts]),
             )
 
-    def _starts(self, n: int) -> Iterator[int]:
+    def _parts(self, pixels: Pixels) -> Iterator[tuple[Floats, Floats]]:
+        """Run a batch in as many parts as it takes; what was too big once is not tried again."""
         start = 0
-        while start < n or (n == 0 and start == 0):
-            yield start
-            start += max(1, self.batch_size)
+        while start == 0 or start < len(pixels):
+            part = pixels[start : start + self.batch_size]
+            found = self._forward_if_it_fits(part)
+            if found is None:
+                self._make_room(len(part))
+            else:
+                yield found
+                start += max(1, len(part))
 
-    def _run(self, pixels: Pixels) -> tuple[Floats, Floats]:
+    def _forward_if_it_fits(self, pixels: Pixels) -> tuple[Floats, Floats] | None:
+        # The room is made by the caller: as long as the error lives, so does what it ran out over.
+        try:
+            with self._float32():
+                return self._forward(pixels)
+        except RuntimeError as error:
+            if _is_out_of_memory(error):
+                return None
+            if self.device is Device.CPU:
+                raise
+            raise RuntimeFailed(
+                f"{self.device.value} failed ({_first_line(error)}); use --device cpu"
+            ) from error
+
+    def _make_room(self, n: int) -> None:
         import torch
 
-        try:
-            return self._forward(pixels)
-        except torch.OutOfMemoryError as error:
-            half = len(pixels) // 2
-            if half == 0:
-                raise RuntimeFailed(
-                    "one cover does not fit into the GPU's memory; use --device cpu"
-                ) from error
-            self._graphs.clear()
-            if self._where.type == "cuda":
-                torch.cuda.empty_cache()
-            # Later batches are cut to this size in `encode`; this one is finished in two.
-            self.batch_size = min(self.batch_size, half)
-            one, two = self._run(pixels[:half]), self._run(pixels[half:])
-            return np.concatenate([one[0], two[0]]), np.concatenate([one[1], two[1]])
+        if n <= 1:
+            raise RuntimeFailed("one cover does not fit into the memory there; use --device cpu")
+        self.batch_size = n // 2
+        self._graphs.clear()
+        if self._where.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _float32(self) -> contextlib.AbstractContextManager[object]:
+        coarse = self.arithmetic != "float32" or self._where.type != "cuda"
+        return contextlib.nullcontext() if coarse else _true_float32()
 
     def _forward(self, pixels: Pixels) -> tuple[Floats, Floats]:
         import torch
 
         n = len(pixels)
         with torch.inference_mode():
-            if self._where.type == "cuda" and n:
-                top, middle = self._graph(n).replay(pixels)
+            graph = self._graph(n) if self._captures and n else None
+            if graph is not None:
+                top, middle = graph.replay(pixels)
             else:
                 top, middle = self._network(torch.from_numpy(pixels).to(self._where))
             return top[:n].float().cpu().numpy(), middle[:n].float().cpu().numpy()
 
-    def _graph(self, n: int) -> _Graph:
+    def _graph(self, n: int) -> _Graph | None:
         """Return a captured graph for up to n covers; one size serves all batches but the last."""
         size = self.batch_size if n > self.batch_size // 2 else n
         if size not in self._graphs:
-            self._graphs = {size: _Graph(self._network, size, self._size, self._where)}
-        return self._graphs[size]
+            self._graphs.clear()  # before the next: two would take twice the memory
+            try:
+                self._graphs[size] = _Graph(self._network, size, self._size, self._where)
+            except RuntimeError as error:
+                if _is_out_of_memory(error):
+                    raise
+                self._captures = False  # some networks do what no graph can hold
+        return self._graphs.get(size)
 
 
 class _Graph:
@@ -463,23 +676,42 @@ class _Graph:
         return self._outputs[0], self._outputs[1]
 
 
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error means too little memory; only CUDA has a type for it."""
+    import torch
+
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or any(x in text for x in _NO_MEMORY)
+
+
+def _true_float32() -> contextlib.AbstractContextManager[None]:
+    """Keep cuDNN from rounding float32 to TF32, its default, which has float16's ten bits."""
+    import torch
+
+    before = torch.backends.cudnn
+    return torch.backends.cudnn.flags(
+        enabled=before.enabled,
+        benchmark=before.benchmark,
+        deterministic=before.deterministic,
+        allow_tf32=False,
+        fp32_precision="ieee",
+    )
+
+
 def _fastest_that_agrees(
     network: nn.Module, card: Card, where: torch.device
 ) -> tuple[str, nn.Module]:
     """Choose bfloat16, else float16, else float32, by the cosine to float32 on probe images."""
-    import copy
-
     import torch
 
     if where.type != "cuda":
         return "float32", network
     pixels = torch.from_numpy(probe_images(card.size)).to(where)
-    with torch.inference_mode():
+    with torch.inference_mode(), _true_float32():
         expected = network(pixels)[0].float().cpu().numpy()
         for kind in (torch.bfloat16, torch.float16):
             candidate = copy.deepcopy(network)
             candidate.get_submodule("trunk").to(kind)
-            got = candidate(pixels)[0].float().cpu().numpy()
-            if np.isfinite(got).all() and _least_cosine(got, expected) >= AGREEMENT:
+            if _agrees(candidate(pixels)[0].float().cpu().numpy(), expected):
                 return str(kind).removeprefix("torch."), candidate
     return "float32", network

@@ -217,11 +217,12 @@ class Folder:
         while waiting or links:
             folder = waiting.pop() if waiting else links.popleft()
             subfolders: list[str] = []
+            genre = _genre_of(folder, self._genre)
             for item in self._items(folder, seen):
                 if item.name.startswith("."):  # .git, AppleDouble's ._cover.jpg, thumbnails
                     self.report.ignored += 1
                 elif not self._is_folder(item):
-                    yield from self._entry(item, folder)
+                    yield from self._entry(item, genre)
                 elif item.is_symlink():
                     links.append(item.path)
                 else:
@@ -273,18 +274,18 @@ class Folder:
                 )
             return False
 
-    def _entry(self, item: os.DirEntry[str], folder: str) -> Iterator[Entry]:
+    def _entry(self, item: os.DirEntry[str], genre: str) -> Iterator[Entry]:
         has_suffix = os.path.splitext(item.name)[1].lower() in IMAGE_SUFFIXES
         try:
             stamp = _stamp_of(item.stat())
         except OSError:
             stamp = None
-        if stamp is None and not has_suffix:  # sockets, pipes, links to nowhere
+        is_text = _is_text(item.name)
+        if not has_suffix and (stamp is None or not is_text):  # sockets, pipes, links to nowhere
             self.report.ignored += 1
-        elif not _is_text(item.name):
+        elif not is_text:
             self.report.failures.append(Skipped(_shown(item.path), _NOT_UTF8))
         else:
-            genre = _genre_of(folder, self._genre)
             if has_suffix and genre:
                 self.report.genres[genre] += 1
             relative = self._relative(item.path)

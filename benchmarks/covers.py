@@ -86,6 +86,16 @@ def labels() -> dict[Path, dict[str, str]]:
     }
 
 
+def known_pairs() -> list[tuple[Path, Path]]:
+    """Return the near-duplicates that a perceptual hash alone found in both sets."""
+    covers = shared_folder() / "covers"
+
+    def file(row: dict[str, str], side: str) -> Path:
+        return covers / row[f"dataset_{side}"] / row[f"file_{side}"]
+
+    return [(file(r, "a"), file(r, "b")) for r in read_csv(covers / "near_duplicate_pairs.csv")]
+
+
 def large_covers() -> list[Path]:
     """Return the covers of itunes36 that are 1000 px wide and high, in the manifest's order."""
     folder = shared_folder() / "covers" / "itunes36"

@@ -71,7 +71,7 @@ def run(options: Options) -> Section:
 
 
 _REMARK = (
-    f"Drawn features: a centre for each genre, and noise. Logistic: C = {_STRENGTH:g}, standardising"
+    f"Drawn features: a centre for each genre, and noise. Logistic: C = {_STRENGTH:g}, the scaler"
     " included; the peer is scikit-learn's `StandardScaler` and `LogisticRegression` at its default"
     " tolerance of 1e-4, where albo stops at 1e-3. LightGBM: albo reduces the features to 128"
     " principal components first; the peer is LightGBM on the features as they are, with the same"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from albo.images import open_image
@@ -11,7 +12,7 @@ from benchmarks.covers import read_csv
 from benchmarks.results import HERE, OUTPUT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from albo.records import Digest
@@ -28,6 +29,15 @@ class Pair(NamedTuple):
 
     first: Digest
     second: Digest
+
+
+def draw_sample(pairs: Iterable[Pair], count: int) -> list[Pair]:
+    """Draw pairs, the same ones every time.
+
+    By a hash of the pair, not by its place in a list: where a rounding error adds or removes one
+    pair, all others drawn stay drawn, and what was judged of them counts.
+    """
+    return sorted(pairs, key=lambda pair: hashlib.sha256(b"".join(pair)).digest())[:count]
 
 
 def read_judged() -> dict[Pair, bool]:

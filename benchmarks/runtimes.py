@@ -50,9 +50,9 @@ def run(options: Options) -> Section:
         rows += _rows("network alone, CPU: ", _cpu(network, ours, pixels), len(pixels), rounds)
         rows += _rows_on_cuda(card, network, pixels, rounds)
     remark = (
-        f"Covers a second, {decoded} covers of 1000 px for decoding, {len(pixels)} covers"
-        f" ({card.size} px, uint8) for the network, {card.name}. Each ratio is to the first way of its"
-        f" kind. Torch runs batches of {_TORCH_BATCH}. On this CPU albo chose: {ours.arithmetic}."
+        f"Covers a second: {decoded} covers of 1000 px decoded; {len(pixels)} covers of {card.size}"
+        f" px, uint8, through the network, {card.name}. Each ratio is to the first way of its kind."
+        f" Torch runs batches of {_TORCH_BATCH}. On this CPU albo chose: {ours.arithmetic}."
     )
     return Section(
         "runtimes: the network alone, decoding alone",

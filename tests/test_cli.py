@@ -139,13 +139,23 @@ def test_broken_covers_get_a_line_each_and_the_rest_is_done(
     assert len(complaints) == len(expected)
     for name, reason in expected.items():
         (line,) = (c for c in complaints if f"{name}: " in c)
-        assert re.search(reason, line), line
+        assert re.search(reason, line.partition(f"{name}: ")[2]), line
     assert "Traceback" not in answer.err
     again = run_albo("embed", folder, "--json")
     assert again.code == 1, "what failed is tried again"
     assert again.objects[0]["skipped"] == len(expected)
     status = run_albo("status", "--json").objects[0]
     assert len(status["skipped"]) == len(expected)
+
+
+def test_limits_can_be_lowered(run_albo: Run, tmp_path: Path) -> None:
+    Image.new("RGB", (1200, 1000), "teal").save(tmp_path / "large.png")
+    answer = run_albo("embed", "large.png", "--max-mpx", "1")
+    assert answer.code == 1
+    assert "large.png" in answer.err
+    assert run_albo("embed", "large.png").code == 0
+    answer = run_albo("similar", "large.png", "-k", "1", "--max-mpx", "1")
+    assert answer.code == 1
 
 
 def test_paths_on_standard_input(run_albo: Run, kept_aside: list[str]) -> None:

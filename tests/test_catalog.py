@@ -1,0 +1,391 @@
+"""What is kept in SQLite: albums, files, and the files themselves when they are damaged or full."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from albo.catalog import SqliteCatalog
+from albo.database import Database
+from albo.errors import AlboError, CannotWrite, StaleArtifact
+from albo.files import NOT_AN_IMAGE, Files, KnownFile
+from albo.records import Album, Digest, Stamp
+from tests.plain_user import as_plain_user
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+ALBUMS = "CREATE TABLE albums (name TEXT)"
+posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX")
+
+
+def digest(name: str) -> Digest:
+    return hashlib.sha256(name.encode()).digest()
+
+
+def album(number: int, cover: str | None = None, source: str = "/music", **rest: str) -> Album:
+    return Album(
+        source,
+        f"{number}.jpg",
+        f"{source}/{number}.jpg",
+        digest=digest(cover or str(number)),
+        **rest,  # type: ignore[arg-type]
+    )
+
+
+# --- albums --------------------------------------------------------------------------------------
+
+
+def test_every_field_of_an_album_comes_back(tmp_path: Path) -> None:
+    full = Album(
+        "/s", "id\n'1", "/s/ü.jpg", digest("a"), "Jazz", "Bebop", "A", "B", "b1", 1965, "d"
+    )
+    bare = Album("/s", "2", "/s/2.jpg")
+    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+        catalog.upsert([full, bare])
+    with SqliteCatalog(tmp_path / "c.sqlite") as catalog:
+        assert list(catalog.albums()) == [bare, full]
+        assert catalog.find("/s", ["2", "id\n'1", "3"]) == {"2": bare, "id\n'1": full}
+        assert catalog.find("/t", ["2"]) == {}
+
+
+def test_an_album_is_replaced_by_one_of_the_same_source_and_id(tmp_path: Path) -> None:
+    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+        catalog.upsert([album(1), album(1, source="/other")])
+        catalog.upsert([album(1, "changed", genre="Rock")])
+        assert catalog.digests() == {digest("1"), digest("changed")}
+        assert catalog.find("/music", ["1.jpg"])["1.jpg"].genre == "Rock"
+
+
+def test_missing_albums_answer_nothing_until_they_are_back(tmp_path: Path) -> None:
+    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+        catalog.upsert([album(n, genre="Jazz") for n in range(4)])
+        assert catalog.mark_missing("/music", ["0.jpg", "1.jpg", "9.jpg"]) == 2
+        assert catalog.mark_missing("/music", ["0.jpg"]) == 0
+        assert catalog.mark_missing("/other", ["2.jpg"]) == 0
+        assert catalog.digests() == catalog.digests("Jazz") == {digest("2"), digest("3")}
+        assert catalog.digests(missing=True) == {digest(str(n)) for n in range(4)}
+        assert [a.album_id for a in catalog.albums()] == ["2.jpg", "3.jpg"]
+        assert list(catalog.albums([digest("0")])) == []
+        assert catalog.find("/music", ["0.jpg"]) == {}
+        assert catalog.genres() == {"Jazz": 2}
+        assert catalog.listed("/music") == {
+            "0.jpg": True, "1.jpg": True, "2.jpg": False, "3.jpg": False,
+        }  # fmt: skip
+        catalog.upsert([album(0, genre="Jazz")])
+        assert digest("0") in catalog.digests()
+
+
+def test_one_cover_of_several_albums_and_genres_counts_once_in_each(tmp_path: Path) -> None:
+    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+        catalog.upsert(
+            [
+                album(1, "same", genre="Jazz"),
+                album(2, "same", genre="Jazz"),
+                album(3, "same", genre="Rock"),
+                album(4, "same", source="/other"),
+                album(5, genre="Rock"),
+                replace(album(6, genre="Rock"), digest=None),
+            ]
+        )
+        assert catalog.digests() == {digest("same"), digest("5")}
+        assert catalog.genres() == {"Rock": 2, "Jazz": 1}
+        assert catalog.digests("Jazz") == {digest("same")}
+        assert len(list(catalog.albums([digest("same")]))) == 4
+
+
+def test_albums_come_in_one_order_whatever_was_written_first(tmp_path: Path) -> None:
+    albums = [album(n, source=source) for source in ("/a", "/b") for n in range(5)]
+    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+        for one in albums[::-1]:
+            catalog.upsert([one])
+        assert list(catalog.albums()) == albums
+
+
+def test_more_albums_than_a_query_has_marks(tmp_path: Path) -> None:
+    albums = [album(n) for n in range(2_345)]
+    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+        catalog.upsert(albums)
+        assert len(catalog.find("/music", [a.album_id for a in albums])) == 2_345
+        assert len(list(catalog.albums([digest(str(n)) for n in range(2_345)]))) == 2_345
+
+
+@pytest.mark.parametrize(
+    ("wanted", "left"),
+    [
+        ({"source": "/music"}, {"/other/1.jpg"}),
+        ({"uri": "/music/1.jpg"}, {"/music/2.jpg", "/music/3.jpg", "/other/1.jpg"}),
+        ({"digest": digest("1")}, {"/music/2.jpg", "/music/3.jpg"}),
+        ({"source": "/other", "uri": "/music/1.jpg"}, {"/music/2.jpg", "/music/3.jpg"}),
+        ({}, {"/music/1.jpg", "/music/2.jpg", "/music/3.jpg", "/other/1.jpg"}),
+        ({"source": "' OR 1 --"}, {"/music/1.jpg", "/music/2.jpg", "/music/3.jpg", "/other/1.jpg"}),
+    ],
+)
+def test_forget(tmp_path: Path, wanted: dict[str, str], left: set[str]) -> None:
+    albums = [album(1), album(2), album(3), album(1, source="/other")]
+    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+        catalog.upsert(albums)
+        catalog.mark_missing("/music", ["3.jpg"])
+        forgotten = catalog.forget(**wanted)  # type: ignore[arg-type]
+        catalog.upsert(a for a in [album(3)] if "3.jpg" in catalog.listed("/music"))
+        assert {a.uri for a in catalog.albums()} == left
+        assert {a.uri for a in forgotten} == {a.uri for a in albums} - left
+
+
+def test_a_failed_write_writes_nothing(tmp_path: Path) -> None:
+    def breaks_off() -> list[Album]:
+        yield album(1)
+        raise KeyboardInterrupt
+
+    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+        with pytest.raises(KeyboardInterrupt):
+            catalog.upsert(breaks_off())
+        assert list(catalog.albums()) == []
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def known(path: str, name: str | None = None, reason: str = "") -> KnownFile:
+    return KnownFile(path, Stamp(1, 2, 3), digest(name) if name else None, reason)
+
+
+def test_files_are_found_replaced_and_forgotten(tmp_path: Path) -> None:
+    good, bad, text = known("/a\n.jpg", "a"), known("/b", None, "empty"), known("/c", None, "?")
+    text = replace(text, reason=NOT_AN_IMAGE)
+    with Files(tmp_path / "f.sqlite", write=True) as files:
+        files.record([good, bad, text])
+        assert files.find(["/a\n.jpg", "/b", "/c", "/d"]) == {
+            "/a\n.jpg": good, "/b": bad, "/c": text,
+        }  # fmt: skip
+        assert files.skipped() == [bad]
+        files.record([known("/b", "b")])
+        assert files.skipped() == []
+        files.forget(["/b", "/nothing"])
+        assert files.find(["/b"]) == {}
+    with Files(tmp_path / "f.sqlite") as files:
+        assert set(files.find(["/a\n.jpg", "/b", "/c"])) == {"/a\n.jpg", "/c"}
+
+
+def test_more_files_than_a_query_has_marks(tmp_path: Path) -> None:
+    with Files(tmp_path / "f.sqlite", write=True) as files:
+        files.record(known(f"/{n}", str(n)) for n in range(1_234))
+        found = files.find([f"/{n}" for n in range(2_000)])
+    assert len(found) == 1_234
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.integers(0, (1 << 63) - 1),
+    mtime=st.integers(0, (1 << 63) - 1),
+    inode=st.integers(0, (1 << 63) - 1),
+    path=st.text(st.characters(exclude_categories=["Cs"])),
+)
+def test_whatever_a_stamp_is_it_comes_back(size: int, mtime: int, inode: int, path: str) -> None:
+    with Files(Path(":memory:"), write=True) as files:
+        file = KnownFile(path, Stamp(size, mtime, inode), digest(path))
+        files.record([file])
+        assert files.find([path]) == {path: file}
+
+
+# --- databases -----------------------------------------------------------------------------------
+
+
+def test_migrations_are_applied_once_each_and_in_order(tmp_path: Path) -> None:
+    file = tmp_path / "d.sqlite"
+    first = [ALBUMS, "INSERT INTO albums VALUES ('one'); INSERT INTO albums VALUES ('two')"]
+    Database(file, first, write=True).close()
+    second = [*first, "ALTER TABLE albums ADD COLUMN year INTEGER DEFAULT 1959"]
+    for _ in range(2):
+        with closing(Database(file, second, write=True)) as database:
+            assert list(database.rows("SELECT * FROM albums")) == [("one", 1959), ("two", 1959)]
+    with pytest.raises(StaleArtifact, match=r"is of schema 3, this albo knows up to 2; upgrade"):
+        Database(file, first, write=True)
+
+
+def test_a_migration_that_fails_leaves_the_schema_before(tmp_path: Path) -> None:
+    file = tmp_path / "d.sqlite"
+    Database(file, [ALBUMS], write=True).close()
+    broken = [ALBUMS, "CREATE TABLE covers (digest BLOB); INSERT INTO nowhere VALUES (1)"]
+    with pytest.raises(StaleArtifact, match="no such table: nowhere"):
+        Database(file, broken, write=True)
+    with closing(Database(file, [ALBUMS], write=False)) as database:
+        assert list(database.rows("SELECT name FROM sqlite_master")) == [("albums",)]
+
+
+def test_readers_of_what_is_not_there_or_not_ready(tmp_path: Path) -> None:
+    with pytest.raises(StaleArtifact, match="there is no"):
+        Database(tmp_path / "d.sqlite", [ALBUMS], write=False)
+    assert not (tmp_path / "d.sqlite").exists()
+    (tmp_path / "d.sqlite").touch()
+    with pytest.raises(StaleArtifact, match="holds nothing yet; run `albo embed`"):
+        Database(tmp_path / "d.sqlite", [ALBUMS], write=False)
+    Database(tmp_path / "d.sqlite", [ALBUMS], write=True).close()
+    with pytest.raises(StaleArtifact, match="was written by an older albo; run `albo embed`"):
+        Database(tmp_path / "d.sqlite", [ALBUMS, "SELECT 1"], write=False)
+
+
+@pytest.mark.parametrize("write", [True, False])
+@pytest.mark.parametrize(
+    "content", [b"not a database" * 100, b"SQLite format 3\0" + bytes(5_000)], ids=["text", "zeros"]
+)
+def test_a_damaged_file_is_refused_with_the_remedy(
+    tmp_path: Path, content: bytes, write: bool
+) -> None:
+    (tmp_path / "c.sqlite").write_bytes(content)
+    with pytest.raises(StaleArtifact, match=r"is damaged \(.*\); move it away and run `albo embed"):
+        SqliteCatalog(tmp_path / "c.sqlite", write=write)
+
+
+def test_damage_that_shows_later_is_told_in_the_same_words(tmp_path: Path) -> None:
+    file = tmp_path / "c.sqlite"
+    with SqliteCatalog(file, write=True) as catalog:
+        catalog.upsert(album(n) for n in range(2_000))
+    raw = bytearray(file.read_bytes())
+    raw[len(raw) // 2 : len(raw) // 2 + 20_000] = os.urandom(20_000)
+    file.write_bytes(raw)
+    with SqliteCatalog(file) as catalog, pytest.raises(StaleArtifact, match="is damaged"):
+        list(catalog.albums())
+
+
+def test_another_programs_table_is_refused(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "c.sqlite")) as connection:
+        connection.execute("CREATE TABLE songs (title TEXT)")
+        connection.execute("PRAGMA user_version = 1")
+    message = "no such table: albums"
+    with (
+        SqliteCatalog(tmp_path / "c.sqlite") as catalog,
+        pytest.raises(StaleArtifact, match=message),
+    ):
+        catalog.digests()
+
+
+def test_our_own_mistakes_are_not_blamed_on_the_file(tmp_path: Path) -> None:
+    failures: list[BaseException] = []
+
+    def elsewhere() -> None:
+        try:
+            catalog.digests()
+        except sqlite3.ProgrammingError as error:
+            failures.append(error)
+
+    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+    assert len(failures) == 1
+
+
+def test_readers_see_whole_commits_and_keep_nobody_waiting(tmp_path: Path) -> None:
+    file = tmp_path / "c.sqlite"
+    with SqliteCatalog(file, write=True) as writer:
+        writer.upsert([album(1)])
+        with SqliteCatalog(file) as reader:
+            walk = reader.albums()
+            assert next(walk).album_id == "1.jpg"
+            writer.upsert(album(n) for n in range(100))  # the reader is in the middle of it
+            assert list(walk) == []
+            assert len(reader.digests()) == 100
+
+
+def test_a_lock_of_another_program_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("albo.database._BUSY_SECONDS", 0.05)
+    file = tmp_path / "c.sqlite"
+    with SqliteCatalog(file, write=True) as catalog, closing(sqlite3.connect(file)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(AlboError, match="locked by another program"):
+            catalog.upsert([album(1)])
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CannotWrite, match="cannot write"):
+        SqliteCatalog(tmp_path / "file" / "c.sqlite", write=True)
+    (tmp_path / "folder.sqlite").mkdir()
+    with pytest.raises(CannotWrite, match="unable to open database file"):
+        SqliteCatalog(tmp_path / "folder.sqlite", write=True)
+
+
+@posix
+def test_a_read_only_copy_can_be_read() -> None:
+    """A catalog whose log cannot be made, as on a CD or in another user's folder."""
+    with as_plain_user() as folder:
+        with SqliteCatalog(folder / "c.sqlite", write=True) as catalog:
+            catalog.upsert([album(1)])
+        folder.chmod(0o500)
+        with SqliteCatalog(folder / "c.sqlite") as catalog:
+            assert catalog.digests() == {digest("1")}
+        with pytest.raises(CannotWrite, match="attempt to write a readonly database"):
+            SqliteCatalog(folder / "c.sqlite", write=True)
+        assert [path.name for path in folder.iterdir()] == ["c.sqlite"]
+        (folder / "c.sqlite").chmod(0)
+        with pytest.raises(StaleArtifact, match="unable to open database file"):
+            SqliteCatalog(folder / "c.sqlite")
+
+
+@posix
+def test_a_full_disk_is_told_and_what_was_committed_stays(tmp_path: Path) -> None:
+    """The limit on file sizes stands for the disk: SQLite meets both in the same place."""
+    script = """
+import resource, signal, sys
+from pathlib import Path
+from albo.catalog import SqliteCatalog
+from albo.errors import CannotWrite
+from albo.records import Album
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with SqliteCatalog(Path(sys.argv[1]), write=True) as catalog:
+    catalog.upsert([Album("/s", "first", "/s/first")])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+    try:
+        catalog.upsert(Album("/s", str(n), "/s/x" * 100) for n in range(5_000))
+    except CannotWrite as error:
+        print(error)
+    print(len(list(catalog.albums())))
+"""
+    done = run_python(script, str(tmp_path / "c.sqlite"))
+    message, count = done.stdout.splitlines()
+    assert message.startswith("cannot write ")
+    assert count == "1"
+
+
+def run_python(script: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603
+        [sys.executable, "-c", script, *words],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@posix
+def test_a_killed_writer_loses_only_its_last_transaction(tmp_path: Path) -> None:
+    script = """
+import os, signal, sys
+from pathlib import Path
+from albo.catalog import SqliteCatalog
+from albo.records import Album
+def albums():
+    yield Album("/s", "second", "/s/2")
+    os.kill(os.getpid(), signal.SIGKILL)
+catalog = SqliteCatalog(Path(sys.argv[1]), write=True)
+catalog.upsert([Album("/s", "first", "/s/1")])
+catalog.upsert(albums())
+"""
+    done = run_python(script, str(tmp_path / "c.sqlite"))
+    assert done.returncode == -signal.SIGKILL
+    with SqliteCatalog(tmp_path / "c.sqlite") as catalog:
+        assert list(catalog.listed("/s")) == ["first"]
