@@ -646,8 +646,8 @@ class _Job:
         Fits are small: one a core, each on one thread, is faster than one on all cores, and by far
         where other work takes part of the machine and a fit's threads wait for one another.
         """
-        from joblib import cpu_count  # type: ignore[import-untyped]
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+        from joblib import cpu_count
+        from threadpoolctl import threadpool_limits
 
         size = sum(getattr(features, "nbytes", 0) for features in self.features.values())
         workers = max(1, min(cpu_count(), _FIT_BYTES // max(2 * size, 1)))

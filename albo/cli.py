@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
 
 import typer
 
@@ -37,6 +39,7 @@ app = typer.Typer(
 
 _SHOWN_SKIPS = 20
 _PIPE_WIDTH = 400
+_INTERRUPTED = 130  # what Typer makes of Ctrl-C
 
 
 class DeviceChoice(StrEnum):
@@ -152,7 +155,7 @@ def embed(
     """Register covers, embed the new ones, and bring the index up to date."""
     from albo.runtimes import Device as Where
 
-    with _opened(artifacts, quiet=quiet or as_json) as albo:
+    with _opened(artifacts, quiet=quiet) as albo:
         result = albo.embed(
             source or [],
             backbone=backbone,
@@ -213,7 +216,7 @@ def index(
     """Build the index anew, or change its kind."""
     from albo.index import IndexKind
 
-    with _opened(artifacts, quiet=quiet or as_json) as albo:
+    with _opened(artifacts, quiet=quiet) as albo:
         done = albo.index(None if kind is None else IndexKind(kind.value))
     if as_json:
         _print_json({"kind": done.kind.value, "count": done.count, "recall": done.recall})
@@ -231,7 +234,7 @@ def forget(
     quiet: Quiet = False,
 ) -> None:
     """Take covers out of catalog, vectors and index. No image is touched."""
-    with _opened(artifacts, quiet=quiet or as_json) as albo:
+    with _opened(artifacts, quiet=quiet) as albo:
         for name in what:
             count = albo.forget(name)
             if as_json:
@@ -264,7 +267,7 @@ def similar(
     from albo.runtimes import Device as Where
 
     failed = False
-    with _opened(artifacts, quiet=quiet or as_json) as albo:
+    with _opened(artifacts, quiet=quiet) as albo:
         for answer in albo.similar(
             cover,
             k,
@@ -297,8 +300,8 @@ def _show_similar(answer: Similar) -> None:
         table.add_row(
             str(n.rank),
             f"{n.score:.3f}",
-            *(_plain(found[key]) for key in ("genre", "artist", "album", "year")),
-            mark + _plain(_short(found["uri"] or found["digest"])),
+            *(_cell(found[key]) for key in ("genre", "artist", "album", "year")),
+            mark + _cell(_short(found["uri"] or found["digest"])),
         )
     _console().print(table)
 
@@ -315,7 +318,7 @@ def duplicates(
     quiet: Quiet = False,
 ) -> None:
     """List groups of covers that show the same artwork."""
-    with _opened(artifacts, quiet=quiet or as_json) as albo:
+    with _opened(artifacts, quiet=quiet) as albo:
         groups = albo.duplicates(threshold, backbone=backbone)
     for number, group in enumerate(groups, start=1):
         members = [member.as_json() for member in group]
@@ -324,8 +327,10 @@ def duplicates(
             continue
         _say(f"group {number}: {len(group)} covers")
         for member in members:
-            names = " - ".join(_plain(member[key]) for key in ("artist", "album") if member[key])
-            uri = _plain(_short(member["uri"] or member["digest"]))
+            names = " - ".join(
+                _printable(member[key]) for key in ("artist", "album") if member[key]
+            )
+            uri = _printable(_short(member["uri"] or member["digest"]))
             _say(f"  {member['score']:.3f}  {uri}{'  ' + names if names else ''}")
     if not groups and not as_json and not quiet:
         _say("no near-duplicates")
@@ -355,7 +360,7 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Fit a head on what is embedded and labelled, and say how good it is."""
-    with _opened(artifacts, quiet=quiet or as_json) as albo:
+    with _opened(artifacts, quiet=quiet) as albo:
         report = albo.train(
             name,
             kind=kind.value,
@@ -430,7 +435,7 @@ def classify(
     from albo.runtimes import Device as Where
 
     failed = False
-    with _opened(artifacts, quiet=quiet or as_json) as albo:
+    with _opened(artifacts, quiet=quiet) as albo:
         for answer in albo.classify(
             cover,
             top=top,
@@ -455,13 +460,13 @@ def _show_classified(answer: Classified, coverage: float) -> None:
     said = answer.prediction
     if said is None:
         return
-    verdict = f"reads as {_plain(said.genres[0])}" if said.decided else "can't tell"
-    _say(f"{answer.query}: {verdict}")
+    verdict = f"reads as {_printable(said.genres[0])}" if said.decided else "can't tell"
+    _say(f"{_printable(answer.query)}: {verdict}")
     width = max(len(genre) for genre in said.genres)
     for genre, probability in zip(said.genres, said.probabilities, strict=True):
         bar = "█" * round(probability * 40)
-        _say(f"  {_plain(genre):{width}}  {probability:6.1%}  {bar}")
-    members = ", ".join(_plain(genre) for genre in said.conformal_set)
+        _say(f"  {_printable(genre):{width}}  {probability:6.1%}  {bar}")
+    members = ", ".join(_printable(genre) for genre in said.conformal_set)
     _say(f"  {coverage:.0%} sure that it is one of: {members}")
 
 
@@ -507,9 +512,9 @@ def status(artifacts: Artifacts = None, as_json: AsJson = False) -> None:
         _say("nothing embedded yet; run `albo embed SOURCE`")
         return
     for source, count in found["sources"].items():
-        _say(f"  source    {_plain(source)}: {count} albums")
+        _say(f"  source    {_printable(source)}: {count} albums")
     genres = found["genres"]
-    shown = ", ".join(f"{_plain(name)} {n}" for name, n in list(genres.items())[:8])
+    shown = ", ".join(f"{_printable(name)} {n}" for name, n in list(genres.items())[:8])
     _say(f"  genres    {len(genres)}: {shown}{', …' if len(genres) > 8 else ''}")  # noqa: PLR2004
     for backbone in found["backbones"]:
         _say(f"  backbone  {_describe_backbone(backbone)}")
@@ -535,7 +540,7 @@ def _show_skipped(skipped: list[dict[str, str]]) -> None:
         return
     _say(f"  skipped   {len(skipped)} files, tried again at the next `albo embed` of their source:")
     for one in skipped[:_SHOWN_SKIPS]:
-        _say(f"            {_plain(one['uri'])}: {one['error']}")
+        _say(f"            {_printable(one['uri'])}: {one['error']}")
     if len(skipped) > _SHOWN_SKIPS:
         _say(f"            and {len(skipped) - _SHOWN_SKIPS} more (--json lists them all)")
 
@@ -622,18 +627,20 @@ def _table(title: str) -> Table:
     from rich.text import Text
 
     # The title holds file names: as Text, so that brackets in them are not taken for markup.
-    return Table(title=Text(_plain(title)), box=box.SIMPLE, title_justify="left")
+    return Table(title=Text(_printable(title)), box=box.SIMPLE, title_justify="left")
 
 
-def _plain(value: object) -> str:
-    """Make text from outside safe to print: no control characters, no markup."""
-    if value is None:
-        return ""
+def _cell(value: object) -> str:
+    """Make text from outside safe for a table: printable, and no markup."""
     from rich.markup import escape
 
-    return escape(
-        "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
-    )
+    return escape(_printable(value))
+
+
+def _printable(value: object) -> str:
+    """Replace what would break a line or steer a terminal; None is nothing."""
+    text = "" if value is None else str(value)
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _short(path: str) -> str:
@@ -648,11 +655,11 @@ def _say(line: str) -> None:
 
 def _note(line: str, *, quiet: bool) -> None:
     if not quiet:
-        typer.echo(line, err=True)
+        typer.echo(_printable(line), err=True)
 
 
 def _complain(line: str) -> None:
-    typer.echo(f"albo: {line}", err=True)
+    typer.echo(f"albo: {_printable(line)}", err=True)
 
 
 def _print_json(content: object) -> None:
@@ -689,14 +696,27 @@ def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
     words = sys.argv[1:]
     debug = "--debug" in words
+    # An end that was asked for is an interruption: what is done is committed first.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Names may hold anything, and a terminal may know ASCII alone: show what it can.
+    _set_errors(sys.stdin, "surrogateescape")
+    _set_errors(sys.stdout, "backslashreplace")
+    _set_errors(sys.stderr, "backslashreplace")
     # Taken out here, so that it may follow the command as people write it.
     sys.exit(_run([word for word in words if word != "--debug"], debug=debug))
+
+
+def _set_errors(stream: TextIO, errors: str) -> None:
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors=errors)
 
 
 def _run(words: list[str], *, debug: bool) -> int:
     try:
         return app(words, prog_name="albo", standalone_mode=True) or 0
     except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            return _report(KeyboardInterrupt())
         return end.code if isinstance(end.code, int) else 1
     except (AlboError, OSError, MemoryError, KeyboardInterrupt) as error:
         if debug:

@@ -53,8 +53,9 @@ _NEVER = Stamp(-1, -1, -1)
 class Summary:
     """What a run did.
 
-    seen : covers listed, each of them either embedded, known or skipped. embedded : distinct ones,
-    by the network. known : covers whose vector was there already, or was made in this run.
+    seen : covers listed, each of them either embedded, known or skipped; what could not be listed
+    (a folder without permission, a row without a file) is one of the skipped. embedded : distinct
+    ones, by the network. known : covers whose vector was there already, or was made in this run.
     moved : albums that vanished from where they were and whose cover has appeared elsewhere.
     missing : albums that vanished otherwise. ignored : files that are no images.
     seconds : of the whole run. device : where the network ran, "" where it did not.
@@ -337,6 +338,7 @@ class _Run:
         self._total: int | None = None
         self._backbone: Backbone | None = None
         self._batch_size = 1
+        self._is_warm = False
         # The covers that the network has at the moment, each with the files of the same content.
         self._in_flight: dict[Digest, list[_Read]] = {}
         self._before: dict[str, bool] = {}  # the albums of the source at hand, as `listed` has them
@@ -473,15 +475,19 @@ class _Run:
         for embeddings in backbone.encode(self._batches(reads, launched, backbone)):
             self._keep(launched.popleft(), embeddings)
             done += len(embeddings.vector)
-            self._pace(done / max(monotonic() - started, 1e-6), backbone.batch_size)
+            if self._is_warm:
+                self._pace(done / max(monotonic() - started, 1e-6), backbone.batch_size)
+        self._is_warm = True
         self._journal.commit()
 
     def _opened(self) -> Backbone:
         if self._backbone is None:
             self._backbone = self._open_backbone()
             self.summary.device = self._backbone.device
-            # A CPU may need seconds a cover, and is as fast with few at a time.
-            self._batch_size = 1 if self._backbone.device == "cpu" else self._backbone.batch_size
+            # A CPU may need seconds a cover, and is as fast with few at a time; a GPU prepares
+            # itself during the first batches, which says nothing of its speed.
+            self._is_warm = self._backbone.device == "cpu"
+            self._batch_size = 1 if self._is_warm else self._backbone.batch_size
         return self._backbone
 
     def _pace(self, rate: float, most: int) -> None:

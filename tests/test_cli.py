@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +24,7 @@ COMMANDS = (
     "embed", "index", "forget", "similar", "duplicates",
     "train", "classify", "backbones", "status", "demo",
 )  # fmt: skip
+MAIN = "from albo.cli import main; main()"
 HEAVY = ("torch", "sklearn", "pandas", "pyarrow", "lightgbm", "scipy", "matplotlib", "timm")
 
 
@@ -367,6 +370,40 @@ def test_forget_takes_a_source_out(run_albo: Run, samples: Path) -> None:
 def test_quiet_says_nothing(run_albo: Run, samples: Path) -> None:
     answer = run_albo("embed", samples / "covers" / "Op art", "--quiet")
     assert (answer.code, answer.out, answer.err) == (0, "", "")
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_stopping_keeps_what_is_done(
+    run_albo: Run, samples: Path, tmp_path: Path, signal_number: int
+) -> None:
+    started = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", MAIN, "embed", samples / "covers", "--quiet"],
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("artifacts/vectors/*/manifest.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1)
+    started.send_signal(signal_number)
+    err = started.communicate(timeout=60)[1]
+    assert started.returncode == 1
+    assert "the same command goes on from there" in one_line(err)
+    again = run_albo("embed", samples / "covers", "--json").objects[0]
+    assert again["embedded"] + again["known"] == 300
+
+
+def test_names_are_printed_safely(run_albo: Run, samples: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "[red]ünï"
+    folder.mkdir()
+    shutil.copy(min((samples / "kept-aside").iterdir()), folder / "a\nb.jpg")
+    (folder / "bad\nname.jpg").write_bytes(b"")
+    answer = run_albo("embed", folder, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert answer.code == 1
+    assert len([line for line in answer.err.splitlines() if "name.jpg" in line]) == 1
+    found = run_albo("similar", folder / "a\nb.jpg", "-k", "1", PYTHONIOENCODING="ascii")
+    assert found.code == 0
+    assert "[red]" in found.out
 
 
 def test_only_debug_shows_a_traceback(run_albo: Run) -> None:

@@ -341,6 +341,15 @@ def test_a_cover_that_moved_to_another_source_is_recognised(desk: Desk, music: P
     assert desk.backbone.encoded == 6
 
 
+def test_a_copy_that_was_there_before_makes_nothing_moved(desk: Desk, music: Path) -> None:
+    draw(music / "Genre 1" / "copy.png", 0)
+    desk.embed(music)
+    (music / "Genre 0" / "0.png").unlink()
+    age(music / "Genre 1" / "copy.png")
+    summary = desk.embed(music)
+    assert (summary.moved, summary.missing) == (0, 1)
+
+
 def test_a_changed_file_is_embedded_anew_and_its_old_digest_leaves(desk: Desk, music: Path) -> None:
     desk.embed(music)
     file = music / "Genre 0" / "0.png"
@@ -355,10 +364,13 @@ def test_a_changed_file_is_embedded_anew_and_its_old_digest_leaves(desk: Desk, m
     assert after in desk.digests()
 
 
-def test_a_touched_file_is_read_but_not_embedded(desk: Desk, music: Path, reads: list[str]) -> None:
+def test_a_touched_file_is_read_but_neither_decoded_nor_embedded(
+    desk: Desk, music: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     desk.embed(music)
     reads.clear()
     age(music / "Genre 0" / "3.png")
+    monkeypatch.setattr(room, "decode", None)
     for expected in (["3.png"], []):
         summary = desk.embed(music)
         assert (summary.embedded, summary.known, reads) == (0, 9, expected)
@@ -509,6 +521,10 @@ def test_a_folder_and_its_subfolder_in_one_call(desk: Desk, music: Path, reads: 
     summary = desk.embed(music / "Genre 0", music, music, music / "Genre 1")
     assert (summary.seen, summary.embedded, summary.known) == (15, 9, 6)
     assert len(reads) == 9
+    reads.clear()
+    age(music / "Genre 0" / "0.png")
+    desk.embed(music / "Genre 0", music)
+    assert reads == ["0.png"]
     (music / "Genre 0" / "0.png").rename(music / "Genre 0" / "other.png")
     summary = desk.embed(music, music / "Genre 0")
     assert (summary.seen, summary.embedded, summary.moved, summary.missing) == (12, 0, 2, 0)
@@ -631,6 +647,16 @@ def test_strange_names_are_names(desk: Desk, music: Path) -> None:
     assert (summary.seen, summary.embedded) == (14, 13)
     assert reasons(summary) == {"caf\\udce9.bmp": "its name is not valid UTF-8; rename it"}
     assert desk.embed(music).known == 13
+
+
+@posix
+def test_looking_into_a_file_waits_for_no_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert not room._has_signature(str(tmp_path / "pipe"))
+    assert not room._has_signature(str(tmp_path / "gone"))
+    assert not room._has_signature(str(tmp_path))
+    draw(tmp_path / "image", 1)
+    assert room._has_signature(str(tmp_path / "image"))
 
 
 class Meddling(Folder):
@@ -1025,6 +1051,23 @@ def test_an_error_while_saving_does_not_hide_the_first(
     assert (summary.embedded, summary.known) == (9 - stored, stored)
 
 
+def test_where_vectors_cannot_be_saved_no_album_passes_for_embedded(
+    desk: Desk, music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise CannotWrite("the disk is full")
+
+    desk.backbone = CountingBackbone(ahead=0, during=raises_at(9, RuntimeFailed("the first")))
+    with monkeypatch.context() as patched:
+        patched.setattr(Vectors, "_write_part", full)
+        with pytest.raises(RuntimeFailed, match="the first") as caught:
+            desk.embed(music)  # and what must be so at any time is so
+    assert any("the disk is full" in note for note in caught.value.__notes__)
+    assert desk.albums() == []
+    desk.backbone.during = lambda _count: None
+    assert desk.embed(music).embedded == 9
+
+
 def full_disk(root: Path, music: Path, connection: Any) -> None:  # noqa: ANN401
     """Embed where no file may grow beyond some kilobytes, as on a full disk."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -1218,6 +1261,17 @@ def test_forget_takes_out_what_is_missing_too(albo: Albo, music: Path) -> None:
     assert len(stored(albo)) == 9
     assert albo.forget(str(music)) == 9
     assert stored(albo) == indexed(albo) == set()
+
+
+def test_forget_keeps_the_vectors_of_what_may_come_back_elsewhere(albo: Albo, music: Path) -> None:
+    draw(music / "Genre 1" / "copy.png", 0)
+    albo.embed([str(music / "Genre 0"), str(music / "Genre 1")])
+    (music / "Genre 1" / "copy.png").unlink()
+    albo.embed([str(music / "Genre 1")])
+    albo.forget(str(music / "Genre 0"))
+    assert digest_of((music / "Genre 0" / "0.png").read_bytes()) in stored(albo)
+    assert len(stored(albo)) == 4
+    assert len(indexed(albo)) == 3
 
 
 def test_forget_a_cover_by_file_and_by_digest(albo: Albo, music: Path) -> None:

@@ -277,7 +277,7 @@ def serving(
             asked.append(f"{self.command} {self.path}")
             answer(self)
 
-        do_HEAD = do_GET
+        do_HEAD = do_GET  # noqa: N815  (the base class's name)
 
         def log_message(self, *_words: object) -> None:
             pass
@@ -366,7 +366,7 @@ def test_a_download_of_something_else_leaves_nothing(
 
 def test_a_server_that_is_not_there_is_one_line(published_at: Callable[[str], None]) -> None:
     published_at("http://127.0.0.1:9/squeezenet1_1.pth")
-    with pytest.raises(MissingWeights, match="could not be fetched .*refused") as error:
+    with pytest.raises(MissingWeights, match=r"could not be fetched .*refused") as error:
         describe("squeezenet1_1")
     assert "http://127.0.0.1:9/squeezenet1_1.pth" in only_line(error)
     assert checkpoints() == []
@@ -378,21 +378,23 @@ from albo.errors import AlboError
 from albo.networks import describe
 import huggingface_hub, timm
 begun = time.monotonic()
-try:
-    print(describe(sys.argv[1], note=print).weights)
-except AlboError as error:
-    print(error)
+for again in range(2):
+    try:
+        print(describe(sys.argv[1], note=print).weights)
+    except AlboError as error:
+        print(error)
+        break
 print(time.monotonic() - begun)
 """
 
 
-def describe_elsewhere(folder: Path, endpoint: str, **settings: str) -> list[str]:
-    """Describe the tiny network in a process of its own, which must say nothing on stderr."""
+def describe_elsewhere(folder: Path, endpoint: str) -> list[str]:
+    """Describe the tiny network twice in a process that must say nothing on stderr."""
     environment = {
         key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))
     }
-    environment |= {"HF_HOME": str(folder), "HF_ENDPOINT": endpoint, "NO_PROXY": "*", **settings}
-    done = subprocess.run(
+    environment |= {"HF_HOME": str(folder), "HF_ENDPOINT": endpoint, "NO_PROXY": "*"}
+    done = subprocess.run(  # noqa: S603  (this test's own words)
         [sys.executable, "-c", DESCRIBE, TINY],
         env=environment, capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
@@ -408,16 +410,17 @@ def test_timms_weights_come_from_the_hub_and_are_found_there_again(
     path = f"/{TINY}/resolve/main/model.safetensors"
 
     def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
-        assert handler.path == path
-        reply(handler, body, len(body))
+        if handler.path == path:
+            reply(handler, body, len(body))
+        else:  # the client asks its hub for more than what it was told to
+            handler.send_error(404)
 
     with serving(answer) as (address, asked):
-        said, file, _ = describe_elsewhere(tmp_path / "home", address)
+        said, file, again, _ = describe_elsewhere(tmp_path / "home", address)
     assert said == f"fetching the weights of {TINY} from {TINY}"
-    assert asked[-1] == f"GET {path}"
+    assert asked.count(f"GET {path}") == 1
     assert Path(file).read_bytes() == body
-    again = describe_elsewhere(tmp_path / "home", "http://127.0.0.1:9", HF_HUB_OFFLINE="1")
-    assert Path(again[0]) == Path(file)
+    assert again == file
 
 
 def test_no_hub_is_one_line_at_once(tmp_path: Path) -> None:
@@ -483,8 +486,8 @@ def test_a_pickle_with_code_in_it_is_refused_and_not_run(tmp_path: Path) -> None
             only_line(error)
     assert not (tmp_path / "plain").exists()
     assert not (tmp_path / "zipped").exists()
-    with pytest.raises(FileExistsError):  # (they would have: once by each of two such readers)
-        [pickle.loads((tmp_path / "plain.pkl").read_bytes()) for _ in range(2)]
+    pickle.loads((tmp_path / "plain.pkl").read_bytes())  # noqa: S301  (ours: it does have teeth)
+    assert (tmp_path / "plain").exists()
 
 
 @pytest.mark.parametrize("name", [TINY, "resnet18", "efficientnet-lite0"])
@@ -563,7 +566,7 @@ def test_a_fingerprint_tells_weights_and_preprocessing_apart(tiny_file: Path) ->
     assert describe(TINY, tiny_file) == card
     again = networks._fingerprint(card, "test_resnet.r160_in1k", tiny_file)
     assert again == card.fingerprint
-    for other in (replace(card, size=192), replace(card, resample="bilinear")):
+    for other in (replace(card, size=192), replace(card, resample="lanczos")):
         assert networks._fingerprint(other, "test_resnet.r160_in1k", tiny_file) != again
     torch.save(settled(timm.create_model("test_resnet"), 96).state_dict(), tiny_file)
     assert describe(TINY, tiny_file).fingerprint != card.fingerprint
@@ -572,7 +575,7 @@ def test_a_fingerprint_tells_weights_and_preprocessing_apart(tiny_file: Path) ->
 def test_a_file_that_changed_or_went_is_noticed_where_it_is_needed(tiny_file: Path) -> None:
     card = describe(TINY, tiny_file)
     tiny_file.write_bytes(tiny_file.read_bytes() + b"x")
-    with pytest.raises(MissingWeights, match="is not the file that .* was described from"):
+    with pytest.raises(MissingWeights, match=r"is not the file that .* was described from"):
         build(card)
     tiny_file.unlink()
     with pytest.raises(MissingWeights, match="no longer at"):
