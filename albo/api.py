@@ -13,6 +13,7 @@ The command line is a thin layer over this.
 from __future__ import annotations
 
 import difflib
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -245,7 +246,10 @@ class Albo:
             summary = self._run_embed(
                 opened, stores, card, device, batch_size, rehash=rehash, limits=limits
             )
-            self._remember(self.artifacts.vectors_folder, {"key": vectors.folder.name})
+            self._remember(
+                self.artifacts.vectors_folder,
+                {"key": vectors.folder.name, "card": card.as_json()},
+            )
             index = self._update_index(vectors, catalog)
         return EmbedResult(summary, index, card.name)
 
@@ -399,11 +403,16 @@ class Albo:
         """
         from albo.index import digest_set_hash, open_index
 
-        index = open_index(self.artifacts.index(vectors.folder.name), vectors.fingerprint)
+        writer = self.artifacts.writer_at_work()
+        try:
+            index = open_index(self.artifacts.index(vectors.folder.name), vectors.fingerprint)
+        except StaleArtifact as error:
+            if writer is None:
+                raise
+            raise StaleArtifact(f"{writer} has not built an index yet; ask again later") from error
         try:
             index.check_current(vectors.state, digest_set_hash(catalog.digests()))
         except StaleArtifact:
-            writer = self.artifacts.writer_at_work()
             if writer is None:
                 raise
             self.note(f"{writer} is at work: these are the {index.count} covers indexed before")
@@ -532,7 +541,7 @@ class Albo:
     def _head(self, name: str | None) -> Head:
         from albo.heads import Head
 
-        chosen = name or self._remembered(self.artifacts.heads_folder, "name")
+        chosen = name if name is not None else self._remembered(self.artifacts.heads_folder, "name")
         there = self.heads()
         if chosen is None or chosen not in there:
             listed = f"there are {', '.join(there)}" if there else "none has been trained"
@@ -563,7 +572,7 @@ class Albo:
                 "backbones": [],
                 "heads": [],
             }
-        with self._reading() as catalog, Files(self.artifacts.files_file) as files:
+        with self._reading() as catalog:
             digests = catalog.digests()
             sources: dict[str, int] = {}
             for album in catalog.albums():
@@ -574,7 +583,7 @@ class Albo:
                 "covers": len(digests),
                 "sources": sources,
                 "genres": catalog.genres(),
-                "skipped": [{"uri": s.path, "error": s.reason} for s in files.skipped()],
+                "skipped": self._skipped(),
                 "backbones": [
                     self._status_of(vectors, catalog, current) for vectors in self._all_vectors()
                 ],
@@ -582,6 +591,12 @@ class Albo:
                 "default_head": self._remembered(self.artifacts.heads_folder, "name"),
                 "writer": self.artifacts.writer_at_work(),
             }
+
+    def _skipped(self) -> list[Json]:
+        if not self.artifacts.files_file.is_file():
+            return []
+        with Files(self.artifacts.files_file) as files:
+            return [{"uri": s.path, "error": s.reason} for s in files.skipped()]
 
     def _status_of(self, vectors: Vectors, catalog: Catalog, current: str | None) -> Json:
         from albo.index import digest_set_hash, open_index
@@ -646,18 +661,25 @@ class Albo:
         return found if isinstance(found, str) else None
 
     def _all_vectors(self) -> list[Vectors]:
-        found = sorted(self.artifacts.vectors_folder.glob("*/manifest.json"))
-        return [Vectors.open(file.parent) for file in found]
+        """Open every backbone's vectors that can be opened; what is wrong with others is noted."""
+        found: list[Vectors] = []
+        for file in sorted(self.artifacts.vectors_folder.glob("*/manifest.json")):
+            try:
+                found.append(Vectors.open(file.parent))
+            except StaleArtifact as error:
+                self.note(str(error))
+        return found
 
     def _vectors(self, backbone: str | None) -> Vectors:
         """Open the vectors of a backbone by its name, or of the one embedded with last."""
         current = self._remembered(self.artifacts.vectors_folder, "key")
+        if backbone is None and current is not None:
+            return Vectors.open(self.artifacts.vectors(current))
         there = self._all_vectors()
         if not there:
             raise EmptyCatalog(self._nothing_yet())
         if backbone is None:
-            last = [v for v in there if v.folder.name == current]
-            return (last or there)[0]
+            return there[0]
         for vectors in sorted(there, key=lambda v: v.folder.name != current):
             if backbone in {vectors.backbone, vectors.backbone.partition(":")[0]}:
                 return vectors
@@ -691,9 +713,11 @@ class Albo:
             raise UsageError("--weights needs --backbone NAME: which network are they for?")
         if backbone is not None:
             return find_card(backbone, weights)
-        if self._remembered(self.artifacts.vectors_folder, "key") is None:
+        try:
+            # As it was described then: where its vectors are damaged, embedding mends them.
+            return Card.from_json(read_json(self.artifacts.vectors_folder / _CURRENT)["card"])
+        except (OSError, ValueError, KeyError, TypeError):
             return find_card(DEFAULT)
-        return self._card_of(self._vectors(None))
 
     def _queries(
         self, covers: Sequence[str], card: Card, device: Device, limits: Limits | None
@@ -728,7 +752,7 @@ def _read_queries(
 
     def read(name: str) -> tuple[_Query, Pixels | None]:
         try:
-            data = read_file(name, limits)
+            data = read_file(os.path.expanduser(name), limits)  # noqa: PTH111  (as embed does)
             pixels = decode(data, card.size, card.resample, limits)
             return _Query(name, digest_of(data)), pixels
         except BadCover as error:

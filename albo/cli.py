@@ -165,8 +165,10 @@ def embed(
             genre=genre,
             rehash=rehash,
             limits=_limits(max_mib, max_mpx),
-            lines=sys.stdin if "-" in (source or []) else (),
+            lines=(sys.stdin or ()) if "-" in (source or []) else (),
         )
+    if source and not result.summary.seen:
+        _note("no covers there: neither images nor rows of a manifest", quiet=quiet)
     for note in result.summary.notes:
         _note(note, quiet=quiet)
     for skipped in result.summary.skipped:
@@ -235,12 +237,25 @@ def forget(
 ) -> None:
     """Take covers out of catalog, vectors and index. No image is touched."""
     with _opened(artifacts, quiet=quiet) as albo:
-        for name in what:
-            count = albo.forget(name)
-            if as_json:
-                _print_json({"forgotten": name, "albums": count})
-            elif not quiet:
-                _say(f"{name}: {count} albums forgotten")
+        failed = [name for name in what if not _forget(albo, name, as_json=as_json, quiet=quiet)]
+    if len(failed) == len(what):
+        raise typer.Exit(2)
+    _exit(failed=bool(failed))
+
+
+def _forget(albo: Albo, name: str, *, as_json: bool, quiet: bool) -> bool:
+    try:
+        count = albo.forget(name)
+    except UsageError as error:
+        if as_json:
+            _print_json({"forgotten": name, "error": str(error)})
+        _complain(str(error))
+        return False
+    if as_json:
+        _print_json({"forgotten": name, "albums": count})
+    elif not quiet:
+        _say(f"{name}: {count} albums forgotten")
+    return True
 
 
 # --- similar and duplicates ----------------------------------------------------------------------
@@ -467,7 +482,7 @@ def _show_classified(answer: Classified, coverage: float) -> None:
         bar = "█" * round(probability * 40)
         _say(f"  {_printable(genre):{width}}  {probability:6.1%}  {bar}")
     members = ", ".join(_printable(genre) for genre in said.conformal_set)
-    _say(f"  {coverage:.0%} sure that it is one of: {members}")
+    _say(f"  {coverage * 100:g}% sure that it is one of: {members}")
 
 
 # --- the rest ------------------------------------------------------------------------------------
@@ -694,6 +709,7 @@ def _common(
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
+    _fill_streams()
     words = sys.argv[1:]
     debug = "--debug" in words
     # An end that was asked for is an interruption: what is done is committed first.
@@ -706,7 +722,18 @@ def main() -> NoReturn:
     sys.exit(_run([word for word in words if word != "--debug"], debug=debug))
 
 
-def _set_errors(stream: TextIO, errors: str) -> None:
+def _fill_streams() -> None:
+    """Give a process that was started without standard streams ones that lead nowhere."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+
+
+def _set_errors(stream: TextIO | None, errors: str) -> None:
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors=errors)
 

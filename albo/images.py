@@ -430,7 +430,7 @@ def _reason_text(text: str) -> str:
         return "XML document, not an image"
     if re.match(r'[{\[]\s*(?:["{\[\d}\]-]|true|false|null|$)', text):
         return "JSON text, not an image: the server sent a message instead; fetch it again"
-    return f"text, not an image (it begins with {_one_line(text[:40])!r})"
+    return "text, not an image"
 
 
 # Orientation

@@ -57,6 +57,7 @@ at 0.99994 some did whose lead exceeded 0.002.
 LEAST_AGREEMENT = 0.9995
 """Least cosine on any probe image; the probes are harder than covers, which stay above 0.999."""
 
+_PRECISION = "INFERENCE_PRECISION_HINT"
 _DEPTHWISE = "GroupConvolution"
 _HEAVY_LAYERS = frozenset({"Convolution", _DEPTHWISE, "MatMul"})
 _SHARES_PRECISE = (0.0, 0.125, 0.25, 0.5)
@@ -399,7 +400,7 @@ def _load(export: _Export, core: Any, hint: str) -> Any:  # noqa: ANN401
     # A copy that OpenVINO owns: the compiled network goes on reading its weights there.
     tensor = openvino.Tensor(np.frombuffer(export.compiled, np.uint8))
     precision = "f32" if export.arithmetic == "float32" else "bf16"
-    config = {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": precision}
+    config = {"PERFORMANCE_HINT": hint, _PRECISION: precision}
     return core.import_model(tensor, "CPU", config)
 
 
@@ -420,10 +421,12 @@ def _convert(network: nn.Module, card: Card, file: Path) -> None:
     import torch
     from openvino._offline_transformations import apply_moc_transformations
 
-    with warnings.catch_warnings(), contextlib.redirect_stdout(None):
+    example = torch.zeros(1, card.size, card.size, 3, dtype=torch.uint8)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(None), torch.no_grad():
         warnings.simplefilter("ignore")  # torch.jit.trace is deprecated; OpenVINO still uses it
-        example = torch.zeros(2, card.size, card.size, 3, dtype=torch.uint8)
-        model = openvino.convert_model(network, example_input=example)
+        # What was traced is compared with eager torch later, on more than this blank.
+        traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
+        model = openvino.convert_model(traced, example_input=example)
     model.reshape([1, card.size, card.size, 3])
     # Folds shapes and fuses padding now, so that a layer marked below is the layer that runs.
     apply_moc_transformations(model, cf=True, smart_reshape=False)
@@ -436,19 +439,29 @@ def _compile(
     core: Any,  # noqa: ANN401
     file: Path,
 ) -> tuple[str, Any]:
-    """Compile with the coarsest arithmetic that agrees; say which one that was."""
-    if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        plain = file.read_bytes()
-        probes = probe_images(card.size)
-        expected = _eager(network, probes)
-        for arithmetic, marked in _mixtures(plain):
-            file.write_bytes(marked)
-            with contextlib.suppress(RuntimeError):  # OpenVINO cannot fuse every mixture
-                compiled = core.compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
-                if _agrees(np.concatenate([compiled(p[None])[0] for p in probes]), expected):
-                    return arithmetic, compiled
-        file.write_bytes(plain)
-    return "float32", core.compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    """Compile with the coarsest arithmetic that agrees; say which one that was.
+
+    Raises RuntimeError where not even float32 does: then tracing lost what the network does.
+    """
+    plain = file.read_bytes()
+    probes = probe_images(card.size)
+    expected = _eager(network, probes)
+    has_bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    for arithmetic, marked in _mixtures(plain) if has_bfloat16 else ():
+        file.write_bytes(marked)
+        with contextlib.suppress(RuntimeError):  # OpenVINO cannot fuse every mixture
+            compiled = core.compile_model(file, "CPU", {_PRECISION: "bf16"})
+            if _agrees(_answers(compiled, probes), expected):
+                return arithmetic, compiled
+    file.write_bytes(plain)
+    compiled = core.compile_model(file, "CPU", {_PRECISION: "f32"})
+    if not _agrees(_answers(compiled, probes), expected):
+        raise RuntimeError("its answers are not torch's")
+    return "float32", compiled
+
+
+def _answers(compiled: Any, pixels: Pixels) -> Floats:  # noqa: ANN401
+    return np.concatenate([compiled(pixels[i : i + 1])[0] for i in range(len(pixels))])
 
 
 def _eager(network: nn.Module, pixels: Pixels) -> Floats:

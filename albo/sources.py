@@ -268,7 +268,9 @@ class Folder:
         try:
             return item.is_dir()
         except OSError as error:
-            if error.errno == errno.ELOOP:
+            # An image's name gets a line of its own, when it cannot be read.
+            suffix = os.path.splitext(item.name)[1].lower()
+            if error.errno == errno.ELOOP and suffix not in IMAGE_SUFFIXES:
                 self.report.notes.append(
                     f"{_shown(item.path)}: a symbolic link that leads back to itself, left out"
                 )
@@ -430,7 +432,7 @@ def _csv_rows(path: str) -> Iterator[Row]:
             lines = dropwhile(str.isspace, _csv_lines(opened))
             header = next(lines, "")
             separator = max(",;\t", key=header.count)
-            reader = csv.DictReader(chain([header], lines), delimiter=separator)
+            reader = csv.DictReader(chain([header], lines), delimiter=separator, strict=True)
             _check_columns(path, reader.fieldnames or [])
             for row in reader:
                 if any(value.strip() for value in row.values() if isinstance(value, str)):

@@ -326,6 +326,45 @@ def test_a_stale_index_is_refused(
     assert "albo index" in one_line(answer.err)
 
 
+@pytest.mark.parametrize("damage", ["", "{}", "junk"])
+def test_a_damaged_store_is_mended_by_the_command_it_names(
+    run_albo: Run, samples: Path, sample_artifacts: Path, tmp_path: Path, damage: str
+) -> None:
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(sample_artifacts, artifacts)
+    (manifest,) = artifacts.glob("vectors/*/manifest.json")
+    manifest.unlink()
+    if damage:
+        manifest.write_text(damage)
+    cover = min((samples / "covers" / "Op art").iterdir())
+    answer = run_albo("similar", cover, "--artifacts", artifacts)
+    assert answer.code == 1
+    assert "albo embed" in one_line(answer.err)
+    mended = run_albo("embed", samples / "labels.csv", "--artifacts", artifacts, "--json")
+    assert mended.code == 0
+    assert mended.objects[0]["known"] == 300, "the parts are sound: nothing is embedded again"
+    assert run_albo("similar", cover, "--artifacts", artifacts).code == 0
+
+
+def test_a_damaged_store_of_another_backbone_is_in_nobodys_way(
+    run_albo: Run, kept_aside: list[str], sample_artifacts: Path, tmp_path: Path
+) -> None:
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(sample_artifacts, artifacts)
+    (artifacts / "vectors" / "other-12345678").mkdir()
+    (artifacts / "vectors" / "other-12345678" / "manifest.json").write_text("junk")
+    assert run_albo("similar", kept_aside[0], "--artifacts", artifacts).code == 0
+    status = run_albo("status", "--artifacts", artifacts, "--json")
+    assert [b["vectors"] for b in status.objects[0]["backbones"]] == [300]
+
+
+def test_what_can_be_forgotten_is(run_albo: Run, samples: Path) -> None:
+    run_albo("embed", samples / "covers" / "Op art")
+    answer = run_albo("forget", "nonsense", samples / "covers" / "Op art", "--json")
+    assert answer.code == 1
+    assert [set(o) for o in answer.objects] == [{"forgotten", "error"}, {"forgotten", "albums"}]
+
+
 def test_a_damaged_head_is_refused(
     run_albo: Run, kept_aside: list[str], sample_artifacts: Path, tmp_path: Path
 ) -> None:
