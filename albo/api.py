@@ -236,7 +236,10 @@ class Albo:
             raise EmptyCatalog(self._nothing_yet())
         card = self._card_to_embed_with(backbone, weights)
         if not card.commercial:
-            self.note(f"the weights of {card.name} are licensed {card.licence}: no commercial use")
+            self.note(
+                f"the weights of {card.name} are licensed {card.licence}: no commercial use,"
+                " or none that is known to be allowed"
+            )
         with (
             self._writing("albo embed") as catalog,
             Files(self.artifacts.files_file, write=True) as files,
@@ -712,7 +715,7 @@ class Albo:
         if backbone is None and weights is not None:
             raise UsageError("--weights needs --backbone NAME: which network are they for?")
         if backbone is not None:
-            return find_card(backbone, weights)
+            return find_card(backbone, weights, note=self.note)
         try:
             # As it was described then: where its vectors are damaged, embedding mends them.
             return Card.from_json(read_json(self.artifacts.vectors_folder / _CURRENT)["card"])
