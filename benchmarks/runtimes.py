@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import io
+import sys
+import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from albo.artifacts import cache_folder
 from albo.backbones import find_card
 from albo.images import decode
 from albo.networks import DEFAULT, build
@@ -20,7 +21,6 @@ from benchmarks.results import Row, Section
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     import torch
     from torch import nn
@@ -104,7 +104,7 @@ def _cpu(network: nn.Module, ours: Runtime, pixels: Pixels) -> dict[str, Callabl
     import torch
 
     half = _in_bfloat16(network)
-    queue = _openvino_float32(next(cache_folder().glob("networks/*/network.xml")))
+    queue = _openvino_float32(network, pixels[:1])
     return {
         "eager torch float32": lambda: _run_torch(network, pixels, torch.device("cpu")),
         "eager torch bfloat16": lambda: _run_torch(half, pixels, torch.device("cpu")),
@@ -147,12 +147,19 @@ def _run_torch(network: nn.Module, pixels: Pixels, where: torch.device) -> None:
             network(batch)[0].float().cpu()
 
 
-def _openvino_float32(exported: Path) -> Any:  # noqa: ANN401  (untyped)
-    """Load the network that albo exported, every layer in float32."""
+def _openvino_float32(network: nn.Module, example: Pixels) -> Any:  # noqa: ANN401  (untyped)
+    """Convert the network as OpenVINO's manual does, every layer in float32."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # keep it silent
     import openvino
+    import torch
 
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(network, torch.from_numpy(example), check_trace=False)
+        model = openvino.convert_model(traced, example_input=torch.from_numpy(example))
+    model.reshape(list(example.shape))
     settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
-    return openvino.AsyncInferQueue(openvino.Core().compile_model(exported, "CPU", settings))
+    return openvino.AsyncInferQueue(openvino.Core().compile_model(model, "CPU", settings))
 
 
 def _run_queue(queue: Any, pixels: Pixels) -> None:  # noqa: ANN401  (untyped)
