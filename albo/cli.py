@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from io import TextIOWrapper
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from rich.table import Table
 
-    from albo.api import Albo, Classified, EmbedResult, Similar
+    from albo.api import Albo, Classified, EmbedResult, Neighbour, Similar
     from albo.images import Limits
 
 app = typer.Typer(
@@ -39,6 +40,7 @@ app = typer.Typer(
 
 _SHOWN_SKIPS = 20
 _PIPE_WIDTH = 400
+_DESCRIBED = ("genre", "artist", "album", "year")
 _INTERRUPTED = 130  # what Typer makes of Ctrl-C
 
 
@@ -303,22 +305,51 @@ def similar(
 
 
 def _show_similar(answer: Similar) -> None:
+    """Print a table; where that would be too wide, two lines for each neighbour.
+
+    A path is never cut or folded: people copy it.
+    """
+    console = _console()
+    table = _table_of_neighbours(answer)
+    needed = console.measure(table, options=console.options.update(width=_PIPE_WIDTH)).maximum
+    if needed <= console.width:
+        console.print(table)
+        return
+    _say(f"{_printable(answer.query)}\n")
+    for n in answer.neighbours:
+        named = " · ".join(text for text in _described(n) if text)
+        _say(f"{n.rank:3}  {n.score:.3f}  {named}")
+        _say(f"            {_marked_path(n)}")
+    _say("")
+
+
+def _table_of_neighbours(answer: Similar) -> Table:
+    """Lay out the neighbours, one line each; what is known of none of them has no column."""
+    from rich.markup import escape
+
+    described = [_described(n) for n in answer.neighbours]
+    known = [any(one[i] for one in described) for i in range(len(_DESCRIBED))]
     table = _table(answer.query)
     table.add_column("", justify="right")
     table.add_column("score", justify="right")
-    for title, widest in (("genre", 18), ("artist", 22), ("album", 26), ("year", 4)):
-        table.add_column(title, no_wrap=True, max_width=widest)
-    table.add_column("path", overflow="fold")
-    for n in answer.neighbours:
-        found = n.as_json()
-        mark = f"[bold]{n.mark}[/bold]  " if n.mark else ""
-        table.add_row(
-            str(n.rank),
-            f"{n.score:.3f}",
-            *(_cell(found[key]) for key in ("genre", "artist", "album", "year")),
-            mark + _cell(_short(found["uri"] or found["digest"])),
-        )
-    _console().print(table)
+    for title in (*compress(_DESCRIBED, known), "path"):
+        table.add_column(title, no_wrap=True)
+    for n, texts in zip(answer.neighbours, described, strict=True):
+        cells = (*compress(texts, known), _marked_path(n))
+        table.add_row(str(n.rank), f"{n.score:.3f}", *map(escape, cells))
+    return table
+
+
+def _described(neighbour: Neighbour) -> list[str]:
+    """Say what is known of a neighbour's album, "" for what is not; safe for a terminal."""
+    found = neighbour.as_json()
+    return [_printable(found[key]) for key in _DESCRIBED]
+
+
+def _marked_path(neighbour: Neighbour) -> str:
+    mark = f"[{neighbour.mark}] " if neighbour.mark else ""
+    uri = neighbour.as_json()["uri"]
+    return _printable(mark + _short(uri or neighbour.digest.hex()))
 
 
 @app.command()
@@ -712,6 +743,8 @@ def main() -> NoReturn:
     _fill_streams()
     words = sys.argv[1:]
     debug = "--debug" in words
+    # Arrow's own allocator keeps what it once had: memory would grow with each compaction.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     # An end that was asked for is an interruption: what is done is committed first.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Names may hold anything, and a terminal may know ASCII alone: show what it can.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -219,6 +223,39 @@ def test_more_neighbours_than_covers(
     answer = run_albo("similar", kept_aside[0], "-k", "301", "--artifacts", sample_artifacts)
     assert answer.code == 2
     assert "300 covers; use -k 300 or fewer" in one_line(answer.err)
+
+
+def in_a_terminal(columns: int, *words: str | Path) -> str:
+    """Run a command in a terminal so many columns wide; return what that shows, uncoloured."""
+    reading, writing = os.openpty()
+    termios.tcsetwinsize(writing, (40, columns))
+    environment = {k: v for k, v in os.environ.items() if k not in {"COLUMNS", "LINES"}}
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", MAIN, *map(str, words)],
+        stdin=writing, stdout=writing, stderr=writing, env=environment,
+    )  # fmt: skip
+    os.close(writing)
+    shown = b""
+    # The terminal's other end is gone (EIO) when the process has ended.
+    with suppress(OSError):
+        while piece := os.read(reading, 65_536):
+            shown += piece
+    os.close(reading)
+    assert process.wait(60) == 0
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\r", "", shown.decode())
+
+
+@pytest.mark.parametrize("columns", [60, 80, 400])
+def test_similar_never_folds_or_cuts_a_path(
+    kept_aside: list[str], sample_artifacts: Path, columns: int
+) -> None:
+    common = (kept_aside[0], "-k", "5", "--artifacts", sample_artifacts)
+    answers = in_a_terminal(80, "similar", "--json", "--quiet", *common)
+    shown = in_a_terminal(columns, "similar", *common).splitlines()
+    for near in json.loads(answers)["neighbours"]:
+        line = next(i for i, text in enumerate(shown) if near["uri"] in text)
+        about = shown[line if columns == 400 else line - 1]
+        assert all(about.count(str(near[key])) for key in ("artist", "album", "year", "genre"))
 
 
 def test_similar_prints_a_table(
