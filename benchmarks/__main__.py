@@ -21,6 +21,7 @@ BENCHMARKS = (
     "accuracy",
     "neighbours",
     "runtimes",
+    "agreement",
 )
 QUICK_RESULTS = OUTPUT / "quick.md"
 

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +21,7 @@ from albo.runtimes import Device
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from albo.networks import Card
     from albo.records import Floats, Json, Pixels
@@ -191,16 +191,10 @@ def test_a_damaged_memory_is_ignored_and_replaced(
         assert described == [TINY] * 2
 
 
-@pytest.mark.parametrize("home", ["read-only", "none"])
+@pytest.mark.usefixtures("no_cache")
 def test_where_nothing_can_be_kept_torch_is_asked_again(
-    described: list[str], weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str
+    described: list[str], weights: Path
 ) -> None:
-    if home == "none":
-        monkeypatch.delenv("XDG_CACHE_HOME")
-        monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
-    else:
-        (tmp_path / "file").touch()
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "cache"))
     assert find_card(TINY, weights) == find_card(TINY, weights)
     assert described == [TINY] * 2
 

@@ -1032,20 +1032,28 @@ def test_a_manifest_that_breaks_off_keeps_what_is_done(desk: Desk, tmp_path: Pat
     assert 400 <= len(desk.stored()) <= 600
 
 
-def test_an_error_while_saving_does_not_hide_the_first(
-    desk: Desk, music: Path, monkeypatch: pytest.MonkeyPatch
+def fail_on_a_full_disk(
+    desk: Desk, music: Path, monkeypatch: pytest.MonkeyPatch, store: type, method: str
 ) -> None:
+    """Embed until the network fails, when a store cannot save any more: both are told of."""
+
     def full(*_: object) -> None:
         raise CannotWrite("the disk is full")
 
     desk.backbone = CountingBackbone(ahead=0, during=raises_at(9, RuntimeFailed("the first")))
     with monkeypatch.context() as patched:
-        patched.setattr(SqliteCatalog, "upsert", full)
+        patched.setattr(store, method, full)
         with pytest.raises(RuntimeFailed, match="the first") as caught:
-            desk.embed(music)
+            desk.embed(music)  # and what must be so at any time is so
     assert any("the disk is full" in note for note in caught.value.__notes__)
-    assert desk.digests() == set()
+    assert desk.albums() == []
     desk.backbone.during = lambda _count: None
+
+
+def test_an_error_while_saving_does_not_hide_the_first(
+    desk: Desk, music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_on_a_full_disk(desk, music, monkeypatch, SqliteCatalog, "upsert")
     stored = len(desk.stored())
     summary = desk.embed(music)
     assert (summary.embedded, summary.known) == (9 - stored, stored)
@@ -1054,17 +1062,7 @@ def test_an_error_while_saving_does_not_hide_the_first(
 def test_where_vectors_cannot_be_saved_no_album_passes_for_embedded(
     desk: Desk, music: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise CannotWrite("the disk is full")
-
-    desk.backbone = CountingBackbone(ahead=0, during=raises_at(9, RuntimeFailed("the first")))
-    with monkeypatch.context() as patched:
-        patched.setattr(Vectors, "_write_part", full)
-        with pytest.raises(RuntimeFailed, match="the first") as caught:
-            desk.embed(music)  # and what must be so at any time is so
-    assert any("the disk is full" in note for note in caught.value.__notes__)
-    assert desk.albums() == []
-    desk.backbone.during = lambda _count: None
+    fail_on_a_full_disk(desk, music, monkeypatch, Vectors, "_write_part")
     assert desk.embed(music).embedded == 9
 
 

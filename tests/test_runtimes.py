@@ -10,7 +10,6 @@ import sys
 import threading
 import weakref
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -29,6 +28,7 @@ from albo.runtimes import Device, OpenVinoRuntime, TorchRuntime, open_runtime, p
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from albo.networks import Card
     from albo.records import Floats, Pixels
@@ -635,16 +635,8 @@ def test_a_damaged_export_is_made_anew(
     assert exported.read_bytes() == whole
 
 
-@pytest.mark.parametrize("home", ["read-only", "none"])
-def test_where_nothing_can_be_kept_it_runs_and_says_so(
-    card: Card, counted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str
-) -> None:
-    if home == "none":
-        monkeypatch.delenv("XDG_CACHE_HOME")
-        monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
-    else:
-        (tmp_path / "file").touch()
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "cache"))
+@pytest.mark.usefixtures("no_cache")
+def test_where_nothing_can_be_kept_it_runs_and_says_so(card: Card, counted: list[str]) -> None:
     said: list[str] = []
     runtime = open_runtime(card, Device.CPU, note=said.append)
     assert isinstance(runtime, OpenVinoRuntime)
