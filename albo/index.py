@@ -783,6 +783,23 @@ class _Lists:
     def remove(self, ids: Ints) -> None:
         """Take the codes of some rows out."""
         self._index.remove_ids(np.ascontiguousarray(ids, dtype=np.int64))
+        self._clear_places_left()
+
+    def _clear_places_left(self) -> None:
+        """Zero what removed codes left behind the last one of each list.
+
+        FAISS (1.15) adds a code by or-ing it into its place in the last block, as if that were
+        empty: over what a removal left there the new code becomes a mixture of both.
+        """
+        faiss = _load_faiss()
+        lists = faiss.downcast_InvertedLists(self._ivf.invlists)
+        empty = np.zeros(lists.packer.code_size, dtype=np.uint8)
+        for at in range(lists.nlist):
+            size = lists.list_size(at)
+            blocks = -(-size // lists.n_per_block)
+            codes = faiss.rev_swig_ptr(lists.get_codes(at), blocks * lists.block_size)
+            for place in range(size, blocks * lists.n_per_block):
+                lists.packer.pack_1(empty, place, codes.reshape(blocks, -1))
 
     def nearest(
         self, queries: Floats, width: int, nprobe: int, rows: Ints | None, capacity: int

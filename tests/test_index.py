@@ -421,6 +421,18 @@ def test_ivf_adds_and_removes(own_ivf: Path, shelf_of_4000: Shelf) -> None:
     assert open_index(own_ivf).search(shelf.unit(digests[:1]), 1)[0].digests == (digests[0],)
 
 
+def test_ivf_finds_covers_that_were_added_after_others_were_removed(
+    own_ivf: Path, shelf_of_4000: Shelf
+) -> None:
+    digests = shelf_of_4000.digests()
+    for turn in range(4):
+        held = digests[200 * (turn + 1) : 3000 + 200 * (turn + 1)]
+        summary = update_index(own_ivf, shelf_of_4000, held, most_flat=2000)
+        assert (summary.added, summary.removed, summary.rebuilt) == (200, 200, False)
+        found = open_index(own_ivf).search(shelf_of_4000.unit(held[-200:]), 1)
+        assert [each.digests[0] for each in found] == held[-200:]
+
+
 def test_ivf_is_made_anew_where_it_no_longer_fits(own_ivf: Path, shelf_of_4000: Shelf) -> None:
     digests = shelf_of_4000.digests()
     shrunk = update_index(own_ivf, shelf_of_4000, digests[:1700], most_flat=2000)
