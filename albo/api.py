@@ -17,6 +17,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -39,7 +40,7 @@ from albo.errors import (
 from albo.files import Files
 from albo.images import Limits, decode, digest_of, read_file
 from albo.networks import DEFAULT, Card, offers
-from albo.records import Embeddings
+from albo.records import Embeddings, Neighbours
 from albo.runtimes import Device
 from albo.sources import FILES, open_sources, possible_names
 from albo.vectors import Vectors
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from albo.catalog import Catalog
     from albo.heads import Head
     from albo.index import Index, IndexKind, IndexSummary
-    from albo.records import Album, Digest, Json, Neighbours, Pixels, Prediction
+    from albo.records import Album, Digest, Json, Pixels, Prediction
     from albo.sources import Source
 
 Progress: TypeAlias = "Callable[[str, int, int | None], None]"
@@ -60,7 +61,7 @@ Prior: TypeAlias = Literal["corpus", "uniform"]
 
 _CURRENT = "current.json"
 _FEW_QUERIES = 8
-_QUERY_BATCH = 64
+_QUERY_BATCH = 256  # from which number on a GPU searches too
 _SHORTEST_PREFIX = 8
 
 
@@ -249,12 +250,16 @@ class Albo:
             summary = self._run_embed(
                 opened, stores, card, device, batch_size, rehash=rehash, limits=limits
             )
-            self._remember(
-                self.artifacts.vectors_folder,
-                {"key": vectors.folder.name, "card": card.as_json()},
-            )
+            self._make_default(vectors, card)
             index = self._update_index(vectors, catalog)
+            self._update_other_indexes(vectors, catalog)
         return EmbedResult(summary, index, card.name)
+
+    def _make_default(self, vectors: Vectors, card: Card) -> None:
+        """Let this backbone be the one that commands mean where none is named."""
+        self._remember(
+            self.artifacts.vectors_folder, {"key": vectors.folder.name, "card": card.as_json()}
+        )
 
     def _run_embed(
         self,
@@ -268,7 +273,10 @@ class Albo:
         limits: Limits | None,
     ) -> Summary:
         def open_it() -> FrozenBackbone:
-            return open_backbone(card, device, batch_size, note=self.note)
+            backbone = open_backbone(card, device, batch_size, note=self.note)
+            # Now, and not at the end: after a kill the same command goes on with the same one.
+            self._make_default(stores.vectors, card)
+            return backbone
 
         def tell(done: int, total: int | None) -> None:
             self.progress("embedding", done, total)
@@ -279,10 +287,22 @@ class Albo:
             sources, stores, card, open_it, rehash=rehash, limits=limits, progress=tell
         )
 
-    def index(self, kind: IndexKind | None = None) -> IndexSummary:
-        """Build the index anew. Raises EmptyCatalog where nothing has been embedded."""
+    def index(self, kind: IndexKind | None = None) -> list[IndexSummary]:
+        """Build the index of every backbone anew. Raises EmptyCatalog where nothing is embedded."""
         with self._writing("albo index") as catalog:
-            return self._update_index(self._vectors(None), catalog, kind, anew=True)
+            there = self._all_vectors()
+            if not there:
+                raise EmptyCatalog(self._nothing_yet())
+            return [self._update_index(v, catalog, kind, anew=True) for v in there]
+
+    def _update_other_indexes(self, vectors: Vectors, catalog: Catalog) -> None:
+        """Let the other backbones' indexes follow the catalog; what hinders one is noted."""
+        for other in self._all_vectors():
+            if other.folder != vectors.folder:
+                try:
+                    self._update_index(other, catalog)
+                except StaleArtifact as error:
+                    self.note(str(error))
 
     def _update_index(
         self,
@@ -373,18 +393,25 @@ class Albo:
         with self._reading() as catalog:
             index = self._open_index(vectors, catalog)
             among = None if genre is None else self._covers_of(genre, catalog)
-            for query in self._queries(covers, card, device, limits):
-                if query.embeddings is None:
-                    yield Similar(query.name, error=query.error)
-                    continue
-                without = (query.digest,) if without_self else ()
-                found = index.search(query.embeddings.vector, k, among, without)[0]
-                yield Similar(query.name, self._neighbours(found, query, catalog, card))
+            for queries in self._queries(covers, card, device, limits):
+                # One more than asked for, where the very same file is going to be left out.
+                found = _search(index, queries, k + without_self, among)
+                for query, near in zip(queries, found, strict=True):
+                    if query.error:
+                        yield Similar(query.name, error=query.error)
+                        continue
+                    kept = [n for n in near if not (without_self and n[0] == query.digest)][:k]
+                    yield Similar(query.name, self._neighbours(kept, query, catalog, card, genre))
 
     def _neighbours(
-        self, found: Neighbours, query: _Query, catalog: Catalog, card: Card
+        self,
+        found: Sequence[tuple[Digest, float]],
+        query: _Query,
+        catalog: Catalog,
+        card: Card,
+        genre: str | None,
     ) -> tuple[Neighbour, ...]:
-        albums = _by_digest(catalog.albums(found.digests))
+        albums = _by_digest(catalog.albums([digest for digest, _ in found]), genre)
         near = near_duplicate_thresholds(card)[1]
 
         def mark(digest: Digest, score: float) -> str:
@@ -394,9 +421,7 @@ class Albo:
 
         return tuple(
             Neighbour(rank, score, digest, albums.get(digest), mark(digest, score))
-            for rank, (digest, score) in enumerate(
-                zip(found.digests, found.scores, strict=True), start=1
-            )
+            for rank, (digest, score) in enumerate(found, start=1)
         )
 
     def _open_index(self, vectors: Vectors, catalog: Catalog) -> Index:
@@ -413,22 +438,32 @@ class Albo:
             if writer is None:
                 raise
             raise StaleArtifact(f"{writer} has not built an index yet; ask again later") from error
+        known = catalog.digests()
         try:
-            index.check_current(vectors.state, digest_set_hash(catalog.digests()))
+            index.check_current(vectors.state, digest_set_hash(known))
         except StaleArtifact:
             if writer is None:
                 raise
             self.note(f"{writer} is at work: these are the {index.count} covers indexed before")
+        else:
+            self._note_lacking(len(known) - index.count, vectors)
         return index
+
+    def _note_lacking(self, count: int, vectors: Vectors) -> None:
+        if count:
+            self.note(
+                f"{count} covers have no vector of {vectors.backbone} and are left out;"
+                f" run `albo embed --backbone {vectors.backbone}`"
+            )
 
     def _covers_of(self, genre: str, catalog: Catalog) -> set[Digest]:
         known = catalog.genres()
-        name = next((g for g in known if g.casefold() == genre.casefold()), None)
-        if name is None:
+        alike = [name for name in known if name.casefold() == genre.casefold()]
+        if not alike:
             near = difflib.get_close_matches(genre, known, n=3, cutoff=0.4)
             listed = ", ".join(near) if near else ", ".join(list(known)[:8]) or "none"
             raise UnknownGenre(f"no cover is of genre {genre!r}; there are {listed}")
-        return catalog.digests(name)
+        return set().union(*map(catalog.digests, [genre] if genre in alike else alike))
 
     def duplicates(
         self, threshold: float | None = None, *, backbone: str | None = None
@@ -531,7 +566,7 @@ class Albo:
 
         loaded = self._head(head)
         card = self._card_of_head(loaded)
-        for query in self._queries(covers, card, device, limits):
+        for query in chain.from_iterable(self._queries(covers, card, device, limits)):
             if query.embeddings is None:
                 yield Classified(query.name, error=query.error)
                 continue
@@ -724,8 +759,8 @@ class Albo:
 
     def _queries(
         self, covers: Sequence[str], card: Card, device: Device, limits: Limits | None
-    ) -> Iterator[_Query]:
-        """Read, decode and embed the covers asked about, in order, a batch at a time."""
+    ) -> Iterator[list[_Query]]:
+        """Read, decode and embed the covers asked about, in order, so many at a time."""
         backbone: FrozenBackbone | None = None
         single = len(covers) <= _FEW_QUERIES
         for start in range(0, len(covers), _QUERY_BATCH):
@@ -734,8 +769,7 @@ class Albo:
             if pixels and backbone is None:
                 backbone = open_backbone(card, device, single=single, note=self.note)
             embedded = iter(self._embed_queries(backbone, pixels))
-            for query, found in read:
-                yield query if found is None else _with(query, next(embedded))
+            yield [q if found is None else _with(q, next(embedded)) for q, found in read]
 
     @staticmethod
     def _embed_queries(
@@ -743,8 +777,10 @@ class Albo:
     ) -> Iterator[Embeddings]:
         if backbone is None:
             return
-        for embeddings in backbone.encode([np.stack(pixels)]):
-            for row in range(len(pixels)):
+        most = backbone.batch_size
+        batches = (np.stack(pixels[at : at + most]) for at in range(0, len(pixels), most))
+        for embeddings in backbone.encode(batches):
+            for row in range(len(embeddings.vector)):
                 yield Embeddings(embeddings.vector[row : row + 1], embeddings.middle[row : row + 1])
 
 
@@ -767,6 +803,17 @@ def _read_queries(
         return list(pool.map(read, names))
 
 
+def _search(
+    index: Index, queries: Sequence[_Query], k: int, among: Collection[Digest] | None
+) -> list[list[tuple[Digest, float]]]:
+    """Search for all queries at once; nothing is near one that could not be read."""
+    vectors = [query.embeddings.vector for query in queries if query.embeddings is not None]
+    found = iter(index.search(np.concatenate(vectors), k, among) if vectors else ())
+    nothing = Neighbours((), ())
+    near = [nothing if query.embeddings is None else next(found) for query in queries]
+    return [list(zip(each.digests, each.scores, strict=True)) for each in near]
+
+
 def _with(query: _Query, embeddings: Embeddings) -> _Query:
     if not np.isfinite(embeddings.vector).all():
         return replace(query, error="the network says nothing of this cover")
@@ -777,10 +824,18 @@ def _present(vectors: Vectors, digests: Collection[Digest]) -> list[Digest]:
     return [digest for digest in vectors.digests() if digest in digests]
 
 
-def _by_digest(albums: Iterable[Album]) -> Mapping[Digest, Album]:
-    """Choose one album for each cover, always the same: the first by source and album id."""
+def _by_digest(albums: Iterable[Album], genre: str | None = None) -> Mapping[Digest, Album]:
+    """Choose one album for each cover, always the same: the first by source and album id.
+
+    genre : what was asked for; one of that genre is shown where there is one.
+    """
+
+    def rank(album: Album) -> tuple[bool, str, str]:
+        asked = genre is None or album.genre.casefold() == genre.casefold()
+        return not asked, album.source, album.album_id
+
     found: dict[Digest, Album] = {}
-    for album in sorted(albums, key=lambda a: (a.source, a.album_id), reverse=True):
+    for album in sorted(albums, key=rank, reverse=True):
         if album.digest is not None:
             found[album.digest] = album
     return found

@@ -217,15 +217,25 @@ def index(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Build the index anew, or change its kind."""
+    """Build the index of every backbone anew, or change its kind."""
     from albo.index import IndexKind
 
     with _opened(artifacts, quiet=quiet) as albo:
         done = albo.index(None if kind is None else IndexKind(kind.value))
-    if as_json:
-        _print_json({"kind": done.kind.value, "count": done.count, "recall": done.recall})
-    elif not quiet:
-        _say(f"index: {done.count} covers, {done.kind.value}, recall@10 {done.recall:.3f}")
+    for one in done:
+        kind_made = one.kind.value
+        if as_json:
+            _print_json(
+                {
+                    "backbone": one.backbone,
+                    "kind": kind_made,
+                    "count": one.count,
+                    "recall": one.recall,
+                }
+            )
+        elif not quiet:
+            recall = f"recall@10 {one.recall:.3f}"
+            _say(f"index of {one.backbone}: {one.count} covers, {kind_made}, {recall}")
 
 
 @app.command()

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from albo.records import Bools, Embeddings, Floats, Halves, Ints, Json, Pixels
+    from albo.records import Bools, Floats, Halves, Ints, Json, Pixels
 
     Progress: TypeAlias = Callable[[int, int], None]
 
@@ -60,7 +60,6 @@ RECALL_AIM = 0.97
 MEND = "albo index"
 
 _DIGEST_BYTES = 32
-_READ_ROWS = 4096
 _TOLERANCE = 0.01
 _IVF_LEAST = 1_000
 """Covers below which lists and codes cannot be trained well."""
@@ -85,7 +84,6 @@ _ROUNDING = 4e-6
 """How far float32 sums of 4,096 products of unit rows may stand from the true cosine."""
 
 _OPEN_ATTEMPTS = 5
-_FEW_LEFT_OUT = 64
 _FILTERED_PROBES = 16
 _FILTERED_WIDTH = 5
 _MANY_NEIGHBOURS = 1_000
@@ -128,15 +126,8 @@ class VectorStore(Protocol):
     def digests(self) -> Collection[Digest]:
         """Every cover that has a vector."""
 
-    def read(
-        self, digests: Sequence[Digest], middle: bool = False
-    ) -> tuple[Sequence[Digest], Embeddings]:
-        """Return the covers found among those asked for, and what the backbone says of them."""
-
-    def batches(
-        self, rows: int, middle: bool = False
-    ) -> Iterator[tuple[Sequence[Digest], Halves, Any]]:
-        """Go through everything, `rows` covers at a time: digests and float16 (rows, d)."""
+    def batches(self, among: Collection[Digest]) -> Iterator[tuple[Sequence[Digest], Halves]]:
+        """Go through the vectors of those covers: some digests and float16 (n, d) at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +139,7 @@ class IndexSummary:
     note : what the user should know, or "".
     """
 
+    backbone: str
     kind: IndexKind
     count: int
     added: int
@@ -354,8 +346,7 @@ def update_index(
     Raises StaleArtifact where a vector is damaged, CannotWrite.
     """
     asked = digests if isinstance(digests, set | frozenset) else frozenset(digests)
-    stored = vectors.digests()
-    wanted = set(asked).intersection(stored)
+    wanted = set(asked).intersection(vectors.digests())
     former = _former(folder)
     standing = None if anew else _standing(folder, vectors)
     asked_kind = kind or (former.asked_kind if former else IndexKind.AUTO)
@@ -375,7 +366,7 @@ def update_index(
         flat_until=flat_until,
         libraries=library_versions("faiss-gpu", "faiss-cpu", "numpy"),
     )
-    update = _Update(folder, vectors, wanted, base, standing, progress=progress, stored=len(stored))
+    update = _Update(folder, vectors, wanted, base, standing, progress=progress)
     summary = update.run()
     return replace(summary, missing=len(asked) - len(wanted))
 
@@ -427,55 +418,45 @@ class Index:
         queries: Floats,
         k: int,
         among: Collection[Digest] | None = None,
-        without: Collection[Digest] = (),
     ) -> list[Neighbours]:
         """Find the nearest covers of each query.
 
         Parameters
         ----------
         queries : float32 (q, d), unit rows.
-        k : how many neighbours; fewer come where `among` and `without` leave fewer.
+        k : how many neighbours; fewer come where there are fewer.
         among : the only covers to look at (those of a genre); what is not in the index is ignored.
-        without : covers to leave out (the query's own).
 
         Returns
         -------
         For each query its neighbours, best first, equal scores by digest. A score is the cosine,
         the float32 nearest to the dot product of the query and the stored vector.
 
-        Raises UsageError for a k below 1 or above the number of covers in the index, and for
-        queries of another shape, not finite or not of unit length; EmptyIndex where there is no
-        cover that the filters admit; StaleArtifact where a stored vector is damaged.
+        Raises UsageError for a k below 1, and for queries of another shape, not finite or not of
+        unit length; EmptyIndex where there is no cover that the filter admits; StaleArtifact where
+        a stored vector is damaged.
         """
         queries = self._checked(queries, k)
-        left_out = frozenset(without)
-        if among is None and len(left_out) <= min(_FEW_LEFT_OUT, self.count - 1):
-            rows = None
-        else:
-            rows = self._admitted(among, left_out)
-            left_out = frozenset()
+        rows = None if among is None else self._opened.rows_of(self._opened.row_of.keys() & among)
         size = self.count if rows is None else len(rows)
         if size == 0:
             raise EmptyIndex(f"the filter admits 0 of the index's {self.count} covers; widen it")
         if not len(queries):
             return []
-        need = min(size, k + len(left_out))
+        need = min(size, k)
         lists, tuning = self._opened.lists, self._opened.manifest.tuning
         is_small = rows is not None and size <= self._exact_until
         if lists is None or tuning is None or is_small or need > _MANY_NEIGHBOURS:
             found = self._exact(queries, need, rows)
         else:
             found = self._approximate(queries, need, rows, (lists, tuning))
-        return [self._neighbours(ids, scores, k, left_out) for ids, scores in found]
+        return [self._neighbours(ids, scores, need) for ids, scores in found]
 
     def _checked(self, queries: Floats, k: int) -> Floats:
         if self.count == 0:
             raise EmptyIndex(f"the index of {self.backbone} holds 0 covers; run `albo embed` first")
         if k < 1:
             raise UsageError(f"k={k}; ask for 1 neighbour or more")
-        if k > self.count:
-            held = f"{self.count} cover{'' if self.count == 1 else 's'}"
-            raise UsageError(f"k={k} but the index holds {held}; use -k {self.count} or fewer")
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         if queries.ndim != 2 or queries.shape[1] != self.dimension:  # noqa: PLR2004
             raise UsageError(
@@ -487,10 +468,6 @@ class Index:
             worst = lengths[np.argmax(np.abs(lengths - 1))]
             raise UsageError(f"a query has length {worst:g}; give finite rows of unit length")
         return queries
-
-    def _admitted(self, among: Collection[Digest] | None, left_out: frozenset[Digest]) -> Ints:
-        names = self._opened.row_of.keys()
-        return self._opened.rows_of((names if among is None else names & among) - left_out)
 
     def _exact(self, queries: Floats, need: int, rows: Ints | None) -> _Found:
         if rows is None and self.count < len(self._rows):
@@ -541,21 +518,17 @@ class Index:
             found[query] = self._exact(queries[query : query + 1], need, rows)[0]
         return found
 
-    def _neighbours(
-        self, ids: Ints, scores: Floats, k: int, left_out: frozenset[Digest]
-    ) -> Neighbours:
-        keep = k + len(left_out)
-        if len(ids) > 4 * keep:
-            chosen = scores >= np.partition(scores, len(ids) - keep)[len(ids) - keep]
+    def _neighbours(self, ids: Ints, scores: Floats, k: int) -> Neighbours:
+        if len(ids) > 4 * k:
+            chosen = scores >= np.partition(scores, len(ids) - k)[len(ids) - k]
             ids, scores = ids[chosen], scores[chosen]
         names = self._opened.names(ids)
         ranked = sorted(
             (-min(max(score, -1.0), 1.0), name)
             for score, name in zip(scores.tolist(), names, strict=True)
             if score > -np.inf
-        )
-        kept = [(digest, -score) for score, digest in ranked if digest not in left_out][:k]
-        return Neighbours(tuple(digest for digest, _ in kept), tuple(score for _, score in kept))
+        )[:k]
+        return Neighbours(tuple(name for _, name in ranked), tuple(-score for score, _ in ranked))
 
 
 class _Opened:
@@ -940,11 +913,9 @@ class _Update:
         standing: _Opened | None,
         *,
         progress: Progress | None,
-        stored: int,
     ) -> None:
         self._folder = folder
         self._vectors = vectors
-        self._stored = stored
         self._wanted = wanted
         self._base = base
         self._standing = standing
@@ -1043,15 +1014,8 @@ class _Update:
 
     def _blocks_of(self, names: set[Digest]) -> _Blocks:
         """Go through some covers' vectors, once each."""
-        if 4 * len(names) < self._stored:
-            ordered = sorted(names)
-            for start in range(0, len(ordered), _READ_ROWS):
-                some = ordered[start : start + _READ_ROWS]
-                found, embeddings = self._vectors.read(some, middle=False)
-                yield list(found), embeddings.vector
-            return
         left = set(names)
-        for found, block, _ in self._vectors.batches(_READ_ROWS):
+        for found, block in self._vectors.batches(names):
             fresh = [at for at, name in enumerate(found) if name in left]
             left.difference_update(found)
             if fresh:
@@ -1115,6 +1079,7 @@ class _Update:
         if recall < RECALL_FLOOR:
             note = f"recall@10 is {recall:.3f}, below {RECALL_FLOOR}; `{MEND} --kind flat` is exact"
         return IndexSummary(
+            backbone=manifest.backbone,
             kind=manifest.kind,
             count=manifest.count,
             added=len(self._added),
