@@ -40,7 +40,7 @@ from albo.files import Files
 from albo.images import Limits, decode, digest_of, read_file
 from albo.networks import DEFAULT, Card, offers
 from albo.records import Embeddings
-from albo.runtimes import Device
+from albo.runtimes import Device, check_device
 from albo.sources import FILES, open_sources, possible_names
 from albo.vectors import Vectors
 
@@ -228,9 +228,10 @@ class Albo:
         rehash : read every file again, changed or not.
 
         Raises UnknownSource, UnknownBackbone, MissingWeights, CannotWrite, RuntimeFailed,
-        EmptyCatalog where no source is named and none is known. A cover that cannot be read is in
-        the summary's `skipped`.
+        UsageError where the device is not here, EmptyCatalog where no source is named and none is
+        known. A cover that cannot be read is in the summary's `skipped`.
         """
+        check_device(device)
         opened = open_sources(sources, genre, lines)
         if not (sources or self.artifacts.catalog_file.is_file()):
             raise EmptyCatalog(self._nothing_yet())
@@ -368,6 +369,7 @@ class Albo:
 
         Raises EmptyCatalog, EmptyIndex, StaleArtifact, UnknownGenre, UsageError.
         """
+        check_device(device)
         vectors = self._vectors(backbone)
         card = self._card_of(vectors)
         with self._reading() as catalog:
@@ -529,6 +531,7 @@ class Albo:
         from albo.classify import classify
         from albo.views import ImageView
 
+        check_device(device)
         loaded = self._head(head)
         card = self._card_of_head(loaded)
         for query in self._queries(covers, card, device, limits):
