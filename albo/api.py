@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from albo.artifacts import Artifacts, backbone_key, read_json, write_json
+from albo.artifacts import MANIFEST, Artifacts, backbone_key, read_json, write_json
 from albo.backbones import find_card, near_duplicate_thresholds, open_backbone
 from albo.catalog import SqliteCatalog
 from albo.embed import Stores, Summary, embed_catalog, embed_sources
@@ -282,6 +282,8 @@ class Albo:
 
     def index(self, kind: IndexKind | None = None) -> IndexSummary:
         """Build the index anew. Raises EmptyCatalog where nothing has been embedded."""
+        if not self.artifacts.catalog_file.is_file():
+            raise EmptyCatalog(self._nothing_yet())
         with self._writing("albo index") as catalog:
             return self._update_index(self._vectors(None), catalog, kind, anew=True)
 
@@ -549,6 +551,11 @@ class Albo:
 
         chosen = name if name is not None else self._remembered(self.artifacts.heads_folder, "name")
         there = self.heads()
+        if chosen is not None and chosen not in there and self.artifacts.head(chosen).is_dir():
+            raise StaleArtifact(
+                f"the head in {self.artifacts.head(chosen)} is incomplete ({MANIFEST} is missing);"
+                f" run `albo train --name {chosen}`"
+            )
         if chosen is None or chosen not in there:
             listed = f"there are {', '.join(there)}" if there else "none has been trained"
             asked = f"no head {chosen!r}" if chosen else "no head"
@@ -576,7 +583,8 @@ class Albo:
                 "artifacts": str(self.artifacts.root),
                 "covers": 0,
                 "backbones": [],
-                "heads": [],
+                "heads": self.heads(),
+                "problem": self._nothing_yet(),
             }
         with self._reading() as catalog:
             digests = catalog.digests()
@@ -653,6 +661,11 @@ class Albo:
             yield catalog
 
     def _nothing_yet(self) -> str:
+        if any(self.artifacts.vectors_folder.glob(f"*/{MANIFEST}")):
+            return (
+                f"{self.artifacts.catalog_file} is gone; run `albo embed SOURCE` to register the"
+                " covers again: their vectors are kept"
+            )
         return f"{self.artifacts.root} holds no covers; run `albo embed SOURCE` first"
 
     def _remember(self, folder: Path, content: Json) -> None:

@@ -529,7 +529,7 @@ def status(artifacts: Artifacts = None, as_json: AsJson = False) -> None:
         return
     _say(f"{found['artifacts']}: {found['covers']} covers")
     if not found.get("sources"):
-        _say("nothing embedded yet; run `albo embed SOURCE`")
+        _say(found.get("problem", "nothing embedded yet; run `albo embed SOURCE`"))
         return
     for source, count in found["sources"].items():
         _say(f"  source    {_printable(source)}: {count} albums")
@@ -573,8 +573,10 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Draw sample covers, then embed, index, train, classify and search: the whole of albo."""
+    from albo.artifacts import check_can_be_folder
     from albo.demo import run_demo
 
+    check_can_be_folder(folder, "name another: `albo demo FOLDER`")
     say = (lambda _line: None) if quiet else _say
     with _opened(folder / "artifacts", quiet=quiet) as albo:
         sheet = run_demo(folder, albo, say)

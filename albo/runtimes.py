@@ -348,7 +348,11 @@ class _Export:
         """Write it whole or not at all. Raises CannotWrite."""
         checksum = hashlib.sha256(self.compiled).hexdigest()
         header = json.dumps({"arithmetic": self.arithmetic, "sha256": checksum}).encode() + b"\n"
-        write_atomically(file, lambda out: (out.write(header), out.write(self.compiled)))
+        write_atomically(
+            file,
+            lambda out: (out.write(header), out.write(self.compiled)),
+            "set $XDG_CACHE_HOME to another folder",
+        )
         sweep(file.parent, older_than=_ABANDONED)
 
     @classmethod
@@ -413,7 +417,10 @@ def _load(export: _Export, core: Any, hint: str) -> Any:  # noqa: ANN401
 def _export(card: Card, core: Any) -> _Export:  # noqa: ANN401
     network = networks.build(card)
     temporary = Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108  (named in a message)
-    with plain_write_errors(temporary), tempfile.TemporaryDirectory(prefix="albo-") as scratch:
+    with (
+        plain_write_errors(temporary, "set $TMPDIR to another folder"),
+        tempfile.TemporaryDirectory(prefix="albo-") as scratch,
+    ):
         file = Path(scratch) / "network.xml"
         _convert(network, card, file)
         arithmetic, compiled = _compile(network, card, core, file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -117,3 +118,117 @@ def test_whoever_has_read_enough_ends_it_in_silence(words: str, tmp_path: Path) 
     done = in_shell(f"albo {words} | true; echo ${{PIPESTATUS[0]}}", tmp_path)
     assert done.stdout == "141\n", "as for every program that its reader leaves"
     assert done.stderr == ""
+
+
+# --- what does not stand where it should ---------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the covers of two styles, and their artifacts, trained on; to be copied."""
+    folder = tmp_path_factory.mktemp("small")
+    for style in ("Op art", "Woodcut"):
+        shutil.copytree(samples / "covers" / style, folder / "covers" / style)
+    albo = Albo(folder / "artifacts")
+    albo.embed([str(folder / "covers")])
+    albo.train(seeds=(0,))
+    return folder
+
+
+@pytest.fixture
+def artifacts(small: Path, tmp_path: Path) -> Path:
+    """Artifacts of a test's own, in the folder that commands run in."""
+    copy = tmp_path / "artifacts"
+    shutil.copytree(small / "artifacts", copy)
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "remedy"),
+    [
+        ("writer.lock", "index", "run it again"),
+        ("heads", "train", "`albo train`"),
+        ("heads", "classify COVER", "`albo train`"),
+        ("index", "similar COVER", "`albo index`"),
+        ("index", "index", "`albo index`"),
+        ("vectors", "similar COVER", "`albo embed`"),
+        ("vectors", "embed COVERS", "`albo embed`"),
+        ("catalog.sqlite", "similar COVER", "`albo embed SOURCE`"),
+        ("catalog.sqlite", "status", "`albo embed SOURCE`"),
+        ("files.sqlite", "embed COVERS", "`albo embed SOURCE`"),
+    ],
+)
+def test_what_is_of_the_wrong_kind_is_named_with_the_remedy(
+    run_albo: Run, small: Path, artifacts: Path, name: str, command: str, *, remedy: str
+) -> None:
+    place = artifacts / name
+    if place.is_dir():
+        shutil.rmtree(place)
+        place.write_text("")
+    else:
+        place.unlink(missing_ok=True)
+        place.mkdir()
+    covers = small / "covers"
+    there = {"COVER": str(min((covers / "Op art").iterdir())), "COVERS": str(covers)}
+    answer = run_albo(*(there.get(word, word) for word in command.split()))
+    assert answer.code == 1
+    assert f"{name} is a " in the_line(answer)
+    assert f"move it away and {remedy if ' it ' in remedy else 'run ' + remedy}" in answer.err
+
+
+def test_a_catalog_that_is_gone_is_no_empty_folder(
+    run_albo: Run, small: Path, artifacts: Path
+) -> None:
+    for file in artifacts.glob("catalog.sqlite*"):
+        file.unlink()
+    status = run_albo("status")
+    assert "catalog.sqlite is gone; run `albo embed SOURCE`" in status.out
+    for command in ("index", "train", "duplicates"):
+        answer = run_albo(command)
+        assert answer.code == 1
+        assert "catalog.sqlite is gone; run `albo embed SOURCE`" in the_line(answer)
+    again = run_albo("embed", small / "covers", "--json").objects[0]
+    assert (again["embedded"], again["known"]) == (0, 50)
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ("status --artifacts file", "name another with --artifacts"),
+        ("status --artifacts file/below/it", "name another with --artifacts"),
+        ("demo file", "name another: `albo demo FOLDER`"),
+        ("demo file/below/it", "name another: `albo demo FOLDER`"),
+    ],
+)
+def test_a_file_in_place_of_a_folder_is_refused_at_once(
+    run_albo: Run, tmp_path: Path, words: str, remedy: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    answer = run_albo(*words.split())
+    assert answer.code == 2
+    assert the_line(answer) == f"albo: file is not a folder; {remedy}"
+    assert answer.out == ""
+
+
+@pytest.mark.parametrize("lost", ["manifest.json", "*.npz"])
+def test_an_incomplete_head_is_said_to_be_so(
+    run_albo: Run, artifacts: Path, small: Path, lost: str
+) -> None:
+    (artifacts / "heads" / "default").rename(artifacts / "heads" / "mine")
+    for file in artifacts.glob(f"heads/mine/{lost}"):
+        file.unlink()
+    answer = run_albo("classify", min((small / "covers" / "Op art").iterdir()), "--head", "mine")
+    assert answer.code == 1
+    assert "missing" in the_line(answer)
+    assert "run `albo train --name mine`" in answer.err
+
+
+def test_an_export_that_cannot_be_kept_names_its_own_folder(
+    run_albo: Run, small: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    cover = min((small / "covers" / "Op art").iterdir())
+    answer = run_albo("embed", cover, XDG_CACHE_HOME=str(tmp_path / "file"))
+    assert answer.code == 0
+    (line,) = (line for line in answer.err.splitlines() if "not kept" in line)
+    assert line.endswith("; mend that or set $XDG_CACHE_HOME to another folder")
