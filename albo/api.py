@@ -228,14 +228,16 @@ class Albo:
         rehash : read every file again, changed or not.
 
         Raises UnknownSource, UnknownBackbone, MissingWeights, CannotWrite, RuntimeFailed,
-        UsageError where the device is not here, EmptyCatalog where no source is named and none is
-        known. A cover that cannot be read is in the summary's `skipped`.
+        UsageError where the device or the weights' file is not here, EmptyCatalog where no source
+        is named and none is known. A cover that cannot be read is in the summary's `skipped`.
         """
         check_device(device)
         opened = open_sources(sources, genre, lines)
         if not (sources or self.artifacts.catalog_file.is_file()):
             raise EmptyCatalog(self._nothing_yet())
         card = self._card_to_embed_with(backbone, weights)
+        if weights is not None:
+            self.note(f"albo does not know the licence of {weights}; its author does")
         if not card.commercial:
             self.note(
                 f"the weights of {card.name} are licensed {card.licence}: no commercial use,"
@@ -255,6 +257,8 @@ class Albo:
                 {"key": vectors.folder.name, "card": card.as_json()},
             )
             index = self._update_index(vectors, catalog)
+            if index.missing:
+                summary.notes.append(_lacking(index.missing, "covers", "albo embed"))
         return EmbedResult(summary, index, card.name)
 
     def _run_embed(
@@ -448,7 +452,8 @@ class Albo:
         _, shown, measured = near_duplicate_thresholds(self._card_of(vectors))
         if threshold is None and not measured:
             self.note(
-                f"nobody has measured {vectors.backbone}; taking cosine {shown} (--threshold)"
+                f"nobody has measured these weights of {vectors.backbone}; taking cosine {shown}"
+                " (--threshold)"
             )
         least = shown if threshold is None else threshold
         if not 0 < least <= 1:
@@ -494,7 +499,11 @@ class Albo:
         card = self._card_of(vectors)
         with self._reading() as catalog:
             labelling = label_covers(catalog.albums(), level)
+        known = len(labelling.covers)
         labelling = labelling.restrict(vectors.digests())
+        if len(labelling.covers) < known:
+            mend = "albo embed" + (f" --backbone {backbone}" if backbone else "")
+            self.note(_lacking(known - len(labelling.covers), "labelled covers", mend))
         digests = [cover.digest for cover in labelling.covers]
         links = near_duplicate_links(
             vectors.read(digests, middle=False)[1].vector,
@@ -787,6 +796,10 @@ def _with(query: _Query, embeddings: Embeddings) -> _Query:
     if not np.isfinite(embeddings.vector).all():
         return replace(query, error="the network says nothing of this cover")
     return replace(query, embeddings=embeddings)
+
+
+def _lacking(count: int, what: str, mend: str) -> str:
+    return f"{count} {what} have no vector and are left out; run `{mend}` to embed them"
 
 
 def _present(vectors: Vectors, digests: Collection[Digest]) -> list[Digest]:

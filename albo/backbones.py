@@ -161,6 +161,7 @@ def open_backbone(
 
 def near_duplicate_thresholds(card: Card) -> tuple[float, float, bool]:
     """Return the cosines from which covers are grouped, and shown as duplicates; if measured."""
-    family = card.name.partition(":")[0]
+    # Other weights make another space, whatever the network.
+    family = card.name.partition(":")[0] if card.is_published else ""
     grouped, shown = _NEAR_DUPLICATE.get(family, _NEAR_DUPLICATE_UNKNOWN)
     return grouped, shown, family in _NEAR_DUPLICATE

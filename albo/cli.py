@@ -182,7 +182,8 @@ def embed(
         _print_json(result.as_json())
     elif not quiet:
         _say(_describe_embedding(result))
-    _exit(failed=bool(result.summary.skipped))
+    lost = result.summary.lost_parts and result.index.missing
+    _exit(failed=bool(result.summary.skipped or lost))
 
 
 def _describe_embedding(result: EmbedResult) -> str:

@@ -58,7 +58,9 @@ class Summary:
     ones, by the network. known : covers whose vector was there already, or was made in this run.
     moved : albums that vanished from where they were and whose cover has appeared elsewhere.
     missing : albums that vanished otherwise. ignored : files that are no images.
-    seconds : of the whole run. device : where the network ran, "" where it did not.
+    notes : lines for the user. lost_parts : files of vectors that were found missing or damaged, so
+    that their covers have to be embedded again. seconds : of the whole run. device : where the
+    network ran, "" where it did not.
     """
 
     seen: int = 0
@@ -69,6 +71,7 @@ class Summary:
     ignored: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    lost_parts: int = 0
     seconds: float = 0.0
     device: str = ""
 
@@ -158,6 +161,7 @@ def _running(
         yield run
         run.finish()
     run.summary.notes += journal.notes
+    run.summary.lost_parts = len(journal.notes)
     run.summary.seconds = monotonic() - started
 
 
@@ -203,7 +207,7 @@ class _Journal:
 
     @property
     def notes(self) -> list[str]:
-        """What the user may want to know of the vectors."""
+        """A line for each part of the vectors that was lost."""
         return self._writer.notes
 
     def add_vectors(self, digests: Sequence[Digest], embeddings: Embeddings) -> None:

@@ -232,3 +232,47 @@ def test_an_export_that_cannot_be_kept_names_its_own_folder(
     assert answer.code == 0
     (line,) = (line for line in answer.err.splitlines() if "not kept" in line)
     assert line.endswith("; mend that or set $XDG_CACHE_HOME to another folder")
+
+
+# --- vectors, weights, indexes -------------------------------------------------------------------
+
+
+def test_covers_whose_vectors_are_lost_are_counted_until_they_are_embedded(
+    run_albo: Run, samples: Path, artifacts: Path
+) -> None:
+    for part in artifacts.glob("vectors/*/part-*"):
+        part.unlink()
+    other = samples / "covers" / "One line"
+    answer = run_albo("embed", other, "--json")
+    assert answer.code == 1
+    assert answer.objects[0]["embedded"] == 25
+    assert "50 covers have no vector and are left out; run `albo embed`" in answer.err
+    trained = run_albo("train", "--seeds", "1")
+    assert "50 labelled covers have no vector and are left out; run `albo embed`" in trained.err
+    mended = run_albo("embed", "--json")
+    assert mended.code == 0
+    assert (mended.objects[0]["embedded"], mended.objects[0]["indexed"]) == (50, 75)
+    assert "no vector" not in mended.err
+
+
+def test_own_weights_are_there_and_fit(run_albo: Run, tmp_path: Path) -> None:
+    words = ("embed", tmp_path, "--backbone", "efficientnet-lite0", "--weights")
+    answer = run_albo(*words, "gone.pth")
+    assert answer.code == 2
+    assert "--weights takes a state dict" in the_line(answer)
+    (tmp_path / "junk.pth").write_text("junk")
+    answer = run_albo(*words, "junk.pth")
+    assert answer.code == 1
+    assert "give a state dict of that network" in the_line(answer)
+
+
+def test_an_inverted_file_of_too_few_covers_is_said_to_be_none(
+    run_albo: Run, artifacts: Path
+) -> None:
+    answer = run_albo("index", "--kind", "ivf", "--json")
+    assert answer.objects[0]["kind"] == "flat"
+    assert answer.err == (
+        "an inverted file needs 1,000 covers, here are 50;"
+        " the index is exact until there are as many\n"
+    )
+    assert run_albo("index", "--artifacts", artifacts).err == "", "said when it is asked for"
