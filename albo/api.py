@@ -80,6 +80,7 @@ class EmbedResult:
             "embedded": s.embedded,
             "known": s.known,
             "skipped": len(s.skipped),
+            "unlisted": s.unlisted,
             "moved": s.moved,
             "missing": s.missing,
             "ignored": s.ignored,

@@ -199,7 +199,8 @@ def _describe_embedding(result: EmbedResult) -> str:
         for count, word in (
             (s.moved, "moved"),
             (s.missing, "missing now"),
-            (len(s.skipped), "skipped (they will be tried again)"),
+            (len(s.skipped) - s.unlisted, "skipped (they will be tried again)"),
+            (s.unlisted, "that could not be listed"),
             (s.ignored, "other files ignored"),
         )
         if count

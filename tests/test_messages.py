@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -276,3 +277,22 @@ def test_an_inverted_file_of_too_few_covers_is_said_to_be_none(
         " the index is exact until there are as many\n"
     )
     assert run_albo("index", "--artifacts", artifacts).err == "", "said when it is asked for"
+
+
+# --- what is counted -----------------------------------------------------------------------------
+
+
+def test_embed_and_status_count_the_same_files_as_skipped(
+    run_albo: Run, samples: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in" / "Jazz"
+    folder.mkdir(parents=True)
+    covers = sorted((samples / "covers" / "Op art").iterdir())
+    shutil.copy(covers[0], folder)
+    shutil.copy(covers[1], folder / os.fsdecode(b"caf\xe9.jpg"))
+    (folder / "broken.jpg").write_text("no image")
+    answer = run_albo("embed", tmp_path / "in")
+    assert answer.code == 1
+    assert "1 skipped (they will be tried again), 1 that could not be listed" in answer.out
+    assert "1 genre from the folders' names: Jazz 1" in answer.err.splitlines()
+    assert len(run_albo("status", "--json").objects[0]["skipped"]) == 1
