@@ -413,6 +413,13 @@ class Albo:
 
         While a writer is at work the index may be behind: it is whole, and better than no answer.
         """
+        try:
+            return self._try_index(vectors, catalog)
+        except StaleArtifact:
+            # A writer may have come or gone between the looks at lock, index, vectors and catalog.
+            return self._try_index(vectors, catalog)
+
+    def _try_index(self, vectors: Vectors, catalog: Catalog) -> Index:
         from albo.index import digest_set_hash, open_index
 
         writer = self.artifacts.writer_at_work()

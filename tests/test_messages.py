@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from albo import Albo, cli
+from albo import Albo, cli, index
 from tests.conftest import Answer
 
 Run = Callable[..., Answer]
@@ -296,3 +296,24 @@ def test_embed_and_status_count_the_same_files_as_skipped(
     assert "1 skipped (they will be tried again), 1 that could not be listed" in answer.out
     assert "1 genre from the folders' names: Jazz 1" in answer.err.splitlines()
     assert len(run_albo("status", "--json").objects[0]["skipped"]) == 1
+
+
+# --- readers beside a writer ---------------------------------------------------------------------
+
+
+def test_a_writer_that_comes_and_goes_while_the_index_is_opened_makes_no_stale_one(
+    monkeypatch: pytest.MonkeyPatch, samples: Path, artifacts: Path
+) -> None:
+    others = [samples / "covers" / "One line"]
+
+    def write_meanwhile(folder: Path, fingerprint: str) -> index.Index:
+        found = open_index(folder, fingerprint)
+        while others:
+            Albo(artifacts).embed([str(others.pop())])
+        return found
+
+    open_index = index.open_index
+    monkeypatch.setattr(index, "open_index", write_meanwhile)
+    cover = str(min((samples / "covers" / "One line").iterdir()))
+    (answer,) = Albo(artifacts).similar([cover], k=1)
+    assert [near.mark for near in answer.neighbours] == ["same file"]
