@@ -155,7 +155,7 @@ def open_backbone(
     single: bool = False,
     note: Callable[[str], None] = lambda _line: None,
 ) -> FrozenBackbone:
-    """Load a backbone. See `albo.runtimes.open_runtime`. Raises RuntimeFailed, MissingWeights."""
+    """Load a backbone. Parameters and errors as of `albo.runtimes.open_runtime`."""
     return FrozenBackbone(card, open_runtime(card, device, batch_size, single=single, note=note))
 
 

@@ -235,6 +235,14 @@ def test_an_export_that_cannot_be_kept_names_its_own_folder(
     assert line.endswith("; mend that or set $XDG_CACHE_HOME to another folder")
 
 
+def test_a_url_is_no_missing_file(run_albo: Run, artifacts: Path) -> None:
+    asked = run_albo("similar", "https://example.org/a.jpg", "--artifacts", artifacts)
+    listed = run_albo("embed", "-", "--artifacts", artifacts, stdin="https://example.org/a.jpg\n")
+    for answer in (asked, listed):
+        assert answer.code == 1
+        assert "a URL; albo reads files only" in the_line(answer)
+
+
 # --- vectors, weights, indexes -------------------------------------------------------------------
 
 
