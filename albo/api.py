@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from albo.artifacts import Artifacts, backbone_key, read_json, write_json
+from albo.artifacts import MANIFEST, Artifacts, backbone_key, read_json, write_json
 from albo.backbones import find_card, near_duplicate_thresholds, open_backbone
 from albo.catalog import SqliteCatalog
 from albo.embed import Stores, Summary, embed_catalog, embed_sources
@@ -41,7 +41,7 @@ from albo.files import Files
 from albo.images import Limits, decode, digest_of, read_file
 from albo.networks import DEFAULT, Card, offers
 from albo.records import Embeddings, Neighbours
-from albo.runtimes import Device
+from albo.runtimes import Device, check_device
 from albo.sources import FILES, open_sources, possible_names
 from albo.vectors import Vectors
 
@@ -81,6 +81,7 @@ class EmbedResult:
             "embedded": s.embedded,
             "known": s.known,
             "skipped": len(s.skipped),
+            "unlisted": s.unlisted,
             "moved": s.moved,
             "missing": s.missing,
             "ignored": s.ignored,
@@ -229,13 +230,16 @@ class Albo:
         rehash : read every file again, changed or not.
 
         Raises UnknownSource, UnknownBackbone, MissingWeights, CannotWrite, RuntimeFailed,
-        EmptyCatalog where no source is named and none is known. A cover that cannot be read is in
-        the summary's `skipped`.
+        UsageError where the device or the weights' file is not here, EmptyCatalog where no source
+        is named and none is known. A cover that cannot be read is in the summary's `skipped`.
         """
+        check_device(device)
         opened = open_sources(sources, genre, lines)
         if not (sources or self.artifacts.catalog_file.is_file()):
             raise EmptyCatalog(self._nothing_yet())
         card = self._card_to_embed_with(backbone, weights)
+        if weights is not None:
+            self.note(f"albo does not know the licence of {weights}; its author does")
         if not card.commercial:
             self.note(
                 f"the weights of {card.name} are licensed {card.licence}: no commercial use,"
@@ -253,6 +257,8 @@ class Albo:
             self._make_default(vectors, card)
             index = self._update_index(vectors, catalog)
             self._update_other_indexes(vectors, catalog)
+            if index.missing:
+                summary.notes.append(_lacking(index.missing, "covers", "albo embed"))
         return EmbedResult(summary, index, card.name)
 
     def _make_default(self, vectors: Vectors, card: Card) -> None:
@@ -289,6 +295,8 @@ class Albo:
 
     def index(self, kind: IndexKind | None = None) -> list[IndexSummary]:
         """Build the index of every backbone anew. Raises EmptyCatalog where nothing is embedded."""
+        if not self.artifacts.catalog_file.is_file():
+            raise EmptyCatalog(self._nothing_yet())
         with self._writing("albo index") as catalog:
             there = self._all_vectors()
             if not there:
@@ -388,6 +396,7 @@ class Albo:
 
         Raises EmptyCatalog, EmptyIndex, StaleArtifact, UnknownGenre, UsageError.
         """
+        check_device(device)
         vectors = self._vectors(backbone)
         card = self._card_of(vectors)
         with self._reading() as catalog:
@@ -429,6 +438,13 @@ class Albo:
 
         While a writer is at work the index may be behind: it is whole, and better than no answer.
         """
+        try:
+            return self._try_index(vectors, catalog)
+        except StaleArtifact:
+            # A writer may have come or gone between the looks at lock, index, vectors and catalog.
+            return self._try_index(vectors, catalog)
+
+    def _try_index(self, vectors: Vectors, catalog: Catalog) -> Index:
         from albo.index import digest_set_hash, open_index
 
         writer = self.artifacts.writer_at_work()
@@ -446,15 +462,10 @@ class Albo:
                 raise
             self.note(f"{writer} is at work: these are the {index.count} covers indexed before")
         else:
-            self._note_lacking(len(known) - index.count, vectors)
+            if lacking := len(known) - index.count:
+                mend = f"albo embed --backbone {vectors.backbone}"
+                self.note(_lacking(lacking, "covers", mend))
         return index
-
-    def _note_lacking(self, count: int, vectors: Vectors) -> None:
-        if count:
-            self.note(
-                f"{count} covers have no vector of {vectors.backbone} and are left out;"
-                f" run `albo embed --backbone {vectors.backbone}`"
-            )
 
     def _covers_of(self, genre: str, catalog: Catalog) -> set[Digest]:
         known = catalog.genres()
@@ -479,7 +490,8 @@ class Albo:
         _, shown, measured = near_duplicate_thresholds(self._card_of(vectors))
         if threshold is None and not measured:
             self.note(
-                f"nobody has measured {vectors.backbone}; taking cosine {shown} (--threshold)"
+                f"nobody has measured these weights of {vectors.backbone}; taking cosine {shown}"
+                " (--threshold)"
             )
         least = shown if threshold is None else threshold
         if not 0 < least <= 1:
@@ -525,7 +537,11 @@ class Albo:
         card = self._card_of(vectors)
         with self._reading() as catalog:
             labelling = label_covers(catalog.albums(), level)
+        known = len(labelling.covers)
         labelling = labelling.restrict(vectors.digests())
+        if len(labelling.covers) < known:
+            mend = "albo embed" + (f" --backbone {backbone}" if backbone else "")
+            self.note(_lacking(known - len(labelling.covers), "labelled covers", mend))
         digests = [cover.digest for cover in labelling.covers]
         links = near_duplicate_links(
             vectors.read(digests, middle=False)[1].vector,
@@ -564,6 +580,7 @@ class Albo:
         from albo.classify import classify
         from albo.views import ImageView
 
+        check_device(device)
         loaded = self._head(head)
         card = self._card_of_head(loaded)
         for query in chain.from_iterable(self._queries(covers, card, device, limits)):
@@ -581,6 +598,11 @@ class Albo:
 
         chosen = name if name is not None else self._remembered(self.artifacts.heads_folder, "name")
         there = self.heads()
+        if chosen is not None and chosen not in there and self.artifacts.head(chosen).is_dir():
+            raise StaleArtifact(
+                f"the head in {self.artifacts.head(chosen)} is incomplete ({MANIFEST} is missing);"
+                f" run `albo train --name {chosen}`"
+            )
         if chosen is None or chosen not in there:
             listed = f"there are {', '.join(there)}" if there else "none has been trained"
             asked = f"no head {chosen!r}" if chosen else "no head"
@@ -608,7 +630,8 @@ class Albo:
                 "artifacts": str(self.artifacts.root),
                 "covers": 0,
                 "backbones": [],
-                "heads": [],
+                "heads": self.heads(),
+                "problem": self._nothing_yet(),
             }
         with self._reading() as catalog:
             digests = catalog.digests()
@@ -685,6 +708,11 @@ class Albo:
             yield catalog
 
     def _nothing_yet(self) -> str:
+        if any(self.artifacts.vectors_folder.glob(f"*/{MANIFEST}")):
+            return (
+                f"{self.artifacts.catalog_file} is gone; run `albo embed SOURCE` to register the"
+                " covers again: their vectors are kept"
+            )
         return f"{self.artifacts.root} holds no covers; run `albo embed SOURCE` first"
 
     def _remember(self, folder: Path, content: Json) -> None:
@@ -818,6 +846,10 @@ def _with(query: _Query, embeddings: Embeddings) -> _Query:
     if not np.isfinite(embeddings.vector).all():
         return replace(query, error="the network says nothing of this cover")
     return replace(query, embeddings=embeddings)
+
+
+def _lacking(count: int, what: str, mend: str) -> str:
+    return f"{count} {what} have no vector and are left out; run `{mend}` to embed them"
 
 
 def _present(vectors: Vectors, digests: Collection[Digest]) -> list[Digest]:

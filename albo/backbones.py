@@ -155,12 +155,13 @@ def open_backbone(
     single: bool = False,
     note: Callable[[str], None] = lambda _line: None,
 ) -> FrozenBackbone:
-    """Load a backbone. See `albo.runtimes.open_runtime`. Raises RuntimeFailed, MissingWeights."""
+    """Load a backbone. Parameters and errors as of `albo.runtimes.open_runtime`."""
     return FrozenBackbone(card, open_runtime(card, device, batch_size, single=single, note=note))
 
 
 def near_duplicate_thresholds(card: Card) -> tuple[float, float, bool]:
     """Return the cosines from which covers are grouped, and shown as duplicates; if measured."""
-    family = card.name.partition(":")[0]
+    # Other weights make another space, whatever the network.
+    family = card.name.partition(":")[0] if card.is_published else ""
     grouped, shown = _NEAR_DUPLICATE.get(family, _NEAR_DUPLICATE_UNKNOWN)
     return grouped, shown, family in _NEAR_DUPLICATE

@@ -1,6 +1,7 @@
 """The command line: words in, tables or JSON out, errors as one line and an exit code.
 
-Exit codes: 0 all done; 1 something could not be done (the rest was); 2 wrong usage.
+Exit codes: 0 all done; 1 something could not be done (the rest was); 2 wrong usage. Where whoever
+reads the answer leaves before its end, that is a 1 without a word.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from enum import StrEnum
 from io import TextIOWrapper
 from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self, TextIO
 
 import typer
 
 from albo import __version__
-from albo.errors import AlboError, UsageError
+from albo.errors import AlboError, CannotWrite, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="albo",
     help="albo reads an album cover: what it looks like, and what genre it reads as.",
-    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
@@ -42,6 +42,10 @@ _SHOWN_SKIPS = 20
 _PIPE_WIDTH = 400
 _DESCRIBED = ("genre", "artist", "album", "year")
 _INTERRUPTED = 130  # what Typer makes of Ctrl-C
+_READERS = frozenset({"similar", "duplicates", "classify", "backbones", "status"})
+# click's UsageError, which Typer takes from click or from a copy of its own, by version, and
+# offers under no name.
+_WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 class DeviceChoice(StrEnum):
@@ -179,7 +183,8 @@ def embed(
         _print_json(result.as_json())
     elif not quiet:
         _say(_describe_embedding(result))
-    _exit(failed=bool(result.summary.skipped))
+    lost = result.summary.lost_parts and result.index.missing
+    _exit(failed=bool(result.summary.skipped or lost))
 
 
 def _describe_embedding(result: EmbedResult) -> str:
@@ -195,7 +200,8 @@ def _describe_embedding(result: EmbedResult) -> str:
         for count, word in (
             (s.moved, "moved"),
             (s.missing, "missing now"),
-            (len(s.skipped), "skipped (they will be tried again)"),
+            (len(s.skipped) - s.unlisted, "skipped (they will be tried again)"),
+            (s.unlisted, "that could not be listed"),
             (s.ignored, "other files ignored"),
         )
         if count
@@ -565,7 +571,7 @@ def status(artifacts: Artifacts = None, as_json: AsJson = False) -> None:
         return
     _say(f"{found['artifacts']}: {found['covers']} covers")
     if not found.get("sources"):
-        _say("nothing embedded yet; run `albo embed SOURCE`")
+        _say(found.get("problem", "nothing embedded yet; run `albo embed SOURCE`"))
         return
     for source, count in found["sources"].items():
         _say(f"  source    {_printable(source)}: {count} albums")
@@ -609,8 +615,10 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Draw sample covers, then embed, index, train, classify and search: the whole of albo."""
+    from albo.artifacts import check_can_be_folder
     from albo.demo import run_demo
 
+    check_can_be_folder(folder, "name another: `albo demo FOLDER`")
     say = (lambda _line: None) if quiet else _say
     with _opened(folder / "artifacts", quiet=quiet) as albo:
         sheet = run_demo(folder, albo, say)
@@ -761,8 +769,14 @@ def main() -> NoReturn:
     _set_errors(sys.stdin, "surrogateescape")
     _set_errors(sys.stdout, "backslashreplace")
     _set_errors(sys.stderr, "backslashreplace")
-    # Taken out here, so that it may follow the command as people write it.
-    sys.exit(_run([word for word in words if word != "--debug"], debug=debug))
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout = _Answer.around(sys.stdout)
+    try:
+        # Taken out here, so that it may follow the command as people write it.
+        code = _run([word for word in words if word != "--debug"], debug=debug)
+    finally:
+        _drop_lost_answer()
+    sys.exit(code)
 
 
 def _fill_streams() -> None:
@@ -781,17 +795,58 @@ def _set_errors(stream: TextIO | None, errors: str) -> None:
         stream.reconfigure(errors=errors)
 
 
+class _ReaderGone(Exception):
+    """Whoever read standard output has read enough."""
+
+
+class _Answer(TextIOWrapper):
+    """Standard output, whose failures are told apart from those of all other files."""
+
+    @classmethod
+    def around(cls, stream: TextIOWrapper) -> Self:
+        """Take over a stream, which is of no use any more."""
+        encoding, errors = stream.encoding, stream.errors
+        by_line, at_once = stream.line_buffering, stream.write_through
+        below = stream.detach()
+        return cls(below, encoding, errors, line_buffering=by_line, write_through=at_once)
+
+    def write(self, text: str, /) -> int:
+        """Write as any stream does. Raises CannotWrite, _ReaderGone."""
+        with self._plain_errors():
+            return super().write(text)
+
+    def flush(self) -> None:
+        """Flush as any stream does. Raises CannotWrite, _ReaderGone."""
+        with self._plain_errors():
+            super().flush()
+
+    @contextmanager
+    def _plain_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise _ReaderGone from error
+            raise CannotWrite(f"cannot write the answer: {error.strerror or error}") from error
+
+
+def _drop_lost_answer() -> None:
+    """Send what standard output could not take nowhere: Python would complain of it at its end."""
+    try:
+        sys.stdout.flush()
+    except (CannotWrite, _ReaderGone):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _run(words: list[str], *, debug: bool) -> int:
     try:
-        return app(words, prog_name="albo", standalone_mode=True) or 0
-    except SystemExit as end:
-        if end.code == _INTERRUPTED:
-            return _report(KeyboardInterrupt())
-        return end.code if isinstance(end.code, int) else 1
+        return _call(words)
     except (AlboError, OSError, MemoryError, KeyboardInterrupt) as error:
         if debug:
             raise
-        return _report(error)
+        return _report(error, words)
+    except _ReaderGone:
+        return 1
     except Exception as error:
         if debug:
             raise
@@ -800,16 +855,42 @@ def _run(words: list[str], *, debug: bool) -> int:
         return 1
 
 
-def _report(error: BaseException) -> int:
+def _call(words: list[str]) -> int:
+    """Run a command and return its exit code."""
+    try:
+        code = app(words or ["--help"], prog_name="albo", standalone_mode=False) or 0
+        sys.stdout.flush()
+    except _WrongUsage as error:
+        _complain(_describe_wrong_usage(error, words))
+        return 2
+    except SystemExit as end:  # shell completion
+        code = end.code if isinstance(end.code, int) else 1
+    if code == _INTERRUPTED:
+        raise KeyboardInterrupt
+    return code if words else 2
+
+
+def _describe_wrong_usage(error: Any, words: list[str]) -> str:  # noqa: ANN401  (`_WrongUsage`)
+    said = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
+    command = error.ctx.command_path if error.ctx else f"albo {_command(words)}".strip()
+    return f"{said[:1].lower()}{said[1:]} (see `{command} --help`)"
+
+
+def _report(error: BaseException, words: list[str]) -> int:
     if isinstance(error, KeyboardInterrupt):
-        _complain("stopped; what was done is kept, and the same command goes on from there")
-        return 1
-    if isinstance(error, BrokenPipeError):  # whoever read our output has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        kept = "; what was done is kept, and the same command goes on from there"
+        _complain("stopped" + ("" if _command(words) in _READERS else kept))
         return 1
     _complain(_first_line(error))
     return 2 if isinstance(error, UsageError) else 1
 
 
+def _command(words: list[str]) -> str:
+    """Return the command in a line; no option before it takes a value."""
+    return next((word for word in words if not word.startswith("-")), "")
+
+
 def _first_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:  # without its number
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split()) or type(error).__name__

@@ -393,7 +393,7 @@ class Head:
         wrong and the mending command.
         """
         for _ in range(3):
-            manifest = read_manifest(folder, _WHAT, _MEND)
+            manifest = read_manifest(folder, _WHAT, _mend(folder))
             # A file that is gone may have been replaced since the manifest was read.
             with suppress(FileNotFoundError):
                 return _restore(folder, manifest)
@@ -568,7 +568,11 @@ def _remove_others(folder: Path, named: set[str]) -> None:
 
 
 def _refuse(folder: Path, reason: str) -> NoReturn:
-    raise StaleArtifact(f"the head in {folder} is damaged ({reason}); run `{_MEND}`")
+    raise StaleArtifact(f"the head in {folder} is damaged ({reason}); run `{_mend(folder)}`")
+
+
+def _mend(folder: Path) -> str:
+    return f"{_MEND} --name {folder.name}"
 
 
 def _restore(folder: Path, manifest: Json) -> Head:

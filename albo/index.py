@@ -367,8 +367,11 @@ def update_index(
         libraries=library_versions("faiss-gpu", "faiss-cpu", "numpy"),
     )
     update = _Update(folder, vectors, wanted, base, standing, progress=progress)
-    summary = update.run()
-    return replace(summary, missing=len(asked) - len(wanted))
+    summary = replace(update.run(), missing=len(asked) - len(wanted))
+    if kind is IndexKind.IVF and summary.kind is IndexKind.FLAT:
+        note = f"an inverted file needs {_IVF_LEAST:,} covers, here are {summary.count:,}"
+        return replace(summary, note=f"{note}; the index is exact until there are as many")
+    return summary
 
 
 class Index:

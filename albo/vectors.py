@@ -530,8 +530,8 @@ class Vectors:
 class VectorWriter:
     """Adds vectors to a store, for one thread that holds the writer lock.
 
-    Entering drops damaged parts (`notes` says which) and what killed runs left. Leaving commits
-    and compacts; leaving by an exception commits what there is, where it can.
+    Entering drops damaged parts (`notes` has a line for each) and what killed runs left. Leaving
+    commits and compacts; leaving by an exception commits what there is, where it can.
     """
 
     def __init__(self, vectors: Vectors) -> None:

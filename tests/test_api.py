@@ -55,8 +55,8 @@ def test_every_backbones_index_follows_the_catalog(
     (first,) = albo.similar(kept_aside[:1], 300, backbone="efficientnet-lite0")
     assert len(first.neighbours) == 300
     assert said == [
-        "5 covers have no vector of efficientnet-lite0 and are left out;"
-        " run `albo embed --backbone efficientnet-lite0`"
+        "5 covers have no vector and are left out;"
+        " run `albo embed --backbone efficientnet-lite0` to embed them"
     ]
     albo.embed([], backbone="efficientnet-lite0")
     (whole,) = albo.similar(kept_aside[:1], 305, backbone="efficientnet-lite0")
