@@ -22,12 +22,11 @@ from albo.errors import EmptyIndex, StaleArtifact, UsageError
 from albo.index import (
     Index,
     IndexKind,
-    choose_codes,
-    choose_nlist,
     digest_set_hash,
     open_index,
     update_index,
 )
+from albo.nearest import choose_codes, choose_nlist
 from albo.records import Embeddings
 
 if TYPE_CHECKING:
