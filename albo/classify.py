@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from albo.groups import Artist
     from albo.heads import Predictor
     from albo.records import Album, Bools, Digest, Floats, Ints, Json, Prediction
     from albo.views import Features, View
@@ -71,13 +72,15 @@ _FIT_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class LabelledCover:
-    """A cover to learn from, with what links it to others."""
+    """A cover to learn from, with all that links it to others.
+
+    artists : the known ones of all albums that bear it. dup_groups : of those albums.
+    """
 
     digest: Digest
     genre: str
-    artist: str = ""
-    artist_id: str = ""
-    dup_group: str = ""
+    artists: tuple[Artist, ...] = ()
+    dup_groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,8 +342,8 @@ def label_covers(albums: Iterable[Album], level: Level = "genre") -> Labelling:
     """Take the labels of covers from the albums that bear them.
 
     Labels are taken as written. A digest with several different ones is left out and counted; so is
-    one with none. Where albums of one label differ in artist or dup_group, the first known counts,
-    by source and album id. Covers come in the order of their digests.
+    one with none. Where albums differ in artist or dup_group, the cover is linked by each. Covers
+    come in the order of their digests.
     """
     of_digest: defaultdict[Digest, list[Album]] = defaultdict(list)
     for album in albums:
@@ -348,23 +351,23 @@ def label_covers(albums: Iterable[Album], level: Level = "genre") -> Labelling:
             of_digest[album.digest].append(album)
     covers, conflicting, unlabelled = [], 0, 0
     for digest in sorted(of_digest):
-        known = sorted(of_digest[digest], key=lambda album: (album.source, album.album_id))
-        labels = {label for album in known if (label := getattr(album, level)).strip()}
+        bearing = of_digest[digest]
+        labels = {label for album in bearing if (label := getattr(album, level)).strip()}
         conflicting += len(labels) > 1
         unlabelled += not labels
         if len(labels) == 1:
-            covers.append(_labelled(digest, labels.pop(), known))
+            covers.append(_labelled(digest, labels.pop(), bearing))
     return Labelling(tuple(covers), conflicting, unlabelled)
 
 
 def _labelled(digest: Digest, genre: str, albums: Sequence[Album]) -> LabelledCover:
-    named = next((album for album in albums if is_known(album.artist, album.artist_id)), albums[0])
+    artists = {(album.artist, album.artist_id) for album in albums}
+    dup_groups = {album.dup_group for album in albums if album.dup_group.strip()}
     return LabelledCover(
         digest,
         genre,
-        artist=named.artist,
-        artist_id=named.artist_id,
-        dup_group=next((album.dup_group for album in albums if album.dup_group.strip()), ""),
+        tuple(sorted(artist for artist in artists if is_known(*artist))),
+        tuple(sorted(dup_groups)),
     )
 
 
@@ -383,10 +386,7 @@ def _select(labelling: Labelling, pairs: Ints, min_groups: int) -> _Corpus:
     """Drop genres of too few groups. Raises TooFewCovers where fewer than two are left."""
     covers = labelling.covers
     groups = group_covers(
-        [cover.artist for cover in covers],
-        [cover.artist_id for cover in covers],
-        [cover.dup_group for cover in covers],
-        pairs,
+        [cover.artists for cover in covers], [cover.dup_groups for cover in covers], pairs
     )
     covers_of = Counter(cover.genre for cover in covers)
     groups_of: defaultdict[str, set[int]] = defaultdict(set)
@@ -805,7 +805,7 @@ def _make_head(job: _Job, tuning: Tuning, corpus: _Corpus, making: _Making) -> H
 def _describe(corpus: _Corpus, views: Sequence[View], settings: Settings) -> Json:
     """Return what was fitted on what, for the JSON object of `albo train`."""
     counts = np.bincount(corpus.labels)
-    known = [is_known(cover.artist, cover.artist_id) for cover in corpus.covers]
+    known = [bool(cover.artists) for cover in corpus.covers]
     return {
         "split": "grouped",
         "view": "+".join(view.name for view in views),

@@ -73,7 +73,7 @@ def corpus(
     labels = np.arange(count) // group % genres
     points = rng.normal(size=(count, 12)) + np.eye(genres, 12)[labels] * apart
     covers = tuple(
-        LabelledCover(digest_of(row), f"genre {label}", artist=f"artist {row // group}")
+        LabelledCover(digest_of(row), f"genre {label}", artists=((f"artist {row // group}", ""),))
         for row, label in enumerate(labels)
     )
     rows = {cover.digest: row.astype(np.float32) for cover, row in zip(covers, points, strict=True)}
@@ -109,9 +109,9 @@ def test_an_artist_recognised_is_no_genre_learned() -> None:
     covers, rows = [], {}
     for number in range(360):
         artist = number % 60
-        cover = LabelledCover(digest_of(number), f"genre {lots[artist]}", artist=f"A {artist}")
-        covers.append(cover)
-        rows[cover.digest] = (looks[artist] + rng.normal(size=90) * 0.1).astype(np.float32)
+        known = ((f"A {artist}", ""),)
+        covers.append(LabelledCover(digest_of(number), f"genre {lots[artist]}", known))
+        rows[covers[-1].digest] = (looks[artist] + rng.normal(size=90) * 0.1).astype(np.float32)
     made = Corpus(rows, Labelling(tuple(covers)))
     honest = train(made.labelling, NO_PAIRS, [made], ONE_SEED).report["top1"]["value"]
     nameless = Labelling(tuple(LabelledCover(c.digest, c.genre) for c in covers))
@@ -185,7 +185,8 @@ def test_few_groups_are_left_out_and_named() -> None:
     made = corpus(120)
     covers = list(made.labelling.covers)
     for number in range(120, 140):
-        covers.append(LabelledCover(digest_of(number), "Polka", artist=f"one of four {number % 4}"))
+        artists = ((f"one of four {number % 4}", ""),)
+        covers.append(LabelledCover(digest_of(number), "Polka", artists))
         made.features_of[covers[-1].digest] = np.ones(12, np.float32)
     report = train(Labelling(tuple(covers), 7), NO_PAIRS, [made], ONE_SEED).report
     assert report["left_out"] == [{"genre": "Polka", "covers": 20, "groups": 4}]
@@ -501,7 +502,7 @@ def test_labels_are_taken_as_written_and_conflicts_counted() -> None:
     )
     assert (found.conflicting, found.unlabelled) == (1, 1)
     expected = [
-        LabelledCover(digest_of(1), "Rock", artist="Ramones"),
+        LabelledCover(digest_of(1), "Rock", artists=(("Ramones", ""),)),
         LabelledCover(digest_of(4), "Jazz"),
     ]
     assert list(found.covers) == sorted(expected, key=lambda cover: cover.digest)
@@ -518,11 +519,14 @@ def test_the_order_of_albums_does_not_show() -> None:
     assert label_covers(albums) == label_covers(albums[::-1])
 
 
-def test_compilations_give_way_to_an_artist() -> None:
+def test_every_artist_and_artwork_of_a_cover_is_kept_and_no_compilation() -> None:
     found = label_covers(
         [
-            album(1, 1, genre="Rock", artist="Various Artists", dup_group=""),
-            album(2, 1, genre="Rock", artist="Can", artist_id="5", dup_group="d"),
+            album(1, 1, genre="Rock", artist="Various Artists", dup_group=" "),
+            album(2, 1, genre="Rock", artist="Can", artist_id="5", dup_group="e"),
+            album(3, 1, genre="Rock", artist="Neu!", dup_group="d"),
+            album(4, 1, artist="Neu!", dup_group="d"),
         ]
     )
-    assert found.covers == (LabelledCover(digest_of(1), "Rock", "Can", "5", "d"),)
+    artists = (("Can", "5"), ("Neu!", ""))
+    assert found.covers == (LabelledCover(digest_of(1), "Rock", artists, ("d", "e")),)
