@@ -260,28 +260,39 @@ def _compare_nearest(vector: Floats | Halves, least: float, report: Progress) ->
         first, second = np.minimum(own, other), np.maximum(own, other)
         keys = np.unique((first * count + second)[first < second])
         yield from _compare(vector, *np.divmod(keys, count), least)
-        report(min(start + _BLOCK_ROWS, count), count)
-    yield from _compare_crowd(vector, np.concatenate(crowd), least)
+        report(min(start + _BLOCK_ROWS, count), 2 * count)
+    yield from _compare_crowd(
+        vector, np.concatenate(crowd), least, lambda left: report(2 * count - left, 2 * count)
+    )
 
 
-def _compare_crowd(vector: Floats | Halves, crowd: Ints, least: float) -> Iterator[Pairs]:
+def _compare_crowd(
+    vector: Floats | Halves, crowd: Ints, least: float, report: Callable[[int], None]
+) -> Iterator[Pairs]:
     """Join what is crowded: covers whose nearest may be any of the many that are as near.
 
-    A few of them are compared with all, then a few of those that were not reached, and so on.
+    A few of them are compared with all, then twice as many of those that were not reached, and so
+    on: like covers are joined at once, and where none reaches another, as where the projection
+    alone made them near, no pair is compared twice, in blocks like those of `_compare_all`.
+    report : called with how many are left.
     """
-    left = crowd
+    left, others, size = crowd, crowd, _LEADERS
     while len(left):
-        leaders, reached = left[:_LEADERS], [left[:_LEADERS]]
+        report(len(left))
+        leaders, reached = left[:size], [left[:size]]
         rows = _as_unit(vector[leaders])
-        for start in range(0, len(crowd), _COMPARED_ROWS):
-            others = crowd[start : start + _COMPARED_ROWS]
-            cosines = rows @ _as_unit(vector[others]).T
-            at, place = np.nonzero((cosines >= least) & (leaders[:, None] != others))
-            first = np.minimum(leaders[at], others[place])
-            second = np.maximum(leaders[at], others[place])
+        for start in range(0, len(others), _BLOCK_ROWS):
+            some = others[start : start + _BLOCK_ROWS]
+            cosines = rows @ _as_unit(vector[some]).T
+            at, place = np.nonzero((cosines >= least) & (leaders[:, None] != some))
+            first = np.minimum(leaders[at], some[place])
+            second = np.maximum(leaders[at], some[place])
             yield first, second, np.minimum(cosines[at, place], 1.0)
-            reached.append(others[cosines.max(axis=0) >= least])
+            reached.append(some[cosines.max(axis=0) >= least])
         left = np.setdiff1d(left, np.concatenate(reached))
+        others = np.setdiff1d(others, leaders)
+        size = min(2 * size, _BLOCK_ROWS)
+    report(0)
 
 
 def _compare(vector: Floats | Halves, first: Ints, second: Ints, least: float) -> Iterator[Pairs]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from albo.duplicates import (
     DuplicateGroup,
+    _compare_crowd,
     duplicate_groups,
     near_duplicate_links,
     near_duplicate_pairs,
@@ -104,6 +105,29 @@ def test_a_crowd_of_like_covers_is_one_group(exact_until: int) -> None:
     assert all(group.lowest > 0.98 for group in groups)
     with pytest.raises(UsageError, match=r"more than 20000 pairs of 3000 covers.*0\.85.*groups"):
         near_duplicate_pairs(vectors, 0.85, exact_until=exact_until, limit=20_000)
+
+
+def test_covers_that_only_seem_crowded_cost_no_more_than_comparing_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Unlike in 512 dimensions, but so near in 128 that each has 64 that may be alike."""
+    vectors, planted = make_planted(3000, 512, 40)
+    rows_read = 0
+
+    def read(rows: Floats) -> Floats:
+        nonlocal rows_read
+        rows_read += len(rows)
+        return rows
+
+    monkeypatch.setattr("albo.duplicates._as_unit", read)
+    crowd = np.arange(len(vectors))
+    steps: list[int] = []
+    pieces = list(_compare_crowd(vectors, crowd, 0.85, steps.append))
+    found = {pair for first, second, _ in pieces for pair in zip(first, second, strict=True)}
+    assert found == {tuple(pair) for pair in planted.tolist()}
+    assert rows_read < 10 * len(vectors)
+    assert steps == sorted(steps, reverse=True)
+    assert steps[-1] == 0
 
 
 def test_equal_covers_are_one_group_though_any_of_them_is_nearest() -> None:
