@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tracemalloc
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -292,6 +293,23 @@ def test_a_genre_missing_from_a_training_part_keeps_its_column() -> None:
                 np.testing.assert_allclose(np.exp(said).sum(1), 1, atol=1e-5)
                 unseen = np.setdiff1d(np.arange(5), labels)
                 assert np.exp(said[:, unseen]).max() < 1 / 60
+
+
+def test_what_fits_say_is_held_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    count, genres, grid = 4000, 10, tuple(range(1, 9))
+    Spy.groups = np.arange(count)
+    features = np.arange(count, dtype=np.float32)[:, None]
+    job = stage._Job(
+        {"image": features}, {"image": Spy(grid)}, np.arange(count) % genres, genres,
+        stage._Progress(None, 0),
+    )  # fmt: skip
+    monkeypatch.setattr(stage, "fit_temperature", lambda *_: 1.0)
+    tracemalloc.start()
+    run = job.cross_validate(np.arange(count) % 5, 0.9)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(run.probabilities, 1 / genres)
+    assert peak < 10 * len(grid) * count * genres * 4, "six such arrays, and what is at work"
 
 
 def test_rare_genres_in_one_fold_are_scored() -> None:
