@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 EXACT_UNTIL = 50_000
 """Covers up to which every pair is compared."""
 
-MOST_PAIRS = 5_000_000
-"""Pairs that are listed at most: 10,000 like grey covers alone have ten times as many."""
-
 _BLOCK_ROWS = 2048
 _TOLERANCE = 0.01
 _ROUNDING = 2e-6
@@ -62,55 +59,6 @@ class DuplicateGroup:
     lowest: float
 
 
-def near_duplicate_pairs(
-    vector: Floats | Halves,
-    threshold: float,
-    progress: Progress | None = None,
-    *,
-    exact_until: int = EXACT_UNTIL,
-    limit: int = MOST_PAIRS,
-) -> tuple[Ints, Floats]:
-    """List all pairs of near-duplicates.
-
-    Parameters
-    ----------
-    vector : float32 or float16 (n, d), unit rows.
-    threshold : the least cosine, above 0 and up to 1.
-    progress : called with the number of steps done and the number there are.
-    exact_until : n up to which every pair is compared; above, a cover is compared with its
-        64 nearest only, so of more near-duplicates than that some pairs are left out.
-    limit : pairs to list at most.
-
-    Returns int64 (p, 2), rows i < j in ascending order, and float32 (p,), their cosines.
-    Raises UsageError for a threshold out of range, rows that are not of unit length, and where
-    there are more pairs than the limit (`near_duplicate_links` and `duplicate_groups` have none).
-    """
-    count = max(1, len(vector))
-    keys, scores = np.empty(0, np.int64), np.empty(0, np.float32)
-    held: list[tuple[Ints, Floats]] = []
-    waiting = 0
-    for first, second, score in _find_pairs(vector, threshold, progress, exact_until):
-        held.append((first * count + second, score))
-        waiting += len(score)
-        if len(keys) + waiting > limit:
-            keys, scores = _merge(keys, scores, held)
-            held, waiting = [], 0
-        if len(keys) > limit:
-            raise UsageError(
-                f"more than {limit} pairs of {count} covers reach a cosine of {threshold:g};"
-                " give a higher threshold, or ask for groups"
-            )
-    keys, scores = _merge(keys, scores, held)
-    return np.stack(np.divmod(keys, count), axis=1), scores
-
-
-def _merge(keys: Ints, scores: Floats, held: list[tuple[Ints, Floats]]) -> tuple[Ints, Floats]:
-    """Put pieces together, each key once, ascending."""
-    every = np.concatenate([keys, *(piece for piece, _ in held)])
-    unique, at = np.unique(every, return_index=True)
-    return unique, np.concatenate([scores, *(piece for _, piece in held)])[at]
-
-
 def near_duplicate_links(
     vector: Floats | Halves,
     threshold: float,
@@ -122,7 +70,17 @@ def near_duplicate_links(
 
     Each cover of a component is linked to the component's first: at most n - 1 links however many
     pairs there are, in little memory. A link need not be a near-duplicate pair itself.
-    Parameters and errors as `near_duplicate_pairs`. Returns int64 (p, 2), i < j, ascending by j.
+
+    Parameters
+    ----------
+    vector : float32 or float16 (n, d), unit rows.
+    threshold : the least cosine, above 0 and up to 1.
+    progress : called with the number of steps done and the number there are.
+    exact_until : n up to which every pair is compared; above, a cover is compared with its
+        64 nearest only, so of more near-duplicates than that some pairs are left out.
+
+    Returns int64 (p, 2), i < j, ascending by j.
+    Raises UsageError for a threshold out of range and rows that are not of unit length.
     """
     labels, _ = _find_components(vector, threshold, progress, exact_until)
     own = np.arange(len(labels))
@@ -139,7 +97,7 @@ def duplicate_groups(
 ) -> list[DuplicateGroup]:
     """Group near-duplicates: the connected components of two covers and more.
 
-    Parameters and errors as `near_duplicate_pairs`. Returns the groups, the one with the most
+    Parameters and errors as `near_duplicate_links`. Returns the groups, the one with the most
     alike pair first; equal ones by their first row.
     """
     labels, best = _find_components(vector, threshold, progress, exact_until)

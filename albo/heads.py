@@ -268,15 +268,6 @@ class Head:
         """The names of the views it looks at."""
         return tuple(self.predictors)
 
-    def check_fingerprint(self, view: str, fingerprint: str) -> None:
-        """Raise StaleArtifact unless this head was fitted on features of that fingerprint."""
-        fitted = self.fingerprints.get(view, "")
-        if fitted != fingerprint:
-            raise StaleArtifact(
-                f"head {self.name!r} was fitted on {view} {fitted[:8] or '(none)'},"
-                f" these features are of {fingerprint[:8]}; run `{_MEND}`"
-            )
-
     def predict(self, features: Mapping[str, Any], prior: Prior = "corpus") -> Doubles:
         """Return p(genre) of n covers: float64 (n, c).
 
