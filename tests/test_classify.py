@@ -221,8 +221,8 @@ def test_settings_out_of_range_are_refused() -> None:
 
 
 def test_seeds_follow_the_number_of_covers() -> None:
-    assert Settings().seeds_for(5_000) == (0, 1, 2, 3, 4)
-    assert Settings().seeds_for(5_001) == (0,)
+    assert Settings().seeds_for(30_000) == (0, 1, 2, 3, 4)
+    assert Settings().seeds_for(30_001) == (0,)
     assert Settings(seeds=(3, 4)).seeds_for(10**6) == (3, 4)
 
 
