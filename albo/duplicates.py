@@ -11,13 +11,13 @@ component, as it is in splitting; what shows a chain is that `lowest` lies below
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from albo.errors import UsageError
+from albo.nearest import choose_nlist, draw, load_faiss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -264,39 +264,26 @@ def _compare(vector: Floats | Halves, first: Ints, second: Ints, least: float) -
 
 def _build_lists(vector: Floats | Halves) -> tuple[Any, Any]:
     """Fit PCA and an inverted file of 8-bit codes to a sample, and put all rows in."""
-    faiss = _load_faiss()
+    faiss = load_faiss()
     count, dimension = vector.shape
     components = min(dimension, _COMPONENTS)
-    nlist = min(2 ** round(math.log2(4 * math.sqrt(count))), max(1, count // 39))
+    nlist = choose_nlist(count)
     random = np.random.default_rng(0)
     projection = faiss.PCAMatrix(dimension, components)
-    projection.train(_draw(random, vector, max(dimension, _TRAINING_BYTES // (4 * dimension))))
+    sample = draw(random, count, max(dimension, _TRAINING_BYTES // (4 * dimension)))
+    projection.train(_as_unit(vector[sample]))
     quantiser = faiss.IndexFlatL2(components)
     lists = faiss.IndexIVFScalarQuantizer(
         quantiser, components, nlist, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_L2
     )
     lists.cp.min_points_per_centroid = 1
-    lists.train(_project(projection, vector, _draw_rows(random, count, _POINTS_PER_LIST * nlist)))
+    lists.train(_project(projection, vector, draw(random, count, _POINTS_PER_LIST * nlist)))
     for start in range(0, count, _BLOCK_ROWS):
         lists.add(projection.apply(_as_unit(vector[start : start + _BLOCK_ROWS])))
     lists.nprobe = _NPROBE
     return projection, lists
 
 
-def _draw_rows(random: np.random.Generator, count: int, size: int) -> Ints:
-    return np.sort(random.choice(count, size=min(count, size), replace=False))
-
-
-def _draw(random: np.random.Generator, vector: Floats | Halves, size: int) -> Floats:
-    return _as_unit(vector[_draw_rows(random, len(vector), size)])
-
-
 def _project(projection: Any, vector: Floats | Halves, rows: Ints) -> Floats:  # noqa: ANN401
     blocks = (rows[start : start + _BLOCK_ROWS] for start in range(0, len(rows), _BLOCK_ROWS))
     return np.concatenate([projection.apply(_as_unit(vector[block])) for block in blocks])
-
-
-def _load_faiss() -> Any:  # noqa: ANN401  (its type stubs lack half of it)
-    import faiss
-
-    return faiss
