@@ -438,7 +438,9 @@ def conformal_sets(probabilities: Doubles, nonconformity: Doubles, coverage: flo
 def check_trees(text: str, width: int) -> None:
     """Check LightGBM's text before LightGBM, which trusts it, follows its numbers into memory.
 
-    width : how many numbers a tree may look at. Raises ValueError.
+    Artifacts are passed on, and whoever forges them makes the checksums fit too: a feature, child
+    or number of leaves that is not there then kills the process, and a tree that leads back never
+    answers. width : how many numbers a tree may look at. Raises ValueError.
     """
     header, *trees = text.split("\nTree=")
     classes = _model_number(header, "num_class")
