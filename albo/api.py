@@ -528,7 +528,7 @@ class Albo:
 
         Raises EmptyCatalog, TooFewCovers, UsageError.
         """
-        from albo.classify import Settings, label_covers, train
+        from albo.classify import SEEDS, Settings, label_covers, train
         from albo.duplicates import near_duplicate_links
         from albo.views import ImageView
 
@@ -543,12 +543,26 @@ class Albo:
             mend = "albo embed" + (f" --backbone {backbone}" if backbone else "")
             self.note(_lacking(known - len(labelling.covers), "labelled covers", mend))
         digests = [cover.digest for cover in labelling.covers]
+        least, _, measured = near_duplicate_thresholds(card)
+        if not measured:
+            self.note(
+                f"nobody has measured these weights of {card.name}: copies of one artwork may be on"
+                " both sides of a split and raise the scores; a column dup_group keeps them"
+                " together"
+            )
         links = near_duplicate_links(
             vectors.read(digests, middle=False)[1].vector,
-            near_duplicate_thresholds(card)[0],
+            least,
             lambda done, total: self.progress("comparing", done, total),
         )
-        settings = Settings(name, kind, level, seeds=seeds, backbone=card.name)
+        settings = Settings(
+            name,
+            kind,
+            level,
+            seeds=seeds,
+            backbone=card.name,
+            near_duplicates_measured=measured,
+        )
         training = train(
             labelling,
             links,
@@ -559,6 +573,8 @@ class Albo:
         with self.artifacts.lock("albo train", self.note):
             training.head.save(folder)
             self._remember(self.artifacts.heads_folder, {"name": name})
+        if len(training.report["seeds"]) < len(SEEDS):
+            self.note(_few_seeds(training.report["seeds"], len(SEEDS)))
         return {**training.report, "saved": str(folder)}
 
     def classify(
@@ -850,6 +866,14 @@ def _with(query: _Query, embeddings: Embeddings) -> _Query:
 
 def _lacking(count: int, what: str, mend: str) -> str:
     return f"{count} {what} have no vector and are left out; run `{mend}` to embed them"
+
+
+def _few_seeds(seeds: Sequence[int], usual: int) -> str:
+    drawn = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+    return (
+        f"scored with fold {drawn} alone; `albo train --seeds {usual}` takes the mean over {usual},"
+        " which chance moves less"
+    )
 
 
 def _present(vectors: Vectors, digests: Collection[Digest]) -> list[Digest]:

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 # them right) and holds on the other half (0.957): see `make bench`.
 _NEAR_DUPLICATE = {networks.DEFAULT: (0.83, 0.865)}
 # Networks differ in how near to each other they put unlike covers: where nobody has looked at
-# pairs, a threshold is used that holds for the crowded spaces (ResNet's) too.
+# pairs, a threshold is used that holds for the crowded spaces (ResNet's) too. In other spaces it
+# misses copies, and `albo train` says so: a lower one would join unlike covers of a crowded space
+# into one group, and leave nothing to split.
 _NEAR_DUPLICATE_UNKNOWN = (0.95, 0.96)
 
 

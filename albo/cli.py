@@ -410,7 +410,7 @@ def train(
             min=1,
             max=20,
             help="Fold seeds to take the mean over.",
-            show_default="5 up to 5,000 covers, else 1",
+            show_default="5 up to 30,000 covers, else 1",
         ),
     ] = None,
     artifacts: Artifacts = None,

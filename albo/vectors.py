@@ -185,11 +185,6 @@ class Vectors:
         with self._opened() as parts:
             return [digest for part in parts for digest in part.digests()]
 
-    def missing(self, digests: Iterable[Digest]) -> list[Digest]:
-        """Return those digests that have no vector, in the order given, each once."""
-        known = set(self.digests())
-        return [digest for digest in dict.fromkeys(digests) if digest not in known]
-
     def read(
         self, digests: Sequence[Digest] | None = None, middle: bool = True
     ) -> tuple[list[Digest], Embeddings]:

@@ -134,3 +134,22 @@ def test_queries_are_answered_in_order_more_than_fit_a_batch(
         kept = [near.digest for near in both.neighbours[1:]]
         assert [near.digest for near in other.neighbours] == kept
         assert [near.rank for near in other.neighbours] == ([] if other.error else [1, 2])
+
+
+# --- how far a score is to be believed -----------------------------------------------------------
+
+
+def test_training_says_what_its_scores_lack(albo: Albo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("albo.classify.SEEDS", (0, 1))
+    said = notes_of(albo)
+    report = albo.train()
+    assert (report["seeds"], report["near_duplicates_measured"], said) == ([0, 1], True, [])
+    monkeypatch.setattr("albo.backbones._NEAR_DUPLICATE", {})
+    report = albo.train(seeds=(1,))
+    assert (report["seeds"], report["near_duplicates_measured"]) == ([1], False)
+    assert said == [
+        "nobody has measured these weights of efficientnet-lite0: copies of one artwork may be on"
+        " both sides of a split and raise the scores; a column dup_group keeps them together",
+        "scored with fold seed 1 alone; `albo train --seeds 2` takes the mean over 2,"
+        " which chance moves less",
+    ]

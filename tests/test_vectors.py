@@ -166,12 +166,6 @@ def test_a_cover_is_stored_once(folder: Path) -> None:
     check(store, digests_of([1, 2, 3, 4]))
 
 
-def test_missing_keeps_order_and_drops_repetitions(folder: Path) -> None:
-    store = create(folder)
-    fill(store, range(5))
-    assert store.missing(digests_of([9, 3, 8, 9, 0])) == digests_of([9, 8])
-
-
 def test_state_tells_which_covers_there_are(folder: Path) -> None:
     store = create(folder)
     empty = store.state
@@ -531,7 +525,7 @@ def test_a_missing_part_is_named_and_its_covers_are_embedded_again(folder: Path)
     assert store.drop_damaged() == [
         f"{part} is missing: its covers, 20 of them, have to be embedded again"
     ]
-    assert store.missing(digests_of(range(2))) == digests_of(range(2))
+    assert store.digests() == []
 
 
 def test_a_writer_drops_damaged_parts_and_says_so(folder: Path) -> None:
@@ -547,7 +541,7 @@ def test_a_writer_drops_damaged_parts_and_says_so(folder: Path) -> None:
         assert writer.notes == [
             f"{part} is damaged (checksum): its covers, 20 of them, have to be embedded again"
         ]
-        assert store.missing(digests_of(range(20))) == digests_of(range(20))
+        assert store.digests() == []
         writer.add(digests_of(range(20)), look(digests_of(range(20))))
     check(store, digests_of(range(20)))
     assert not part.exists()
