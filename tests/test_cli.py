@@ -252,7 +252,9 @@ def test_similar_never_folds_or_cuts_a_path(
     answers = in_a_terminal(80, "similar", "--json", "--quiet", *common)
     shown = in_a_terminal(columns, "similar", *common).splitlines()
     for near in json.loads(answers)["neighbours"]:
-        line = next(i for i, text in enumerate(shown) if near["uri"] in text)
+        line = next(
+            i for i, text in enumerate(shown) if text.rstrip().endswith(Path(near["uri"]).name)
+        )
         about = shown[line if columns == 400 else line - 1]
         assert all(about.count(str(near[key])) for key in ("artist", "album", "year", "genre"))
 
