@@ -466,18 +466,18 @@ _SOF = frozenset(bytes((n,)) for n in range(0xC0, 0xD0) if n not in {0xC4, 0xC8,
 _SOF_PROGRESSIVE = frozenset({b"\xc2", b"\xca"})
 _TABLES = frozenset({b"\xc4", b"\xcc", b"\xdb", b"\xdd"})
 _JFIF, _EXIF, _ADOBE = b"\xe0", b"\xe1", b"\xee"
-_BEGIN, _END, _SCAN = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
+_BEGIN, _END, _SCAN = b"\xd8", b"\xd9", b"\xda"
 # With a length after them: all but the padding, TEM and RST0 to RST7, which are skipped.
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
 _SAMPLE_BITS = 8
 _CMYK = 4
 _MAX_PARTS = 100_000
-_MAX_SCANS = 500
+_MAX_SCANS = 100  # of a progressive JPEG; encoders write about 10
 _MAX_PADDING = 16
 
 
 class _JpegReader:
-    """Takes the segments of a JPEG up to its first scan, and keeps what pixels depend on."""
+    """Takes the segments of a JPEG before its first scan, and keeps what pixels depend on."""
 
     def __init__(self) -> None:
         self.kept: list[bytes] = []
@@ -487,6 +487,8 @@ class _JpegReader:
         self.transform: int | None = None
 
     def take(self, marker: bytes, body: bytes) -> None:
+        if marker in {_BEGIN, _END}:
+            raise BadCover("damaged JPEG: it ends before its first scan; fetch it again")
         if marker in _SOF:
             if self.frame is not None:
                 raise BadCover("damaged JPEG: two frames in one picture; fetch it again")
@@ -504,25 +506,29 @@ class _JpegReader:
     def _keep(self, marker: bytes, body: bytes) -> None:
         self.kept.append(b"\xff" + marker + struct.pack(">H", len(body) + 2) + body)
 
-    def cover(self, scans: bytes) -> _Cover:
+    def cover(self, scans: bytes, count: int) -> _Cover:
+        """Describe the picture; `scans` is all from the first of `count` scans on."""
         if self.frame is None:
             raise BadCover("damaged JPEG: no frame before its first scan; fetch it again")
         marker, body = self.frame
         bits, height, width, channels = struct.unpack_from(">BHHB", body)
         if bits != _SAMPLE_BITS:
             raise BadCover(f"a JPEG of {bits} bits a channel {_CONVERT} of {_SAMPLE_BITS}")
-        if marker in _SOF_PROGRESSIVE and scans.count(_SCAN) > _MAX_SCANS:
-            raise BadCover(f"a JPEG of more than {_MAX_SCANS} scans is an attack: save it anew")
-        if marker not in _SOF_PROGRESSIVE:
+        progressive = marker in _SOF_PROGRESSIVE
+        # Decoders go over the whole picture for every scan, be it empty.
+        most = _MAX_SCANS if progressive else min(channels, _CMYK)
+        if count > most:
+            raise BadCover(f"a JPEG of {count:,} scans where {most} are the most: save it anew")
+        if not progressive:
             scans = _with_whole_spectrum(scans)
         return _Cover(
             "JPEG",
             width,
             height,
-            b"".join((_BEGIN, self._colour(channels), *self.kept, scans)),
+            b"".join((b"\xff", _BEGIN, self._colour(channels), *self.kept, scans)),
             self.orientation or 1,
             channels=channels,
-            progressive=marker in _SOF_PROGRESSIVE,
+            progressive=progressive,
             adobe=self.transform is not None,
         )
 
@@ -549,24 +555,42 @@ def _with_whole_spectrum(scans: bytes) -> bytes:
     return b"".join((scans[: end - 3], b"\0\x3f\0", scans[end:]))
 
 
-def _read_jpeg(data: bytes) -> _Cover:
-    reader = _JpegReader()
+def _segments(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield marker, beginning and end of each segment, up to and with the end of the picture.
+
+    What lies between two of them are pixels and padding. A segment may end beyond the file, and
+    the picture without its end marker.
+    """
     position = 2
     for _ in range(_MAX_PARTS):
         found = _MARKER.search(data, position)
         if found is None:
-            raise EOFError
+            return
         position = found.end()
-        if found[0] == _SCAN:
-            return reader.cover(data[found.start() :])
-        if found[0] in {_BEGIN, _END}:
-            raise BadCover("damaged JPEG: it ends before its first scan; fetch it again")
-        (length,) = struct.unpack_from(">H", data, position)
-        if position + length > len(data):
-            raise EOFError
-        reader.take(found[1], data[position + 2 : position + length])
-        position += max(length, 2)
+        if found[1] not in {_BEGIN, _END}:
+            position += max(int.from_bytes(data[position : position + 2], "big"), 2)
+        yield found[1], found.start(), position
+        if found[1] == _END:
+            return
     raise BadCover(f"damaged JPEG: more than {_MAX_PARTS:,} segments; save it anew")
+
+
+def _read_jpeg(data: bytes) -> _Cover:
+    reader = _JpegReader()
+    scans: list[int] = []
+    end = len(data)
+    for marker, start, stop in _segments(data):
+        if marker == _SCAN:
+            scans.append(start)
+        elif scans:
+            end = stop if marker == _END else end
+        elif stop > len(data):
+            raise EOFError
+        else:
+            reader.take(marker, data[start + 4 : stop])
+    if not scans:
+        raise EOFError
+    return reader.cover(data[scans[0] : end], len(scans))
 
 
 def _load_jpeg(cover: _Cover, least: tuple[int, int]) -> Image.Image:
@@ -595,28 +619,56 @@ def _scaled(cover: _Cover, least: tuple[int, int], colorspace: str) -> Pixels:
     """uint8 (height, width, channels); raises ValueError with libjpeg's first complaint."""
     import simplejpeg
 
-    def decoded(data: bytes, *, strict: bool = True) -> Any:  # noqa: ANN401 simplejpeg is untyped
-        return simplejpeg.decode_jpeg(
-            data, colorspace, min_width=least[0], min_height=least[1], strict=strict
-        )
+    def decoded(data: bytes, *, strict: bool = True) -> Pixels:
+        try:
+            pixels: Pixels = simplejpeg.decode_jpeg(
+                data, colorspace, min_width=least[0], min_height=least[1], strict=strict
+            )
+        except ValueError as error:
+            if strict and _is_harmless(str(error)):
+                return decoded(data, strict=False)
+            raise
+        return pixels
 
     try:
-        pixels: Pixels = decoded(cover.clean)
-    except ValueError as error:
-        reason = str(error)
-        if _is_harmless(reason):
-            pixels = decoded(cover.clean, strict=False)
-        elif reason.startswith("Premature end of JPEG file") and not cover.progressive:
-            # Only the end marker may be missing, which costs no pixel: with the marker put there,
-            # libjpeg complains again if any pixel is missing. Not so for a progressive JPEG, whose
-            # later scans refine the whole picture: there the marker is the proof that all came.
-            try:
-                pixels = decoded(cover.clean + _END)
-            except ValueError:
-                raise error from None
-        else:
+        return decoded(cover.clean)
+    except ValueError as complaint:
+        mended = _mended(cover, str(complaint))
+        if mended == cover.clean:
             raise
-    return pixels
+        try:
+            return decoded(mended)
+        except ValueError:
+            raise complaint from None
+
+
+def _mended(cover: _Cover, complaint: str) -> bytes:
+    """Cut off the padding that libjpeg complains of; the picture must then decode without it."""
+    if not re.match(r"Corrupt JPEG data: 1 extraneous bytes before marker 0x(c4|da)", complaint):
+        return _with_end(cover)
+    # An encoder that puts a zero after one scan does after all; libjpeg names the first only.
+    parts = []
+    position = 0
+    for _, start, stop in _segments(cover.clean):
+        parts += [cover.clean[position:start].removesuffix(b"\0"), cover.clean[start:stop]]
+        position = stop
+    return b"".join((*parts, cover.clean[position:]))
+
+
+def _with_end(cover: _Cover) -> bytes:
+    """Put the end marker right after the last pixel, in place of a run of one byte.
+
+    With it there, libjpeg complains again if a pixel is missing. Not so for a progressive JPEG,
+    whose later scans refine the whole picture: there only the marker is proof that all came.
+    """
+    end = b"\xff" + _END
+    if cover.progressive and not cover.clean.endswith(end):
+        return cover.clean
+    scans = cover.clean.removesuffix(end)
+    bare = scans.rstrip(scans[-1:])
+    if len(scans) - len(bare) <= _MAX_PADDING:
+        return scans + end
+    return bare + (b"\0" if bare.endswith(b"\xff") else b"") + end  # among pixels 255 has a 0 after
 
 
 def _is_harmless(reason: str) -> bool:

@@ -464,7 +464,7 @@ def test_an_arithmetic_coded_jpeg_is_read_or_refused() -> None:
 @pytest.mark.parametrize("name", ["baseline", "progressive", "cmyk", "restarts"])
 def test_trailing_bytes_are_no_damage(name: str) -> None:
     data = JPEGS[name]
-    for tail in (b"\0", b"trailing bytes " * 1000, data):
+    for tail in (b"\0", b"trailing bytes " * 1000, b"\xff\xda" * 1000, data):
         assert np.array_equal(decode(data + tail, SIZE), decode(data, SIZE))
 
 
@@ -478,11 +478,46 @@ def test_a_sequential_jpeg_may_lack_its_end_marker() -> None:
         decode(JPEGS["progressive"][:-2], SIZE)
 
 
-def test_padding_is_no_damage_but_lost_blocks_are() -> None:
-    data = JPEGS["baseline"]
-    assert np.array_equal(decode(data[:-2] + bytes(8) + data[-2:], SIZE), decode(data, SIZE))
-    with pytest.raises(BadCover, match="extraneous bytes"):
-        decode(data[:-2] + bytes(100) + data[-2:], SIZE)
+def test_a_sequential_jpeg_may_have_one_scan_a_channel() -> None:
+    channels = [saved(channel, "JPEG", quality=95) for channel in ART.split()]
+    grey = channels[0]
+    frame, scan = grey.index(b"\xff\xc0"), grey.index(b"\xff\xda")
+    size = grey[frame + 4 : frame + 9]
+    components = b"".join(bytes((number, 0x11, 0)) for number in (1, 2, 3))
+    head = grey[:frame] + b"\xff\xc0\0\x11" + size + b"\3" + components
+    head += grey[frame + 13 : scan]
+    head = with_segment(head[:2] + head[20:], 0xEE, b"Adobe\0\x64\0\0\0\0\0")  # for JFIF, in RGB
+    for number, channel in enumerate(channels, 1):
+        head += b"\xff\xda\0\x08\1" + bytes((number, 0, 0, 63, 0)) + channel[scan + 10 : -2]
+    assert difference(decode(head + b"\xff\xd9", SIZE), squeezed(ART)) < 2
+
+
+@pytest.mark.parametrize("padding", [bytes(1), bytes(8), bytes(100), b" " * 100], ids=len)
+@pytest.mark.parametrize("name", ["baseline", "progressive", "restarts"])
+def test_padding_at_the_end_is_no_damage(name: str, padding: bytes) -> None:
+    data = JPEGS[name]
+    assert np.array_equal(decode(data[:-2] + padding + data[-2:], SIZE), decode(data, SIZE))
+    if name != "progressive":
+        assert np.array_equal(decode(data[:-2] + padding, SIZE), decode(data, SIZE))
+
+
+def test_a_zero_between_scans_is_no_damage() -> None:
+    data = JPEGS["progressive"]
+    first = data.index(b"\xff\xda") + 2
+    padded = data[:first] + re.sub(rb"(?=\xff[\xc4\xda])", b"\0", data[first:])
+    assert np.array_equal(decode(padded, SIZE), decode(data, SIZE))
+    for broken in (padded[:-2], padded[: len(padded) // 2] + b"\xff\xd9"):
+        with pytest.raises(BadCover, match=r"^(damaged|truncated) JPEG"):
+            decode(broken, SIZE)
+
+
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9"])
+@pytest.mark.parametrize("name", ["baseline", "restarts"])
+def test_padding_stands_for_no_pixels(name: str, end: bytes) -> None:
+    data = JPEGS[name]
+    for lost in (8, 40, len(data) // 2):
+        with pytest.raises(BadCover, match=r"^(damaged|truncated) JPEG"):
+            decode(data[: -2 - lost] + bytes(lost) + end, SIZE)
 
 
 def test_a_wrong_spectrum_in_a_sequential_scan_hides_no_truncation() -> None:
