@@ -324,6 +324,8 @@ def _reason_damaged(name: str, error: Exception) -> str:
     ):
         return f"truncated {name}: the file ends before the picture does; fetch it again"
     text = text.removeprefix("Corrupt JPEG data: ")
+    if re.match("unknown pixel mode|Unsupported BMP (compression|bitfields)", text):
+        return f"this kind of {name} {_CONVERT}"
     if isinstance(error, KeyError):
         text = f"nothing is known of {text}"
     return f"damaged {name}: {text or type(error).__name__}; fetch it again"
@@ -840,16 +842,18 @@ def _read_bmp(data: bytes) -> _Cover:
 _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_COMPRESSION, _TIFF_COLOUR = 256, 257, 258, 259, 262
 _TIFF_STRIPS, _TIFF_STRIP_ROWS, _TIFF_STRIP_BYTES = 273, 278, 279
 _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT, _TIFF_TILES, _TIFF_TILE_BYTES = 322, 323, 324, 325
-_TIFF_SAMPLES, _TIFF_PLANAR = 277, 284
+_TIFF_SAMPLES, _TIFF_PLANAR, _TIFF_PALETTE = 277, 284, 320
 # Tags that hold one number, and those that hold several; every other tag is left out.
-_TIFF_ONE = frozenset({256, 257, 259, 262, 266, 274, 277, 278, 284, 292, 293, 317, 322, 323, 531})
+_TIFF_ONE = frozenset({256, 257, 259, 262, 266, 274, 277, 278, 284, 317, 322, 323, 531})
 _TIFF_MANY = frozenset({258, 273, 279, 320, 324, 325, 338, 339, 347, 529, 530, 532})
 _TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _TIFF_INLINE = 4
 _TIFF_SEPARATE = 2
 _TIFF_NUMBERS = {1: "B", 3: "H", 4: "I"}
-# None, CCITT, LZW, JPEG, deflate twice, PackBits; the rest is rare and its decoders little tried.
-_TIFF_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946})
+_TIFF_MOST = 2**18  # numbers of one tag that are taken; no palette has more
+# None, LZW, JPEG, deflate twice, PackBits. Fax is in two colours, and its decoder in libtiff writes
+# to standard error; the rest is rare, its decoders little tried.
+_TIFF_COMPRESSIONS = frozenset({1, 5, 7, 8, 32773, 32946})
 
 _Entry: TypeAlias = tuple[int, int, bytes]
 
@@ -865,16 +869,12 @@ class _TiffReader:
         (count,) = struct.unpack_from(f"{self.order}H", data, start)
         for place in range(start + 2, start + 2 + 12 * count, 12):
             self._take(place)
-        # Values may overlap: without this a small file could ask for many copies of itself.
-        if sum(len(raw) for _, _, raw in self.entries.values()) > len(data):
-            raise BadCover("damaged TIFF: its tags are larger than the file; fetch it again")
 
     def _take(self, place: int) -> None:
         tag, kind, count = struct.unpack_from(f"{self.order}HHI", self.data, place)
         if tag in self.entries or tag not in _TIFF_ONE | _TIFF_MANY or kind not in _TIFF_SIZES:
             return
-        if tag in _TIFF_ONE:
-            count = 1
+        count = 1 if tag in _TIFF_ONE else min(count, _TIFF_MOST)
         size = count * _TIFF_SIZES[kind]
         start = place + 8
         if size > _TIFF_INLINE:
@@ -892,9 +892,29 @@ class _TiffReader:
     def number(self, tag: int, default: int) -> int:
         return (*self.numbers(tag), default)[0]
 
-    def check_parts(self, width: int, height: int) -> None:
-        """Refuse a picture of which a strip or tile is missing: Pillow would leave it black."""
+    def set_numbers(self, tag: int, *numbers: int) -> None:
+        raw = struct.pack(f"{self.order}{len(numbers)}H", *numbers)
+        self.entries[tag] = _SHORT, len(numbers), raw
+
+    def keep_parts(self, width: int, height: int) -> None:
+        """Drop the strips or tiles beyond the picture: Pillow would decode each of them.
+
+        A picture of which one is missing is refused: Pillow would leave it black.
+        """
         tiled = _TIFF_TILES in self.entries and _TIFF_STRIPS not in self.entries
+        needed = self._count_parts(width, height, tiled=tiled)
+        parts = (_TIFF_TILES, _TIFF_TILE_BYTES) if tiled else (_TIFF_STRIPS, _TIFF_STRIP_BYTES)
+        for tag in self.entries.keys() & parts:
+            kind, count, raw = self.entries[tag]
+            self.entries[tag] = kind, min(count, needed), raw[: needed * _TIFF_SIZES[kind]]
+        offsets, lengths = map(self.numbers, parts)
+        if len(offsets) < needed or any(offset >= len(self.data) for offset in offsets):
+            raise EOFError
+        packed = self.number(_TIFF_COMPRESSION, 1) != 1
+        if packed and any(a + n > len(self.data) for a, n in zip(offsets, lengths, strict=False)):
+            raise EOFError
+
+    def _count_parts(self, width: int, height: int, *, tiled: bool) -> int:
         across = self.number(_TIFF_TILE_WIDTH, 0) if tiled else width
         down = self.number(_TIFF_TILE_HEIGHT if tiled else _TIFF_STRIP_ROWS, height)
         if not (across and down):
@@ -904,13 +924,9 @@ class _TiffReader:
         separate = self.number(_TIFF_PLANAR, 1) == _TIFF_SEPARATE
         planes = self.number(_TIFF_SAMPLES, 1) if separate else 1
         needed = math.ceil(width / across) * math.ceil(height / down) * planes
-        offsets = self.numbers(_TIFF_TILES if tiled else _TIFF_STRIPS)
-        lengths = self.numbers(_TIFF_TILE_BYTES if tiled else _TIFF_STRIP_BYTES)
-        if len(offsets) < needed or any(offset >= len(self.data) for offset in offsets):
-            raise EOFError
-        packed = self.number(_TIFF_COMPRESSION, 1) != 1
-        if packed and any(a + n > len(self.data) for a, n in zip(offsets, lengths, strict=False)):
-            raise EOFError
+        if needed > _MAX_PARTS:
+            raise BadCover(f"a TIFF of {needed:,} strips or tiles: save it anew, in fewer")
+        return needed
 
     def clean(self) -> bytes:
         """Write the file with a directory of only the kept tags, at its end."""
@@ -938,7 +954,7 @@ def _read_tiff(data: bytes) -> _Cover:
     compression = reader.number(_TIFF_COMPRESSION, 1)
     if compression not in _TIFF_COMPRESSIONS:
         raise BadCover(f"TIFF compression {compression} {_CONVERT}")
-    reader.check_parts(width, height)
+    reader.keep_parts(width, height)
     # Pillow turns by this tag itself; as for every other format, that is done here.
     orientation = reader.number(_ORIENTATION, 1)
     reader.entries.pop(_ORIENTATION, None)
@@ -946,7 +962,10 @@ def _read_tiff(data: bytes) -> _Cover:
     negative = max(reader.numbers(_TIFF_BITS), default=1) > _SAMPLE_BITS
     negative = negative and reader.number(_TIFF_COLOUR, 0) == 0
     if negative:
-        reader.entries[_TIFF_COLOUR] = _SHORT, 1, struct.pack(f"{reader.order}H", 1)
+        reader.set_numbers(_TIFF_COLOUR, 1)
+    palette = reader.numbers(_TIFF_PALETTE)
+    if palette and max(palette) >> _SAMPLE_BITS == 0:  # of 8 bits where the format asks for 16
+        reader.set_numbers(_TIFF_PALETTE, *(value * 257 for value in palette))
     return _Cover("TIFF", width, height, reader.clean(), orientation, negative)
 
 

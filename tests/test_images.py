@@ -20,6 +20,7 @@ import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
 from albo import images
 from albo.errors import BadCover
@@ -282,6 +283,30 @@ def test_the_transparent_colour_of_a_png_is_white_at_every_depth(depth: int, col
     pixels = np.asarray(open_image(png(width, width, chunk, body, depth=depth, colour=colour)))
     assert (pixels[:, :16] == 255).all()
     assert (pixels[:, 16:] == (255 if depth == 1 else 0)).all()
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_palette_of_a_tiff_is_of_8_bits_or_16(bits: int) -> None:
+    colours = [value * (1 if bits == 8 else 257) for value in range(255, -1, -1)] * 3
+    stored = np.asarray(ART.convert("L"))
+    data = grey_tiff(160, 120, stored.tobytes(), t262=(3, 3), t320=(3, *colours))
+    assert np.array_equal(np.asarray(open_image(data))[..., 0], 255 - stored)
+
+
+def test_strips_beyond_the_picture_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = np.asarray(ART.convert("L"))
+    more = {"t278": (4, 60), "t273": (4, 8, 8 + 60 * 160, *[8] * 9), "t279": (4, *[60 * 160] * 11)}
+    data = grey_tiff(160, 120, stored.tobytes(), **more)
+    tiles = []
+    load = TiffImageFile.load
+
+    def counting(image: TiffImageFile) -> object:
+        tiles.extend(image.tile)
+        return load(image)
+
+    monkeypatch.setattr(TiffImageFile, "load", counting)
+    assert np.array_equal(np.asarray(open_image(data))[..., 0], stored)
+    assert len(tiles) == 2
 
 
 # Deep grey
