@@ -20,11 +20,12 @@ import os
 import re
 import stat
 import struct
+import threading
 import zlib
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -178,7 +179,7 @@ def decode(
         With the reason in one line, for whatever bytes cannot be shown whole.
     """
     cover = _inspect(data, limits)
-    with _one_reason(cover.format):
+    with _one_reason(cover.format), _turn(cover):
         image = _load(cover, (size, size)).resize((size, size), _filter(resample))
         return np.array(_upright(image, cover.orientation))
 
@@ -212,7 +213,7 @@ def open_image(
     cover = _inspect(data, limits)
     shrink = min(1.0, max_side / max(cover.width, cover.height)) if max_side else 1.0
     size = max(1, round(cover.width * shrink)), max(1, round(cover.height * shrink))
-    with _one_reason(cover.format):
+    with _one_reason(cover.format), _turn(cover):
         image = _load(cover, size)
         if image.size != size:
             image = image.resize(size, _filter("bicubic"))
@@ -249,11 +250,24 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 @dataclass(frozen=True, slots=True)
+class _Grey:
+    """How grey of more than 8 bits is stored.
+
+    white : the largest integer. unsigned : whether integers of 32 bits are, which Pillow takes for
+    signed. negative : whether it counts from white, which Pillow does not regard.
+    """
+
+    white: int = 65535
+    unsigned: bool = False
+    negative: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class _Cover:
     """A file whose structure has been read, and nothing of its pixels yet.
 
     width, height : as stored, before the orientation. clean : the same picture without anything
-    that its pixels do not depend on. negative : grey that counts from white. The rest is for JPEG.
+    that its pixels do not depend on. The rest is for JPEG, but `grey`.
     """
 
     format: str
@@ -261,7 +275,7 @@ class _Cover:
     height: int
     clean: bytes
     orientation: int = 1
-    negative: bool = False
+    grey: _Grey = _Grey()
     channels: int = 3
     progressive: bool = False
     adobe: bool = False
@@ -311,10 +325,24 @@ def _one_reason(name: str) -> Iterator[None]:
     """Turn whatever a decoder raises into a `BadCover`; `name` is the format it was reading."""
     try:
         yield
-    except (BadCover, MemoryError):
+    except BadCover:
         raise
+    except MemoryError as error:
+        raise BadCover(
+            f"this {name} needs more memory than there is: save a smaller copy, or lower --max-mpx"
+        ) from error
     except Exception as error:  # so broad because decoders raise nearly anything on hostile bytes
         raise BadCover(_reason_damaged(name, error)) from error
+
+
+_GIANT = 16_000_000  # pixels, which take up to 20 bytes each while they are decoded
+_GIANTS = threading.Lock()
+
+
+def _turn(cover: _Cover) -> AbstractContextManager[object]:
+    """Let giants through one at a time; a sequential JPEG never is one, as it is scaled by rows."""
+    scaled = cover.format == "JPEG" and not cover.progressive
+    return nullcontext() if scaled or cover.width * cover.height <= _GIANT else _GIANTS
 
 
 def _reason_damaged(name: str, error: Exception) -> str:
@@ -842,7 +870,7 @@ def _read_bmp(data: bytes) -> _Cover:
 _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_COMPRESSION, _TIFF_COLOUR = 256, 257, 258, 259, 262
 _TIFF_STRIPS, _TIFF_STRIP_ROWS, _TIFF_STRIP_BYTES = 273, 278, 279
 _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT, _TIFF_TILES, _TIFF_TILE_BYTES = 322, 323, 324, 325
-_TIFF_SAMPLES, _TIFF_PLANAR, _TIFF_PALETTE = 277, 284, 320
+_TIFF_SAMPLES, _TIFF_PLANAR, _TIFF_PALETTE, _TIFF_FORMAT = 277, 284, 320, 339
 # Tags that hold one number, and those that hold several; every other tag is left out.
 _TIFF_ONE = frozenset({256, 257, 259, 262, 266, 274, 277, 278, 284, 317, 322, 323, 531})
 _TIFF_MANY = frozenset({258, 273, 279, 320, 324, 325, 338, 339, 347, 529, 530, 532})
@@ -958,15 +986,18 @@ def _read_tiff(data: bytes) -> _Cover:
     # Pillow turns by this tag itself; as for every other format, that is done here.
     orientation = reader.number(_ORIENTATION, 1)
     reader.entries.pop(_ORIENTATION, None)
-    # Pillow counts deep grey from black even where the file counts from white.
-    negative = max(reader.numbers(_TIFF_BITS), default=1) > _SAMPLE_BITS
-    negative = negative and reader.number(_TIFF_COLOUR, 0) == 0
-    if negative:
+    bits = max(reader.numbers(_TIFF_BITS), default=1)
+    grey = _Grey(
+        white=2 ** min(bits, 16) - 1,
+        unsigned=bits == 32 and set(reader.numbers(_TIFF_FORMAT)) <= {1},  # noqa: PLR2004
+        negative=bits > _SAMPLE_BITS and reader.number(_TIFF_COLOUR, 0) == 0,
+    )
+    if grey.negative:
         reader.set_numbers(_TIFF_COLOUR, 1)
     palette = reader.numbers(_TIFF_PALETTE)
     if palette and max(palette) >> _SAMPLE_BITS == 0:  # of 8 bits where the format asks for 16
         reader.set_numbers(_TIFF_PALETTE, *(value * 257 for value in palette))
-    return _Cover("TIFF", width, height, reader.clean(), orientation, negative)
+    return _Cover("TIFF", width, height, reader.clean(), orientation, grey)
 
 
 _READERS: dict[str, Callable[[bytes], _Cover]] = {
@@ -999,7 +1030,7 @@ def _load_plain(cover: _Cover, least: tuple[int, int]) -> Image.Image:
     image.load()
     if cover.format == "JPEG" and image.mode == "CMYK" and not cover.adobe:
         return ImageChops.invert(image).convert("RGB")  # Pillow takes every CMYK JPEG for Adobe's
-    return _flattened(image, negative=cover.negative)
+    return _flattened(image, cover.grey)
 
 
 def _plugin(name: str) -> type[ImageFile.ImageFile]:
@@ -1021,46 +1052,71 @@ def _plugin(name: str) -> type[ImageFile.ImageFile]:
     return found
 
 
-def _flattened(image: Image.Image, *, negative: bool = False) -> Image.Image:
-    """Turn any of Pillow's modes into RGB: deep grey rescaled, transparency over white."""
-    from PIL import Image
+def _flattened(image: Image.Image, grey: _Grey = _Grey()) -> Image.Image:
+    """Turn any of Pillow's modes into RGB: deep grey rescaled, transparency over white.
 
-    if image.mode.startswith(("I", "F")):
-        return _eight_bits(image, negative=negative).convert("RGB")
-    if image.mode in {"La", "RGBa"}:
-        image = image.convert(image.mode.upper())
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    image = image.convert("RGBA")
-    canvas = Image.new("RGB", image.size, "white")
-    canvas.paste(image, mask=image.getchannel("A"))
-    return canvas
-
-
-def _eight_bits(image: Image.Image, *, negative: bool) -> Image.Image:
-    """Rescale a grey image of more than 8 bits: mode I;16, I or F, to mode L.
-
-    Integers span 0 to 65535 and reals 0 to 1 where they keep to that; where they do not, no
-    convention says what is white, and their own range is taken.
+    Both by bands of rows, for each is more than one copy of the pixels.
     """
     from PIL import Image
 
+    deep = image.mode.startswith(("I", "F"))
+    if not (deep or image.has_transparency_data or image.mode == "La"):
+        return image if image.mode == "RGB" else image.convert("RGB")
+    span = _span(image, grey) if deep else (0.0, 0.0)
+    canvas = Image.new("RGB", image.size, "white")
+    for box in _bands(image):
+        band = image.crop(box)
+        if deep:
+            canvas.paste(_eight_bits(band, span, grey), box)
+        else:
+            band = band.convert(band.mode.upper()) if band.mode in {"La", "RGBa"} else band
+            band = band.convert("RGBA")
+            canvas.paste(band, box, band.getchannel("A"))
+    return canvas
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+    rows = max(1, _BAND // image.width)
+    for top in range(0, image.height, rows):
+        yield 0, top, image.width, min(top + rows, image.height)
+
+
+_BAND = 2**18  # pixels
+
+
+def _numbers(image: Image.Image, grey: _Grey) -> NDArray[np.float64]:
     stored = np.asarray(image)
-    values: NDArray[np.floating[Any]] = stored.astype(
-        np.float32 if image.mode.startswith("I;16") else np.float64
-    )
-    np.nan_to_num(values, copy=False, posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    white = 1.0 if image.mode == "F" else 65535.0
-    if low >= 0.0 and high <= white:
-        low, high = 0.0, white
+    values = (stored.view(np.uint32) if grey.unsigned else stored).astype(np.float64)
+    return np.nan_to_num(values, copy=False, posinf=0.0, neginf=0.0)
+
+
+def _span(image: Image.Image, grey: _Grey) -> tuple[float, float]:
+    """Black and white of a grey image of more than 8 bits: mode I;16, I or F.
+
+    Integers span 0 to white and reals 0 to 1 where they keep to that; where they do not, no
+    convention says what is white, and their own range is taken.
+    """
+    low, high = math.inf, -math.inf
+    for box in _bands(image):
+        values = _numbers(image.crop(box), grey)
+        low, high = min(low, float(values.min())), max(high, float(values.max()))
+    white = 1.0 if image.mode == "F" else float(grey.white)
+    return (0.0, white) if low >= 0.0 and high <= white else (low, high)
+
+
+def _eight_bits(image: Image.Image, span: tuple[float, float], grey: _Grey) -> Image.Image:
+    """Rescale a grey image of more than 8 bits to mode L."""
+    from PIL import Image
+
+    low, high = span
+    values = _numbers(image, grey)
     values -= low
     values *= 255.0 / (high - low) if high > low else 0.0
     values += 0.5
-    grey = values.astype(np.uint8)
-    if negative:
-        grey = 255 - grey
+    shown = values.astype(np.uint8)
+    if grey.negative:
+        shown = 255 - shown
     key = image.info.get("transparency")
     if isinstance(key, int):
-        grey[stored == key] = 255
-    return Image.fromarray(grey)
+        shown[np.asarray(image) == key] = 255
+    return Image.fromarray(shown)

@@ -8,6 +8,8 @@ import re
 import struct
 import subprocess
 import sys
+import time
+import tracemalloc
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -318,6 +320,12 @@ def ramp(kind: str) -> np.ndarray:
     return values.astype(np.float32) if kind == "F" else np.round(values * 65535).astype("<u2")
 
 
+def twelve_bits(values: np.ndarray) -> bytes:
+    """Two numbers in three bytes."""
+    bits = np.unpackbits(values.astype(">u2").view(np.uint8).reshape(-1, 2), axis=1)
+    return np.packbits(bits[:, 4:]).tobytes()
+
+
 def expected_ramp() -> np.ndarray:
     return np.round(np.tile(np.linspace(0, 255, 64), (32, 1)))[..., None]
 
@@ -332,8 +340,16 @@ def expected_ramp() -> np.ndarray:
         saved(Image.fromarray(ramp("I;16").astype(np.int32) * 9 - 70_000), "TIFF"),
         saved(Image.fromarray(ramp("F")), "TIFF"),
         saved(Image.fromarray(ramp("F") * 5000 - 100), "TIFF"),
+        grey_tiff(64, 32, ramp("I;16").astype("<u4").tobytes(), t258=(3, 32)),
+        grey_tiff(
+            64, 32, (ramp("I;16").astype("<u4") * 65537).tobytes(), t258=(3, 32), t339=(3, 1)
+        ),
+        grey_tiff(64, 32, twelve_bits(ramp("I;16") >> 4), t258=(3, 12)),
     ],
-    ids=["png", "tiff", "lzw", "I", "I of its own range", "F", "F of its own range"],
+    ids=[
+        *("png", "tiff", "lzw", "I", "I of its own range", "F", "F of its own range"),
+        *("unsigned", "unsigned of its own range", "12 bits"),
+    ],
 )
 def test_deep_grey_is_rescaled_not_clipped(data: bytes) -> None:
     pixels = np.asarray(open_image(data)).astype(int)
@@ -711,6 +727,51 @@ def test_any_mutation_is_pixels_or_a_reason(
             continue
         assert found.dtype == np.uint8
         assert found.ndim == 3
+
+
+@pytest.mark.parametrize(
+    "image",
+    [Image.new("F", (2000, 2000)), Image.new("I;16", (2000, 2000))],
+    ids=lambda image: image.mode,
+)
+def test_deep_grey_is_rescaled_by_bands(image: Image.Image) -> None:
+    data = saved(image, "TIFF", compression="tiff_adobe_deflate")
+    decode(data, 16)
+    tracemalloc.start()
+    decode(data, 16)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12 * 2**20
+
+
+def test_what_needs_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(images, "_load", full)
+    for read in (lambda: decode(FORMATS["PNG"], SIZE), lambda: open_image(FORMATS["PNG"])):
+        with pytest.raises(BadCover, match=r"^this PNG needs more memory .* lower --max-mpx$"):
+            read()
+
+
+@pytest.mark.parametrize(("name", "together"), [("PNG", 1), ("progressive", 1), ("JPEG", 2)])
+def test_giants_are_decoded_one_at_a_time(
+    name: str, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "_GIANT", 10_000)
+    load, inside, most = images._load, [], []
+
+    def counting(*given: object) -> Image.Image:
+        inside.append(1)
+        time.sleep(0.05)
+        most.append(len(inside))
+        inside.pop()
+        return load(*given)
+
+    monkeypatch.setattr(images, "_load", counting)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda data: decode(data, SIZE), [FORMATS[name]] * 2))
+    assert max(most) == together
 
 
 def test_threads_change_nothing() -> None:
