@@ -469,8 +469,10 @@ def _reason_text(text: str) -> str:
 def _orientation(exif: bytes) -> int:
     """Orientation, 1 to 8, of an EXIF block (a TIFF header and its first directory).
 
-    1 where there is none or the block is malformed: a cover does not fail for its metadata.
+    1 where there is none or the block is malformed: a cover does not fail for its metadata. XMP and
+    the raw EXIF profiles that ImageMagick puts into texts of a PNG are not read.
     """
+    exif = exif.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     if order is None:
         return 1
@@ -478,16 +480,18 @@ def _orientation(exif: bytes) -> int:
         (start,) = struct.unpack_from(f"{order}I", exif, 4)
         (count,) = struct.unpack_from(f"{order}H", exif, start)
         for place in range(start + 2, start + 2 + 12 * count, 12):
-            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", exif, place)
+            tag, kind = struct.unpack_from(f"{order}HH", exif, place)
             if tag == _ORIENTATION:
-                return value if kind == _SHORT and value in range(1, 9) else 1
-    except struct.error:
+                number = {_SHORT: "H", _LONG: "I"}[kind]
+                (value,) = struct.unpack_from(f"{order}{number}", exif, place + 8)
+                return value if value in range(1, 9) else 1
+    except (struct.error, KeyError):
         pass
     return 1
 
 
 _ORIENTATION = 274
-_SHORT = 3
+_SHORT, _LONG = 3, 4
 
 
 # JPEG (ITU-T T.81)
@@ -796,8 +800,7 @@ def _read_webp(data: bytes) -> _Cover:
         if size is None:
             size = _webp_size(name, data, position + 8)
         if name == b"EXIF":
-            exif = data[position + 8 : position + 8 + length]
-            orientation = _orientation(exif.removeprefix(b"Exif\0\0"))
+            orientation = _orientation(data[position + 8 : position + 8 + length])
         position += 8 + length + length % 2
     if size is None:
         raise BadCover("damaged WebP: no picture in it; fetch it again")
@@ -825,8 +828,9 @@ def _read_gif(data: bytes) -> _Cover:
     position = 13 + _gif_palette(flags)
     kept = [data[:position]]
     control = b""
+    budget = iter(range(_MAX_GIF_BLOCKS))
     while data[position : position + 1] == b"!":
-        end = _gif_blocks_end(data, position + 2)
+        end = _gif_blocks_end(data, position + 2, budget)
         if data[position + 1 : position + 3] == b"\xf9\x04" and end == position + 8:
             # Without its disposal method, for which Pillow allocates a canvas ahead of time.
             control = data[position : position + 3] + bytes((data[position + 3] & 1,))
@@ -837,9 +841,12 @@ def _read_gif(data: bytes) -> _Cover:
     if data[position : position + 1] != b",":
         raise BadCover("damaged GIF: no picture in it; fetch it again")
     left, top, across, down, flags = struct.unpack_from("<4HB", data, position + 1)
-    end = _gif_blocks_end(data, position + 10 + _gif_palette(flags) + 1)
+    end = _gif_blocks_end(data, position + 10 + _gif_palette(flags) + 1, budget)
     kept += [control, data[position:end], b";"]
     return _Cover("GIF", max(width, left + across), max(height, top + down), b"".join(kept))
+
+
+_MAX_GIF_BLOCKS = 300_000  # of 255 bytes each: more than the largest file has
 
 
 def _gif_palette(flags: int) -> int:
@@ -847,21 +854,28 @@ def _gif_palette(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _gif_blocks_end(data: bytes, position: int) -> int:
+def _gif_blocks_end(data: bytes, position: int, budget: Iterator[int]) -> int:
     """Skip blocks, each a length and as many bytes, up to and with the empty one."""
-    while position < len(data) and data[position]:
+    for _ in budget:
+        if position >= len(data) or not data[position]:
+            return position + 1
         position += 1 + data[position]
-    return position + 1
+    raise BadCover(f"damaged GIF: more than {_MAX_GIF_BLOCKS:,} blocks; save it anew")
 
 
 # BMP
 
 _BMP_CORE = 12  # size of OS/2's header, whose numbers have 16 bits
+_BMP_BY_RUNS = (b"\1\0\0\0", b"\2\0\0\0")
+_MAX_RUNS = 2**23  # bytes, which Pillow decodes in Python
 
 
 def _read_bmp(data: bytes) -> _Cover:
     (header,) = struct.unpack_from("<I", data, 14)
     width, height = struct.unpack_from("<HH" if header == _BMP_CORE else "<ii", data, 18)
+    by_runs = header != _BMP_CORE and data[30:34] in _BMP_BY_RUNS
+    if by_runs and len(data) > _MAX_RUNS:
+        raise BadCover(f"a run-length BMP of more than {_MAX_RUNS:,} bytes {_CONVERT}")
     return _Cover("BMP", abs(width), abs(height), data)
 
 
@@ -1060,7 +1074,7 @@ def _flattened(image: Image.Image, grey: _Grey = _Grey()) -> Image.Image:
     from PIL import Image
 
     deep = image.mode.startswith(("I", "F"))
-    if not (deep or image.has_transparency_data or image.mode == "La"):
+    if not (deep or image.has_transparency_data):
         return image if image.mode == "RGB" else image.convert("RGB")
     span = _span(image, grey) if deep else (0.0, 0.0)
     canvas = Image.new("RGB", image.size, "white")
@@ -1069,8 +1083,7 @@ def _flattened(image: Image.Image, grey: _Grey = _Grey()) -> Image.Image:
         if deep:
             canvas.paste(_eight_bits(band, span, grey), box)
         else:
-            band = band.convert(band.mode.upper()) if band.mode in {"La", "RGBa"} else band
-            band = band.convert("RGBA")
+            band = band.convert(band.mode.upper()).convert("RGBA")  # La and RGBa: unmultiplied
             canvas.paste(band, box, band.getchannel("A"))
     return canvas
 

@@ -173,6 +173,12 @@ def _bombs() -> dict[str, tuple[bytes, str]]:
         "bomb.tif": (grey_tiff(60_000, 60_000, bytes(64)), over),
         "tiny_tiles.tif": (without_strips(tiny), "^a TIFF of 4,000,000 strips or tiles"),
         "bomb.bmp": (drawing[:18] + struct.pack("<ii", 60_000, -60_000) + drawing[26:], over),
+        "runs.bmp": (
+            drawing[:30] + b"\1" + drawing[31:] + bytes(2**23),
+            "^a run-length BMP",
+        ),
+        "extensions.gif": (b"GIF89a\x40\0\x40\0\0\0\0" + b"!\xfe\0" * 400_000, "300,000 blocks"),
+        "comment.gif": (b"GIF89a\x40\0\x40\0\0\0\0!\xfe" + b"\1x" * 400_000, "300,000 blocks"),
         "bomb.webp": (
             b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\xff\xff\x03\xff\xff\x03",
             over,

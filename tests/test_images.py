@@ -75,9 +75,10 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one.astype(int) - other.astype(int)).mean())
 
 
-def exif_of(orientation: int, order: str = "<") -> bytes:
+def exif_of(orientation: int, order: str = "<", kind: str = "H") -> bytes:
     head = b"II*\0" if order == "<" else b"MM\0*"
-    entry = struct.pack(f"{order}HHIHH", 274, 3, 1, orientation, 0)
+    entry = struct.pack(f"{order}HHI{kind}", 274, {"H": 3, "I": 4}[kind], 1, orientation)
+    entry = entry.ljust(12, b"\0")
     return head + struct.pack(f"{order}IH", 8, 1) + entry + bytes(4)
 
 
@@ -402,16 +403,21 @@ def test_orientation_is_applied(name: str, orientation: int) -> None:
     assert difference(decode(data, SIZE), squeezed(expected)) <= loss
 
 
-@given(orientation=st.integers(1, 8), order=st.sampled_from("<>"))
+@given(orientation=st.integers(1, 8), order=st.sampled_from("<>"), kind=st.sampled_from("HI"))
 @settings(max_examples=30, deadline=None)
-def test_turning_commutes_with_squeezing(orientation: int, order: str) -> None:
+def test_turning_commutes_with_squeezing(orientation: int, order: str, kind: str) -> None:
     plain = decode(FORMATS["JPEG"], SIZE)
-    segment = b"Exif\0\0" + exif_of(orientation, order)
+    segment = b"Exif\0\0" + exif_of(orientation, order, kind)
     turned = decode(with_segment(FORMATS["JPEG"], 0xE1, segment), SIZE)
     expected = plain.swapaxes(0, 1) if orientation >= 5 else plain
     expected = expected[::-1] if orientation in {3, 4, 7, 8} else expected
     expected = expected[:, ::-1] if orientation in {2, 3, 6, 7} else expected
     assert np.array_equal(turned, expected)
+
+
+def test_the_orientation_of_a_png_may_have_the_head_of_that_of_a_jpeg() -> None:
+    turned = with_chunks(FORMATS["PNG"], png_chunk(b"eXIf", b"Exif\0\0" + exif_of(6)))
+    assert open_image(turned).size == ART.size[::-1]
 
 
 @given(st.binary(max_size=80), st.sampled_from([b"", b"II*\0", b"MM\0*", exif_of(6)[:16]]))
