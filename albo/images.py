@@ -155,7 +155,8 @@ def decode(
     JPEG is decoded at the smallest eighth of its size (DCT scaling, ITU-T T.81 coefficients) that
     still has `size` pixels on both sides, then resized with antialiasing. Transparency lies over
     white, EXIF orientation is applied, deep grey is rescaled, ICC profiles are ignored. Safe in
-    threads: decoding and resizing release the GIL.
+    threads: decoding and resizing release the GIL. Where a picture above 16 megapixels has to be
+    decoded whole, it waits for the others of its kind, for the sake of memory.
 
     Parameters
     ----------
@@ -267,7 +268,7 @@ class _Cover:
     """A file whose structure has been read, and nothing of its pixels yet.
 
     width, height : as stored, before the orientation. clean : the same picture without anything
-    that its pixels do not depend on. The rest is for JPEG, but `grey`.
+    that its pixels do not depend on. grey : for grey of more than 8 bits. The rest is for JPEG.
     """
 
     format: str
