@@ -20,11 +20,12 @@ import os
 import re
 import stat
 import struct
+import threading
 import zlib
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -157,7 +158,8 @@ def decode(
     JPEG is decoded at the smallest eighth of its size (DCT scaling, ITU-T T.81 coefficients) that
     still has `size` pixels on both sides, then resized with antialiasing. Transparency lies over
     white, EXIF orientation is applied, deep grey is rescaled, ICC profiles are ignored. Safe in
-    threads: decoding and resizing release the GIL.
+    threads: decoding and resizing release the GIL. Where a picture above 16 megapixels has to be
+    decoded whole, it waits for the others of its kind, for the sake of memory.
 
     Parameters
     ----------
@@ -181,7 +183,7 @@ def decode(
         With the reason in one line, for whatever bytes cannot be shown whole.
     """
     cover = _inspect(data, limits)
-    with _one_reason(cover.format):
+    with _one_reason(cover.format), _turn(cover):
         image = _load(cover, (size, size)).resize((size, size), _filter(resample))
         return np.array(_upright(image, cover.orientation))
 
@@ -215,7 +217,7 @@ def open_image(
     cover = _inspect(data, limits)
     shrink = min(1.0, max_side / max(cover.width, cover.height)) if max_side else 1.0
     size = max(1, round(cover.width * shrink)), max(1, round(cover.height * shrink))
-    with _one_reason(cover.format):
+    with _one_reason(cover.format), _turn(cover):
         image = _load(cover, size)
         if image.size != size:
             image = image.resize(size, _filter("bicubic"))
@@ -252,11 +254,24 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 @dataclass(frozen=True, slots=True)
+class _Grey:
+    """How grey of more than 8 bits is stored.
+
+    white : the largest integer. unsigned : whether integers of 32 bits are, which Pillow takes for
+    signed. negative : whether it counts from white, which Pillow does not regard.
+    """
+
+    white: int = 65535
+    unsigned: bool = False
+    negative: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class _Cover:
     """A file whose structure has been read, and nothing of its pixels yet.
 
     width, height : as stored, before the orientation. clean : the same picture without anything
-    that its pixels do not depend on. negative : grey that counts from white. The rest is for JPEG.
+    that its pixels do not depend on. grey : for grey of more than 8 bits. The rest is for JPEG.
     """
 
     format: str
@@ -264,7 +279,7 @@ class _Cover:
     height: int
     clean: bytes
     orientation: int = 1
-    negative: bool = False
+    grey: _Grey = _Grey()
     channels: int = 3
     progressive: bool = False
     adobe: bool = False
@@ -278,7 +293,8 @@ def _inspect(data: bytes, limits: Limits) -> _Cover:
     if name is None:
         raise BadCover(_reason_foreign(data))
     with _one_reason(name):
-        cover = _READERS[name](data)
+        read, _ = _FORMATS[name]
+        cover = read(data)
     _check_shape(cover, limits.max_pixels)
     return cover
 
@@ -314,10 +330,24 @@ def _one_reason(name: str) -> Iterator[None]:
     """Turn whatever a decoder raises into a `BadCover`; `name` is the format it was reading."""
     try:
         yield
-    except (BadCover, MemoryError):
+    except BadCover:
         raise
+    except MemoryError as error:
+        raise BadCover(
+            f"this {name} needs more memory than there is: save a smaller copy, or lower --max-mpx"
+        ) from error
     except Exception as error:  # so broad because decoders raise nearly anything on hostile bytes
         raise BadCover(_reason_damaged(name, error)) from error
+
+
+_GIANT = 16_000_000  # pixels, which take up to 20 bytes each while they are decoded
+_GIANTS = threading.Lock()
+
+
+def _turn(cover: _Cover) -> AbstractContextManager[object]:
+    """Let giants through one at a time; a sequential JPEG never is one, as it is scaled by rows."""
+    scaled = cover.format == "JPEG" and not cover.progressive
+    return nullcontext() if scaled or cover.width * cover.height <= _GIANT else _GIANTS
 
 
 def _reason_damaged(name: str, error: Exception) -> str:
@@ -327,6 +357,8 @@ def _reason_damaged(name: str, error: Exception) -> str:
     ):
         return f"truncated {name}: the file ends before the picture does; fetch it again"
     text = text.removeprefix("Corrupt JPEG data: ")
+    if re.match("unknown pixel mode|Unsupported BMP (compression|bitfields)", text):
+        return f"this kind of {name} {_CONVERT}"
     if isinstance(error, KeyError):
         text = f"nothing is known of {text}"
     return f"damaged {name}: {text or type(error).__name__}; fetch it again"
@@ -370,29 +402,20 @@ _AUDIO = "audio, not an image: give the cover that is inside it as a file of its
 
 # What the file begins with, and the reason; the first that matches.
 _FOREIGN: tuple[tuple[bytes, str], ...] = (
-    (rb"....ftyp(heic|heix|heim|heis|hevc|hevx)", f"HEIC {_CONVERT}"),
-    (rb"....ftyp(mif1|msf1)", f"HEIF {_CONVERT}"),
+    (rb"....ftyp(hei[cxms]|hev[cx]|mif1|msf1)", f"HEIC {_CONVERT}"),
     (rb"....ftyp(avif|avis)", f"AVIF {_CONVERT}"),
     (rb"....ftypM4[AB]", f"MPEG-4 {_AUDIO}"),
     (rb"....ftyp", "MPEG-4 film or sound, not an image"),
     (rb"\0\0\0\x0cJXL |\xff\x0a", f"JPEG XL {_CONVERT}"),
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", f"JPEG 2000 {_CONVERT}"),
-    (rb"II\xbc", f"JPEG XR {_CONVERT}"),
     (rb"II\x2b\0|MM\0\x2b", f"BigTIFF {_CONVERT}"),
     (rb"8BPS", f"a Photoshop document {_CONVERT}"),
-    (rb"\0\0\x01\0", f"an icon (ICO) {_CONVERT}"),
     (rb"%PDF-", "PDF document, not an image: export the page as JPEG or PNG"),
-    (rb"%!PS", "PostScript document, not an image: export the page as JPEG or PNG"),
     (rb"ID3|\xff[\xfb\xfa\xf3\xf2]", f"MP3 {_AUDIO}"),
     (rb"fLaC", f"FLAC {_AUDIO}"),
     (rb"OggS", f"Ogg {_AUDIO}"),
     (rb"RIFF....WAVE", f"WAV {_AUDIO}"),
-    (rb"FORM....AIF[FC]", f"AIFF {_AUDIO}"),
-    (rb"RIFF....AVI ", "AVI film, not an image"),
     (rb"PK\x03\x04", "ZIP archive, not an image: unpack it"),
-    (rb"\x1f\x8b", "gzip archive, not an image: unpack it"),
-    (rb"Rar!", "RAR archive, not an image: unpack it"),
-    (rb"7z\xbc\xaf", "7z archive, not an image: unpack it"),
     (rb"version https://git-lfs", "Git LFS pointer, not the image: run git lfs pull"),
 )
 
@@ -442,8 +465,10 @@ def _reason_text(text: str) -> str:
 def _orientation(exif: bytes) -> int:
     """Orientation, 1 to 8, of an EXIF block (a TIFF header and its first directory).
 
-    1 where there is none or the block is malformed: a cover does not fail for its metadata.
+    1 where there is none or the block is malformed: a cover does not fail for its metadata. XMP and
+    the raw EXIF profiles that ImageMagick puts into texts of a PNG are not read.
     """
+    exif = exif.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     if order is None:
         return 1
@@ -451,16 +476,18 @@ def _orientation(exif: bytes) -> int:
         (start,) = struct.unpack_from(f"{order}I", exif, 4)
         (count,) = struct.unpack_from(f"{order}H", exif, start)
         for place in range(start + 2, start + 2 + 12 * count, 12):
-            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", exif, place)
+            tag, kind = struct.unpack_from(f"{order}HH", exif, place)
             if tag == _ORIENTATION:
-                return value if kind == _SHORT and value in range(1, 9) else 1
-    except struct.error:
+                number = {_SHORT: "H", _LONG: "I"}[kind]
+                (value,) = struct.unpack_from(f"{order}{number}", exif, place + 8)
+                return value if value in range(1, 9) else 1
+    except (struct.error, KeyError):
         pass
     return 1
 
 
 _ORIENTATION = 274
-_SHORT = 3
+_SHORT, _LONG = 3, 4
 
 
 # JPEG (ITU-T T.81)
@@ -469,18 +496,18 @@ _SOF = frozenset(bytes((n,)) for n in range(0xC0, 0xD0) if n not in {0xC4, 0xC8,
 _SOF_PROGRESSIVE = frozenset({b"\xc2", b"\xca"})
 _TABLES = frozenset({b"\xc4", b"\xcc", b"\xdb", b"\xdd"})
 _JFIF, _EXIF, _ADOBE = b"\xe0", b"\xe1", b"\xee"
-_BEGIN, _END, _SCAN = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
+_BEGIN, _END, _SCAN = b"\xd8", b"\xd9", b"\xda"
 # With a length after them: all but the padding, TEM and RST0 to RST7, which are skipped.
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
 _SAMPLE_BITS = 8
 _CMYK = 4
 _MAX_PARTS = 100_000
-_MAX_SCANS = 500
+_MAX_SCANS = 100  # of a progressive JPEG; encoders write about 10
 _MAX_PADDING = 16
 
 
 class _JpegReader:
-    """Takes the segments of a JPEG up to its first scan, and keeps what pixels depend on."""
+    """Takes the segments of a JPEG before its first scan, and keeps what pixels depend on."""
 
     def __init__(self) -> None:
         self.kept: list[bytes] = []
@@ -490,6 +517,8 @@ class _JpegReader:
         self.transform: int | None = None
 
     def take(self, marker: bytes, body: bytes) -> None:
+        if marker in {_BEGIN, _END}:
+            raise BadCover("damaged JPEG: it ends before its first scan; fetch it again")
         if marker in _SOF:
             if self.frame is not None:
                 raise BadCover("damaged JPEG: two frames in one picture; fetch it again")
@@ -507,25 +536,29 @@ class _JpegReader:
     def _keep(self, marker: bytes, body: bytes) -> None:
         self.kept.append(b"\xff" + marker + struct.pack(">H", len(body) + 2) + body)
 
-    def cover(self, scans: bytes) -> _Cover:
+    def cover(self, scans: bytes, count: int) -> _Cover:
+        """Describe the picture; `scans` is all from the first of `count` scans on."""
         if self.frame is None:
             raise BadCover("damaged JPEG: no frame before its first scan; fetch it again")
         marker, body = self.frame
         bits, height, width, channels = struct.unpack_from(">BHHB", body)
         if bits != _SAMPLE_BITS:
             raise BadCover(f"a JPEG of {bits} bits a channel {_CONVERT} of {_SAMPLE_BITS}")
-        if marker in _SOF_PROGRESSIVE and scans.count(_SCAN) > _MAX_SCANS:
-            raise BadCover(f"a JPEG of more than {_MAX_SCANS} scans is an attack: save it anew")
-        if marker not in _SOF_PROGRESSIVE:
+        progressive = marker in _SOF_PROGRESSIVE
+        # Decoders go over the whole picture for every scan, be it empty.
+        most = _MAX_SCANS if progressive else min(channels, _CMYK)
+        if count > most:
+            raise BadCover(f"a JPEG of {count:,} scans where {most} are the most: save it anew")
+        if not progressive:
             scans = _with_whole_spectrum(scans)
         return _Cover(
             "JPEG",
             width,
             height,
-            b"".join((_BEGIN, self._colour(channels), *self.kept, scans)),
+            b"".join((b"\xff", _BEGIN, self._colour(channels), *self.kept, scans)),
             self.orientation or 1,
             channels=channels,
-            progressive=marker in _SOF_PROGRESSIVE,
+            progressive=progressive,
             adobe=self.transform is not None,
         )
 
@@ -552,24 +585,42 @@ def _with_whole_spectrum(scans: bytes) -> bytes:
     return b"".join((scans[: end - 3], b"\0\x3f\0", scans[end:]))
 
 
-def _read_jpeg(data: bytes) -> _Cover:
-    reader = _JpegReader()
+def _segments(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield marker, beginning and end of each segment, up to and with the end of the picture.
+
+    What lies between two of them are pixels and padding. A segment may end beyond the file, and
+    the picture without its end marker.
+    """
     position = 2
     for _ in range(_MAX_PARTS):
         found = _MARKER.search(data, position)
         if found is None:
-            raise EOFError
+            return
         position = found.end()
-        if found[0] == _SCAN:
-            return reader.cover(data[found.start() :])
-        if found[0] in {_BEGIN, _END}:
-            raise BadCover("damaged JPEG: it ends before its first scan; fetch it again")
-        (length,) = struct.unpack_from(">H", data, position)
-        if position + length > len(data):
-            raise EOFError
-        reader.take(found[1], data[position + 2 : position + length])
-        position += max(length, 2)
+        if found[1] not in {_BEGIN, _END}:
+            position += max(int.from_bytes(data[position : position + 2], "big"), 2)
+        yield found[1], found.start(), position
+        if found[1] == _END:
+            return
     raise BadCover(f"damaged JPEG: more than {_MAX_PARTS:,} segments; save it anew")
+
+
+def _read_jpeg(data: bytes) -> _Cover:
+    reader = _JpegReader()
+    scans: list[int] = []
+    end = len(data)
+    for marker, start, stop in _segments(data):
+        if marker == _SCAN:
+            scans.append(start)
+        elif scans:
+            end = stop if marker == _END else end
+        elif stop > len(data):
+            raise EOFError
+        else:
+            reader.take(marker, data[start + 4 : stop])
+    if not scans:
+        raise EOFError
+    return reader.cover(data[scans[0] : end], len(scans))
 
 
 def _load_jpeg(cover: _Cover, least: tuple[int, int]) -> Image.Image:
@@ -585,7 +636,7 @@ def _load_jpeg(cover: _Cover, least: tuple[int, int]) -> Image.Image:
     except ValueError as error:
         if re.match("Corrupt JPEG data|Premature end|Inconsistent", str(error)):
             raise
-        return _load_plain(cover, least)  # what simplejpeg does not know, Pillow may
+        return _load_odd_jpeg(cover, least)
     if cover.channels != _CMYK:
         return Image.fromarray(pixels)
     # Adobe's programs store ink as 255 - ink, and say so by their segment.
@@ -594,32 +645,72 @@ def _load_jpeg(cover: _Cover, least: tuple[int, int]) -> Image.Image:
     return Image.frombytes("CMYK", size, pixels.tobytes(), "raw", layout).convert("RGB")
 
 
+def _load_odd_jpeg(cover: _Cover, least: tuple[int, int]) -> Image.Image:
+    """Decode by Pillow, which may know what simplejpeg does not."""
+    from PIL import ImageChops
+
+    image = _opened(cover)
+    image.draft("RGB", least)
+    image.load()
+    if image.mode == "CMYK" and not cover.adobe:  # Pillow takes every CMYK JPEG for Adobe's
+        return ImageChops.invert(image).convert("RGB")
+    return image.convert("RGB")
+
+
 def _scaled(cover: _Cover, least: tuple[int, int], colorspace: str) -> Pixels:
     """uint8 (height, width, channels); raises ValueError with libjpeg's first complaint."""
     import simplejpeg
 
-    def decoded(data: bytes, *, strict: bool = True) -> Any:  # noqa: ANN401 simplejpeg is untyped
-        return simplejpeg.decode_jpeg(
-            data, colorspace, min_width=least[0], min_height=least[1], strict=strict
-        )
+    def decoded(data: bytes, *, strict: bool = True) -> Pixels:
+        try:
+            pixels: Pixels = simplejpeg.decode_jpeg(
+                data, colorspace, min_width=least[0], min_height=least[1], strict=strict
+            )
+        except ValueError as error:
+            if strict and _is_harmless(str(error)):
+                return decoded(data, strict=False)
+            raise
+        return pixels
 
     try:
-        pixels: Pixels = decoded(cover.clean)
-    except ValueError as error:
-        reason = str(error)
-        if _is_harmless(reason):
-            pixels = decoded(cover.clean, strict=False)
-        elif reason.startswith("Premature end of JPEG file") and not cover.progressive:
-            # Only the end marker may be missing, which costs no pixel: with the marker put there,
-            # libjpeg complains again if any pixel is missing. Not so for a progressive JPEG, whose
-            # later scans refine the whole picture: there the marker is the proof that all came.
-            try:
-                pixels = decoded(cover.clean + _END)
-            except ValueError:
-                raise error from None
-        else:
+        return decoded(cover.clean)
+    except ValueError as complaint:
+        mended = _mended(cover, str(complaint))
+        if mended == cover.clean:
             raise
-    return pixels
+        try:
+            return decoded(mended)
+        except ValueError:
+            raise complaint from None
+
+
+def _mended(cover: _Cover, complaint: str) -> bytes:
+    """Cut off the padding that libjpeg complains of; the picture must then decode without it."""
+    if not re.match(r"Corrupt JPEG data: 1 extraneous bytes before marker 0x(c4|da)", complaint):
+        return _with_end(cover)
+    # An encoder that puts a zero after one scan does after all; libjpeg names the first only.
+    parts = []
+    position = 0
+    for _, start, stop in _segments(cover.clean):
+        parts += [cover.clean[position:start].removesuffix(b"\0"), cover.clean[start:stop]]
+        position = stop
+    return b"".join((*parts, cover.clean[position:]))
+
+
+def _with_end(cover: _Cover) -> bytes:
+    """Put the end marker right after the last pixel, in place of a run of one byte.
+
+    With it there, libjpeg complains again if a pixel is missing. Not so for a progressive JPEG,
+    whose later scans refine the whole picture: there only the marker is proof that all came.
+    """
+    end = b"\xff" + _END
+    if cover.progressive and not cover.clean.endswith(end):
+        return cover.clean
+    scans = cover.clean.removesuffix(end)
+    bare = scans.rstrip(scans[-1:])
+    if len(scans) - len(bare) <= _MAX_PADDING:
+        return scans + end
+    return bare + (b"\0" if bare.endswith(b"\xff") else b"") + end  # among pixels 255 has a 0 after
 
 
 def _is_harmless(reason: str) -> bool:
@@ -717,8 +808,7 @@ def _read_webp(data: bytes) -> _Cover:
         if size is None:
             size = _webp_size(name, data, position + 8)
         if name == b"EXIF":
-            exif = data[position + 8 : position + 8 + length]
-            orientation = _orientation(exif.removeprefix(b"Exif\0\0"))
+            orientation = _orientation(data[position + 8 : position + 8 + length])
         position += 8 + length + length % 2
     if size is None:
         raise BadCover("damaged WebP: no picture in it; fetch it again")
@@ -746,8 +836,9 @@ def _read_gif(data: bytes) -> _Cover:
     position = 13 + _gif_palette(flags)
     kept = [data[:position]]
     control = b""
+    budget = iter(range(_MAX_GIF_BLOCKS))
     while data[position : position + 1] == b"!":
-        end = _gif_blocks_end(data, position + 2)
+        end = _gif_blocks_end(data, position + 2, budget)
         if data[position + 1 : position + 3] == b"\xf9\x04" and end == position + 8:
             # Without its disposal method, for which Pillow allocates a canvas ahead of time.
             control = data[position : position + 3] + bytes((data[position + 3] & 1,))
@@ -758,9 +849,12 @@ def _read_gif(data: bytes) -> _Cover:
     if data[position : position + 1] != b",":
         raise BadCover("damaged GIF: no picture in it; fetch it again")
     left, top, across, down, flags = struct.unpack_from("<4HB", data, position + 1)
-    end = _gif_blocks_end(data, position + 10 + _gif_palette(flags) + 1)
+    end = _gif_blocks_end(data, position + 10 + _gif_palette(flags) + 1, budget)
     kept += [control, data[position:end], b";"]
     return _Cover("GIF", max(width, left + across), max(height, top + down), b"".join(kept))
+
+
+_MAX_GIF_BLOCKS = 300_000  # of 255 bytes each: more than the largest file has
 
 
 def _gif_palette(flags: int) -> int:
@@ -768,21 +862,28 @@ def _gif_palette(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _gif_blocks_end(data: bytes, position: int) -> int:
+def _gif_blocks_end(data: bytes, position: int, budget: Iterator[int]) -> int:
     """Skip blocks, each a length and as many bytes, up to and with the empty one."""
-    while position < len(data) and data[position]:
+    for _ in budget:
+        if position >= len(data) or not data[position]:
+            return position + 1
         position += 1 + data[position]
-    return position + 1
+    raise BadCover(f"damaged GIF: more than {_MAX_GIF_BLOCKS:,} blocks; save it anew")
 
 
 # BMP
 
 _BMP_CORE = 12  # size of OS/2's header, whose numbers have 16 bits
+_BMP_BY_RUNS = (b"\1\0\0\0", b"\2\0\0\0")
+_MAX_RUNS = 2**23  # bytes, which Pillow decodes in Python
 
 
 def _read_bmp(data: bytes) -> _Cover:
     (header,) = struct.unpack_from("<I", data, 14)
     width, height = struct.unpack_from("<HH" if header == _BMP_CORE else "<ii", data, 18)
+    by_runs = header != _BMP_CORE and data[30:34] in _BMP_BY_RUNS
+    if by_runs and len(data) > _MAX_RUNS:
+        raise BadCover(f"a run-length BMP of more than {_MAX_RUNS:,} bytes {_CONVERT}")
     return _Cover("BMP", abs(width), abs(height), data)
 
 
@@ -791,16 +892,18 @@ def _read_bmp(data: bytes) -> _Cover:
 _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_COMPRESSION, _TIFF_COLOUR = 256, 257, 258, 259, 262
 _TIFF_STRIPS, _TIFF_STRIP_ROWS, _TIFF_STRIP_BYTES = 273, 278, 279
 _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT, _TIFF_TILES, _TIFF_TILE_BYTES = 322, 323, 324, 325
-_TIFF_SAMPLES, _TIFF_PLANAR = 277, 284
+_TIFF_SAMPLES, _TIFF_PLANAR, _TIFF_PALETTE, _TIFF_FORMAT = 277, 284, 320, 339
 # Tags that hold one number, and those that hold several; every other tag is left out.
-_TIFF_ONE = frozenset({256, 257, 259, 262, 266, 274, 277, 278, 284, 292, 293, 317, 322, 323, 531})
+_TIFF_ONE = frozenset({256, 257, 259, 262, 266, 274, 277, 278, 284, 317, 322, 323, 531})
 _TIFF_MANY = frozenset({258, 273, 279, 320, 324, 325, 338, 339, 347, 529, 530, 532})
 _TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _TIFF_INLINE = 4
 _TIFF_SEPARATE = 2
 _TIFF_NUMBERS = {1: "B", 3: "H", 4: "I"}
-# None, CCITT, LZW, JPEG, deflate twice, PackBits; the rest is rare and its decoders little tried.
-_TIFF_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946})
+_TIFF_MOST = 2**18  # numbers of one tag that are taken; no palette has more
+# None, LZW, JPEG, deflate twice, PackBits. Fax is in two colours, and its decoder in libtiff writes
+# to standard error; the rest is rare, its decoders little tried.
+_TIFF_COMPRESSIONS = frozenset({1, 5, 7, 8, 32773, 32946})
 
 _Entry: TypeAlias = tuple[int, int, bytes]
 
@@ -816,16 +919,12 @@ class _TiffReader:
         (count,) = struct.unpack_from(f"{self.order}H", data, start)
         for place in range(start + 2, start + 2 + 12 * count, 12):
             self._take(place)
-        # Values may overlap: without this a small file could ask for many copies of itself.
-        if sum(len(raw) for _, _, raw in self.entries.values()) > len(data):
-            raise BadCover("damaged TIFF: its tags are larger than the file; fetch it again")
 
     def _take(self, place: int) -> None:
         tag, kind, count = struct.unpack_from(f"{self.order}HHI", self.data, place)
         if tag in self.entries or tag not in _TIFF_ONE | _TIFF_MANY or kind not in _TIFF_SIZES:
             return
-        if tag in _TIFF_ONE:
-            count = 1
+        count = 1 if tag in _TIFF_ONE else min(count, _TIFF_MOST)
         size = count * _TIFF_SIZES[kind]
         start = place + 8
         if size > _TIFF_INLINE:
@@ -843,9 +942,29 @@ class _TiffReader:
     def number(self, tag: int, default: int) -> int:
         return (*self.numbers(tag), default)[0]
 
-    def check_parts(self, width: int, height: int) -> None:
-        """Refuse a picture of which a strip or tile is missing: Pillow would leave it black."""
+    def set_numbers(self, tag: int, *numbers: int) -> None:
+        raw = struct.pack(f"{self.order}{len(numbers)}H", *numbers)
+        self.entries[tag] = _SHORT, len(numbers), raw
+
+    def keep_parts(self, width: int, height: int) -> None:
+        """Drop the strips or tiles beyond the picture: Pillow would decode each of them.
+
+        A picture of which one is missing is refused: Pillow would leave it black.
+        """
         tiled = _TIFF_TILES in self.entries and _TIFF_STRIPS not in self.entries
+        needed = self._count_parts(width, height, tiled=tiled)
+        parts = (_TIFF_TILES, _TIFF_TILE_BYTES) if tiled else (_TIFF_STRIPS, _TIFF_STRIP_BYTES)
+        for tag in self.entries.keys() & parts:
+            kind, count, raw = self.entries[tag]
+            self.entries[tag] = kind, min(count, needed), raw[: needed * _TIFF_SIZES[kind]]
+        offsets, lengths = map(self.numbers, parts)
+        if len(offsets) < needed or any(offset >= len(self.data) for offset in offsets):
+            raise EOFError
+        packed = self.number(_TIFF_COMPRESSION, 1) != 1
+        if packed and any(a + n > len(self.data) for a, n in zip(offsets, lengths, strict=False)):
+            raise EOFError
+
+    def _count_parts(self, width: int, height: int, *, tiled: bool) -> int:
         across = self.number(_TIFF_TILE_WIDTH, 0) if tiled else width
         down = self.number(_TIFF_TILE_HEIGHT if tiled else _TIFF_STRIP_ROWS, height)
         if not (across and down):
@@ -855,13 +974,9 @@ class _TiffReader:
         separate = self.number(_TIFF_PLANAR, 1) == _TIFF_SEPARATE
         planes = self.number(_TIFF_SAMPLES, 1) if separate else 1
         needed = math.ceil(width / across) * math.ceil(height / down) * planes
-        offsets = self.numbers(_TIFF_TILES if tiled else _TIFF_STRIPS)
-        lengths = self.numbers(_TIFF_TILE_BYTES if tiled else _TIFF_STRIP_BYTES)
-        if len(offsets) < needed or any(offset >= len(self.data) for offset in offsets):
-            raise EOFError
-        packed = self.number(_TIFF_COMPRESSION, 1) != 1
-        if packed and any(a + n > len(self.data) for a, n in zip(offsets, lengths, strict=False)):
-            raise EOFError
+        if needed > _MAX_PARTS:
+            raise BadCover(f"a TIFF of {needed:,} strips or tiles: save it anew, in fewer")
+        return needed
 
     def clean(self) -> bytes:
         """Write the file with a directory of only the kept tags, at its end."""
@@ -889,26 +1004,33 @@ def _read_tiff(data: bytes) -> _Cover:
     compression = reader.number(_TIFF_COMPRESSION, 1)
     if compression not in _TIFF_COMPRESSIONS:
         raise BadCover(f"TIFF compression {compression} {_CONVERT}")
-    reader.check_parts(width, height)
+    reader.keep_parts(width, height)
     # Pillow turns by this tag itself; as for every other format, that is done here.
     orientation = reader.number(_ORIENTATION, 1)
     reader.entries.pop(_ORIENTATION, None)
-    # Pillow counts deep grey from black even where the file counts from white.
-    negative = max(reader.numbers(_TIFF_BITS), default=1) > _SAMPLE_BITS
-    negative = negative and reader.number(_TIFF_COLOUR, 0) == 0
-    if negative:
-        reader.entries[_TIFF_COLOUR] = _SHORT, 1, struct.pack(f"{reader.order}H", 1)
-    return _Cover("TIFF", width, height, reader.clean(), orientation, negative)
+    bits = max(reader.numbers(_TIFF_BITS), default=1)
+    grey = _Grey(
+        white=2 ** min(bits, 16) - 1,
+        unsigned=bits == 32 and set(reader.numbers(_TIFF_FORMAT)) <= {1},  # noqa: PLR2004
+        negative=bits > _SAMPLE_BITS and reader.number(_TIFF_COLOUR, 0) == 0,
+    )
+    if grey.negative:
+        reader.set_numbers(_TIFF_COLOUR, 1)
+    palette = reader.numbers(_TIFF_PALETTE)
+    if palette and max(palette) >> _SAMPLE_BITS == 0:  # of 8 bits where the format asks for 16
+        reader.set_numbers(_TIFF_PALETTE, *(value * 257 for value in palette))
+    return _Cover("TIFF", width, height, reader.clean(), orientation, grey)
 
 
-_READERS: dict[str, Callable[[bytes], _Cover]] = {
-    "JPEG": _read_jpeg,
-    "PNG": _read_png,
-    "WebP": _read_webp,
-    "GIF": _read_gif,
-    "BMP": _read_bmp,
-    "TIFF": _read_tiff,
+_FORMATS: dict[str, tuple[Callable[[bytes], _Cover], str]] = {
+    "JPEG": (_read_jpeg, "Jpeg"),
+    "PNG": (_read_png, "Png"),
+    "WebP": (_read_webp, "WebP"),
+    "GIF": (_read_gif, "Gif"),
+    "BMP": (_read_bmp, "Bmp"),
+    "TIFF": (_read_tiff, "Tiff"),
 }
+"""How each format is read, and what Pillow calls its plugin."""
 
 
 # Decoding
@@ -916,83 +1038,92 @@ _READERS: dict[str, Callable[[bytes], _Cover]] = {
 
 def _load(cover: _Cover, least: tuple[int, int]) -> Image.Image:
     """Decode to RGB, as stored; where it is cheaper at a smaller size, but at `least` that."""
-    return (_load_jpeg if cover.format == "JPEG" else _load_plain)(cover, least)
-
-
-def _load_plain(cover: _Cover, least: tuple[int, int]) -> Image.Image:
-    """Decode with the one plugin of Pillow that the format needs."""
-    from PIL import ImageChops
-
-    image = _plugin(cover.format)(BytesIO(cover.clean))
     if cover.format == "JPEG":
-        image.draft("RGB", least)
-    elif image.size != (cover.width, cover.height):
+        return _load_jpeg(cover, least)
+    image = _opened(cover)
+    if image.size != (cover.width, cover.height):
         raise BadCover(f"damaged {cover.format}: it states two sizes; fetch it again")
     image.load()
-    if cover.format == "JPEG" and image.mode == "CMYK" and not cover.adobe:
-        return ImageChops.invert(image).convert("RGB")  # Pillow takes every CMYK JPEG for Adobe's
-    return _flattened(image, negative=cover.negative)
+    return _flattened(image, cover.grey)
 
 
-def _plugin(name: str) -> type[ImageFile.ImageFile]:
-    """Pillow's class for a format, called directly: no other plugin can be reached by any bytes.
+def _opened(cover: _Cover) -> ImageFile.ImageFile:
+    """Open with Pillow's class for the format: no other plugin can be reached by any bytes.
 
     (`Image.open` would also make an MPO of a phone's JPEG and look for its other pictures.)
     """
     import importlib
 
-    module, plugin = {
-        "JPEG": ("JpegImagePlugin", "JpegImageFile"),
-        "PNG": ("PngImagePlugin", "PngImageFile"),
-        "WebP": ("WebPImagePlugin", "WebPImageFile"),
-        "GIF": ("GifImagePlugin", "GifImageFile"),
-        "BMP": ("BmpImagePlugin", "BmpImageFile"),
-        "TIFF": ("TiffImagePlugin", "TiffImageFile"),
-    }[name]
-    found: type[ImageFile.ImageFile] = getattr(importlib.import_module(f"PIL.{module}"), plugin)
-    return found
+    _, name = _FORMATS[cover.format]
+    plugin = getattr(importlib.import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile")
+    image: ImageFile.ImageFile = plugin(BytesIO(cover.clean))
+    return image
 
 
-def _flattened(image: Image.Image, *, negative: bool = False) -> Image.Image:
-    """Turn any of Pillow's modes into RGB: deep grey rescaled, transparency over white."""
-    from PIL import Image
+def _flattened(image: Image.Image, grey: _Grey = _Grey()) -> Image.Image:
+    """Turn any of Pillow's modes into RGB: deep grey rescaled, transparency over white.
 
-    if image.mode.startswith(("I", "F")):
-        return _eight_bits(image, negative=negative).convert("RGB")
-    if image.mode in {"La", "RGBa"}:
-        image = image.convert(image.mode.upper())
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    image = image.convert("RGBA")
-    canvas = Image.new("RGB", image.size, "white")
-    canvas.paste(image, mask=image.getchannel("A"))
-    return canvas
-
-
-def _eight_bits(image: Image.Image, *, negative: bool) -> Image.Image:
-    """Rescale a grey image of more than 8 bits: mode I;16, I or F, to mode L.
-
-    Integers span 0 to 65535 and reals 0 to 1 where they keep to that; where they do not, no
-    convention says what is white, and their own range is taken.
+    Both by bands of rows, for each is more than one copy of the pixels.
     """
     from PIL import Image
 
+    deep = image.mode.startswith(("I", "F"))
+    if not (deep or image.has_transparency_data):
+        return image if image.mode == "RGB" else image.convert("RGB")
+    span = _span(image, grey) if deep else (0.0, 0.0)
+    canvas = Image.new("RGB", image.size, "white")
+    for box in _bands(image):
+        band = image.crop(box)
+        if deep:
+            canvas.paste(_eight_bits(band, span, grey), box)
+        else:
+            band = band.convert(band.mode.upper()).convert("RGBA")  # La and RGBa: unmultiplied
+            canvas.paste(band, box, band.getchannel("A"))
+    return canvas
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+    rows = max(1, _BAND // image.width)
+    for top in range(0, image.height, rows):
+        yield 0, top, image.width, min(top + rows, image.height)
+
+
+_BAND = 2**18  # pixels
+
+
+def _numbers(image: Image.Image, grey: _Grey) -> NDArray[np.float64]:
     stored = np.asarray(image)
-    values: NDArray[np.floating[Any]] = stored.astype(
-        np.float32 if image.mode.startswith("I;16") else np.float64
-    )
-    np.nan_to_num(values, copy=False, posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    white = 1.0 if image.mode == "F" else 65535.0
-    if low >= 0.0 and high <= white:
-        low, high = 0.0, white
+    values = (stored.view(np.uint32) if grey.unsigned else stored).astype(np.float64)
+    return np.nan_to_num(values, copy=False, posinf=0.0, neginf=0.0)
+
+
+def _span(image: Image.Image, grey: _Grey) -> tuple[float, float]:
+    """Black and white of a grey image of more than 8 bits: mode I;16, I or F.
+
+    Integers span 0 to white and reals 0 to 1 where they keep to that; where they do not, no
+    convention says what is white, and their own range is taken.
+    """
+    low, high = math.inf, -math.inf
+    for box in _bands(image):
+        values = _numbers(image.crop(box), grey)
+        low, high = min(low, float(values.min())), max(high, float(values.max()))
+    white = 1.0 if image.mode == "F" else float(grey.white)
+    return (0.0, white) if low >= 0.0 and high <= white else (low, high)
+
+
+def _eight_bits(image: Image.Image, span: tuple[float, float], grey: _Grey) -> Image.Image:
+    """Rescale a grey image of more than 8 bits to mode L."""
+    from PIL import Image
+
+    low, high = span
+    values = _numbers(image, grey)
     values -= low
     values *= 255.0 / (high - low) if high > low else 0.0
     values += 0.5
-    grey = values.astype(np.uint8)
-    if negative:
-        grey = 255 - grey
+    shown = values.astype(np.uint8)
+    if grey.negative:
+        shown = 255 - shown
     key = image.info.get("transparency")
     if isinstance(key, int):
-        grey[stored == key] = 255
-    return Image.fromarray(grey)
+        shown[np.asarray(image) == key] = 255
+    return Image.fromarray(shown)

@@ -48,16 +48,21 @@ def png(width: int, height: int, *chunks: bytes, depth: int = 8, colour: int = 2
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + png_chunk(b"IEND", b"")
 
 
-def tiff(tags: dict[int, tuple[int, int]], pixels: bytes = b"") -> bytes:
-    """A little-endian TIFF: tag -> (type, number), and pixels from byte 8 on."""
-    directory = struct.pack("<H", len(tags))
-    for tag, (kind, number) in sorted(tags.items()):
-        directory += struct.pack("<HHII", tag, kind, 1, number)
+def tiff(tags: dict[int, tuple[int, ...]], pixels: bytes = b"") -> bytes:
+    """A little-endian TIFF: tag -> (type, *numbers), and pixels from byte 8 on."""
+    directory, values = struct.pack("<H", len(tags)), b""
     start = 8 + len(pixels)
-    return b"II*\0" + struct.pack("<I", start) + pixels + directory + bytes(4)
+    overflow = start + 2 + 12 * len(tags) + 4
+    for tag, (kind, *numbers) in sorted(tags.items()):
+        raw = struct.pack(f"<{len(numbers)}{'BBBHI'[kind]}", *numbers)
+        directory += struct.pack("<HHI", tag, kind, len(numbers))
+        if len(raw) > 4:
+            raw, values = struct.pack("<I", overflow + len(values)), values + raw
+        directory += raw.ljust(4, b"\0")
+    return b"II*\0" + struct.pack("<I", start) + pixels + directory + bytes(4) + values
 
 
-def grey_tiff(width: int, height: int, pixels: bytes, **more: tuple[int, int]) -> bytes:
+def grey_tiff(width: int, height: int, pixels: bytes, **more: tuple[int, ...]) -> bytes:
     """An uncompressed grey TIFF of one strip; `more` replaces tags, by names such as `t278`."""
     tags = {256: (4, width), 257: (4, height), 258: (3, 8), 259: (3, 1), 262: (3, 1)}
     tags |= {273: (4, 8), 277: (3, 1), 278: (4, height), 279: (4, len(pixels))}
@@ -65,10 +70,16 @@ def grey_tiff(width: int, height: int, pixels: bytes, **more: tuple[int, int]) -
     return tiff(tags, pixels)
 
 
-def progressive_bomb(scans: int = 600) -> bytes:
-    """A progressive JPEG that refines one coefficient over and over."""
-    data = saved(drawn(), "JPEG", progressive=True)
-    scan = data[data.rfind(b"\xff\xda") : -2]
+def without_strips(data: bytes) -> bytes:
+    """A file of `grey_tiff` whose strips have become an unknown tag."""
+    return data.replace(b"\x11\1\4\0", b"\x10\1\4\0", 1)
+
+
+def bomb_of_scans(scans: int = 600, **options: object) -> bytes:
+    """A JPEG that repeats the beginning of its last scan over and over."""
+    data = saved(drawn(), "JPEG", **options)
+    start = data.rfind(b"\xff\xda")
+    scan = data[start : start + 2 + data[start + 3]]
     return data[:-2] + scan * scans + b"\xff\xd9"
 
 
@@ -112,7 +123,7 @@ def _damaged() -> dict[str, tuple[bytes, str]]:
     page = saved(art, "JPEG")
     start = page.find(b"\xff\xda") + 14
     lost = page[:start] + page[start + 900 :]
-    many = grey_tiff(32, 32, bytes(1024), t322=(4, 1 << 16), t323=(4, 1 << 16), t324=(4, 8))
+    huge = grey_tiff(32, 32, bytes(1024), t322=(4, 1 << 16), t323=(4, 1 << 16), t324=(4, 8))
     return {
         "flipped_progressive.jpg": (_flipped(scans, len(scans) * 2 // 3), "^damaged JPEG: "),
         "flipped.png": (_flipped(lossless, len(lossless) // 2), "^damaged PNG: wrong checksum"),
@@ -134,7 +145,16 @@ def _damaged() -> dict[str, tuple[bytes, str]]:
         ),
         "no_size.tif": (tiff({256: (4, 64)}), "^damaged TIFF: it has no width or height"),
         "old_jpeg.tif": (grey_tiff(32, 32, bytes(1024), t259=(3, 6)), "compression 6 is not"),
-        "huge_tiles.tif": (many.replace(b"\x11\1\4\0", b"\x10\1\4\0"), "^damaged TIFF"),
+        "fax.tif": (saved(art.convert("1"), "TIFF", compression="group3"), "compression 3 is not"),
+        "reals.tif": (
+            grey_tiff(32, 32, bytes(8192), t258=(3, 64), t339=(3, 3)),
+            "^this kind of TIFF is not supported: convert it",
+        ),
+        "jpeg_inside.bmp": (
+            saved(art, "BMP")[:30] + b"\4" + saved(art, "BMP")[31:],
+            "^this kind of BMP is not supported: convert it",
+        ),
+        "huge_tiles.tif": (without_strips(huge), "^damaged TIFF: tiles of 65536 x 65536"),
     }
 
 
@@ -144,18 +164,27 @@ def _bombs() -> dict[str, tuple[bytes, str]]:
     page = saved(drawn(), "JPEG")
     frame = page.find(b"\xff\xc0") + 5
     drawing = saved(drawn(), "BMP")
+    tiny = grey_tiff(2000, 2000, bytes(64), t322=(3, 1), t323=(3, 1), t324=(1, 8), t325=(1, 1))
     return {
         "bomb.png": (png(60_000, 60_000, png_chunk(b"IDAT", row)), over),
         "bomb.jpg": (page[:frame] + b"\xff\xff\xff\xff" + page[frame + 4 :], over),
         "bomb_canvas.gif": (b"GIF89a\xff\xff\xff\xff\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;", over),
         "bomb_frame.gif": (b"GIF89a\x40\0\x40\0\0\0\0,\0\0\0\0\xff\xff\xff\xff\0\2\2D\1\0;", over),
         "bomb.tif": (grey_tiff(60_000, 60_000, bytes(64)), over),
+        "tiny_tiles.tif": (without_strips(tiny), "^a TIFF of 4,000,000 strips or tiles"),
         "bomb.bmp": (drawing[:18] + struct.pack("<ii", 60_000, -60_000) + drawing[26:], over),
+        "runs.bmp": (
+            drawing[:30] + b"\1" + drawing[31:] + bytes(2**23),
+            "^a run-length BMP",
+        ),
+        "extensions.gif": (b"GIF89a\x40\0\x40\0\0\0\0" + b"!\xfe\0" * 400_000, "300,000 blocks"),
+        "comment.gif": (b"GIF89a\x40\0\x40\0\0\0\0!\xfe" + b"\1x" * 400_000, "300,000 blocks"),
         "bomb.webp": (
             b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\xff\xff\x03\xff\xff\x03",
             over,
         ),
-        "scans.jpg": (progressive_bomb(), "more than 500 scans"),
+        "scans.jpg": (bomb_of_scans(), "^a JPEG of 601 scans where 3 are the most"),
+        "scans_progressive.jpg": (bomb_of_scans(progressive=True), "scans where 100 are the most"),
     }
 
 

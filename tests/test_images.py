@@ -8,6 +8,8 @@ import re
 import struct
 import subprocess
 import sys
+import time
+import tracemalloc
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +22,7 @@ import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
 from albo import images
 from albo.errors import BadCover
@@ -72,9 +75,10 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one.astype(int) - other.astype(int)).mean())
 
 
-def exif_of(orientation: int, order: str = "<") -> bytes:
+def exif_of(orientation: int, order: str = "<", kind: str = "H") -> bytes:
     head = b"II*\0" if order == "<" else b"MM\0*"
-    entry = struct.pack(f"{order}HHIHH", 274, 3, 1, orientation, 0)
+    entry = struct.pack(f"{order}HHI{kind}", 274, {"H": 3, "I": 4}[kind], 1, orientation)
+    entry = entry.ljust(12, b"\0")
     return head + struct.pack(f"{order}IH", 8, 1) + entry + bytes(4)
 
 
@@ -284,6 +288,30 @@ def test_the_transparent_colour_of_a_png_is_white_at_every_depth(depth: int, col
     assert (pixels[:, 16:] == (255 if depth == 1 else 0)).all()
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_palette_of_a_tiff_is_of_8_bits_or_16(bits: int) -> None:
+    colours = [value * (1 if bits == 8 else 257) for value in range(255, -1, -1)] * 3
+    stored = np.asarray(ART.convert("L"))
+    data = grey_tiff(160, 120, stored.tobytes(), t262=(3, 3), t320=(3, *colours))
+    assert np.array_equal(np.asarray(open_image(data))[..., 0], 255 - stored)
+
+
+def test_strips_beyond_the_picture_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = np.asarray(ART.convert("L"))
+    more = {"t278": (4, 60), "t273": (4, 8, 8 + 60 * 160, *[8] * 9), "t279": (4, *[60 * 160] * 11)}
+    data = grey_tiff(160, 120, stored.tobytes(), **more)
+    tiles = []
+    load = TiffImageFile.load
+
+    def counting(image: TiffImageFile) -> object:
+        tiles.extend(image.tile)
+        return load(image)
+
+    monkeypatch.setattr(TiffImageFile, "load", counting)
+    assert np.array_equal(np.asarray(open_image(data))[..., 0], stored)
+    assert len(tiles) == 2
+
+
 # Deep grey
 
 
@@ -291,6 +319,12 @@ def ramp(kind: str) -> np.ndarray:
     """A ramp from 0 to 1, as 16-bit numbers or reals; its eight-bit form is the same ramp."""
     values = np.tile(np.linspace(0, 1, 64), (32, 1))
     return values.astype(np.float32) if kind == "F" else np.round(values * 65535).astype("<u2")
+
+
+def twelve_bits(values: np.ndarray) -> bytes:
+    """Two numbers in three bytes."""
+    bits = np.unpackbits(values.astype(">u2").view(np.uint8).reshape(-1, 2), axis=1)
+    return np.packbits(bits[:, 4:]).tobytes()
 
 
 def expected_ramp() -> np.ndarray:
@@ -307,8 +341,16 @@ def expected_ramp() -> np.ndarray:
         saved(Image.fromarray(ramp("I;16").astype(np.int32) * 9 - 70_000), "TIFF"),
         saved(Image.fromarray(ramp("F")), "TIFF"),
         saved(Image.fromarray(ramp("F") * 5000 - 100), "TIFF"),
+        grey_tiff(64, 32, ramp("I;16").astype("<u4").tobytes(), t258=(3, 32)),
+        grey_tiff(
+            64, 32, (ramp("I;16").astype("<u4") * 65537).tobytes(), t258=(3, 32), t339=(3, 1)
+        ),
+        grey_tiff(64, 32, twelve_bits(ramp("I;16") >> 4), t258=(3, 12)),
     ],
-    ids=["png", "tiff", "lzw", "I", "I of its own range", "F", "F of its own range"],
+    ids=[
+        *("png", "tiff", "lzw", "I", "I of its own range", "F", "F of its own range"),
+        *("unsigned", "unsigned of its own range", "12 bits"),
+    ],
 )
 def test_deep_grey_is_rescaled_not_clipped(data: bytes) -> None:
     pixels = np.asarray(open_image(data)).astype(int)
@@ -361,16 +403,21 @@ def test_orientation_is_applied(name: str, orientation: int) -> None:
     assert difference(decode(data, SIZE), squeezed(expected)) <= loss
 
 
-@given(orientation=st.integers(1, 8), order=st.sampled_from("<>"))
+@given(orientation=st.integers(1, 8), order=st.sampled_from("<>"), kind=st.sampled_from("HI"))
 @settings(max_examples=30, deadline=None)
-def test_turning_commutes_with_squeezing(orientation: int, order: str) -> None:
+def test_turning_commutes_with_squeezing(orientation: int, order: str, kind: str) -> None:
     plain = decode(FORMATS["JPEG"], SIZE)
-    segment = b"Exif\0\0" + exif_of(orientation, order)
+    segment = b"Exif\0\0" + exif_of(orientation, order, kind)
     turned = decode(with_segment(FORMATS["JPEG"], 0xE1, segment), SIZE)
     expected = plain.swapaxes(0, 1) if orientation >= 5 else plain
     expected = expected[::-1] if orientation in {3, 4, 7, 8} else expected
     expected = expected[:, ::-1] if orientation in {2, 3, 6, 7} else expected
     assert np.array_equal(turned, expected)
+
+
+def test_the_orientation_of_a_png_may_have_the_head_of_that_of_a_jpeg() -> None:
+    turned = with_chunks(FORMATS["PNG"], png_chunk(b"eXIf", b"Exif\0\0" + exif_of(6)))
+    assert open_image(turned).size == ART.size[::-1]
 
 
 @given(st.binary(max_size=80), st.sampled_from([b"", b"II*\0", b"MM\0*", exif_of(6)[:16]]))
@@ -464,7 +511,7 @@ def test_an_arithmetic_coded_jpeg_is_read_or_refused() -> None:
 @pytest.mark.parametrize("name", ["baseline", "progressive", "cmyk", "restarts"])
 def test_trailing_bytes_are_no_damage(name: str) -> None:
     data = JPEGS[name]
-    for tail in (b"\0", b"trailing bytes " * 1000, data):
+    for tail in (b"\0", b"trailing bytes " * 1000, b"\xff\xda" * 1000, data):
         assert np.array_equal(decode(data + tail, SIZE), decode(data, SIZE))
 
 
@@ -478,11 +525,46 @@ def test_a_sequential_jpeg_may_lack_its_end_marker() -> None:
         decode(JPEGS["progressive"][:-2], SIZE)
 
 
-def test_padding_is_no_damage_but_lost_blocks_are() -> None:
-    data = JPEGS["baseline"]
-    assert np.array_equal(decode(data[:-2] + bytes(8) + data[-2:], SIZE), decode(data, SIZE))
-    with pytest.raises(BadCover, match="extraneous bytes"):
-        decode(data[:-2] + bytes(100) + data[-2:], SIZE)
+def test_a_sequential_jpeg_may_have_one_scan_a_channel() -> None:
+    channels = [saved(channel, "JPEG", quality=95) for channel in ART.split()]
+    grey = channels[0]
+    frame, scan = grey.index(b"\xff\xc0"), grey.index(b"\xff\xda")
+    size = grey[frame + 4 : frame + 9]
+    components = b"".join(bytes((number, 0x11, 0)) for number in (1, 2, 3))
+    head = grey[:frame] + b"\xff\xc0\0\x11" + size + b"\3" + components
+    head += grey[frame + 13 : scan]
+    head = with_segment(head[:2] + head[20:], 0xEE, b"Adobe\0\x64\0\0\0\0\0")  # for JFIF, in RGB
+    for number, channel in enumerate(channels, 1):
+        head += b"\xff\xda\0\x08\1" + bytes((number, 0, 0, 63, 0)) + channel[scan + 10 : -2]
+    assert difference(decode(head + b"\xff\xd9", SIZE), squeezed(ART)) < 2
+
+
+@pytest.mark.parametrize("padding", [bytes(1), bytes(8), bytes(100), b" " * 100], ids=len)
+@pytest.mark.parametrize("name", ["baseline", "progressive", "restarts"])
+def test_padding_at_the_end_is_no_damage(name: str, padding: bytes) -> None:
+    data = JPEGS[name]
+    assert np.array_equal(decode(data[:-2] + padding + data[-2:], SIZE), decode(data, SIZE))
+    if name != "progressive":
+        assert np.array_equal(decode(data[:-2] + padding, SIZE), decode(data, SIZE))
+
+
+def test_a_zero_between_scans_is_no_damage() -> None:
+    data = JPEGS["progressive"]
+    first = data.index(b"\xff\xda") + 2
+    padded = data[:first] + re.sub(rb"(?=\xff[\xc4\xda])", b"\0", data[first:])
+    assert np.array_equal(decode(padded, SIZE), decode(data, SIZE))
+    for broken in (padded[:-2], padded[: len(padded) // 2] + b"\xff\xd9"):
+        with pytest.raises(BadCover, match=r"^(damaged|truncated) JPEG"):
+            decode(broken, SIZE)
+
+
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9"])
+@pytest.mark.parametrize("name", ["baseline", "restarts"])
+def test_padding_stands_for_no_pixels(name: str, end: bytes) -> None:
+    data = JPEGS[name]
+    for lost in (8, 40, len(data) // 2):
+        with pytest.raises(BadCover, match=r"^(damaged|truncated) JPEG"):
+            decode(data[: -2 - lost] + bytes(lost) + end, SIZE)
 
 
 def test_a_wrong_spectrum_in_a_sequential_scan_hides_no_truncation() -> None:
@@ -651,6 +733,51 @@ def test_any_mutation_is_pixels_or_a_reason(
             continue
         assert found.dtype == np.uint8
         assert found.ndim == 3
+
+
+@pytest.mark.parametrize(
+    "image",
+    [Image.new("F", (2000, 2000)), Image.new("I;16", (2000, 2000))],
+    ids=lambda image: image.mode,
+)
+def test_deep_grey_is_rescaled_by_bands(image: Image.Image) -> None:
+    data = saved(image, "TIFF", compression="tiff_adobe_deflate")
+    decode(data, 16)
+    tracemalloc.start()
+    decode(data, 16)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12 * 2**20
+
+
+def test_what_needs_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(images, "_load", full)
+    for read in (lambda: decode(FORMATS["PNG"], SIZE), lambda: open_image(FORMATS["PNG"])):
+        with pytest.raises(BadCover, match=r"^this PNG needs more memory .* lower --max-mpx$"):
+            read()
+
+
+@pytest.mark.parametrize(("name", "together"), [("PNG", 1), ("progressive", 1), ("JPEG", 2)])
+def test_giants_are_decoded_one_at_a_time(
+    name: str, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "_GIANT", 10_000)
+    load, inside, most = images._load, [], []
+
+    def counting(*given: object) -> Image.Image:
+        inside.append(1)
+        time.sleep(0.05)
+        most.append(len(inside))
+        inside.pop()
+        return load(*given)
+
+    monkeypatch.setattr(images, "_load", counting)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda data: decode(data, SIZE), [FORMATS[name]] * 2))
+    assert max(most) == together
 
 
 def test_threads_change_nothing() -> None:
