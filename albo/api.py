@@ -231,7 +231,7 @@ class Albo:
         EmptyCatalog where no source is named and none is known. A cover that cannot be read is in
         the summary's `skipped`.
         """
-        opened = open_sources(sources, genre, lines)
+        opened = open_sources(sources, genre, lines, self._was_source)
         if not (sources or self.artifacts.catalog_file.is_file()):
             raise EmptyCatalog(self._nothing_yet())
         card = self._card_to_embed_with(backbone, weights)
@@ -255,6 +255,12 @@ class Albo:
             )
             index = self._update_index(vectors, catalog)
         return EmbedResult(summary, index, card.name)
+
+    def _was_source(self, name: str) -> bool:
+        if not self.artifacts.catalog_file.is_file():
+            return False
+        with self._reading() as catalog:
+            return bool(catalog.listed(name))
 
     def _run_embed(
         self,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BUSY_SECONDS = 60.0
+_CHUNK = 500
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR")
 _UNWRITABLE = ("SQLITE_CANTOPEN", "SQLITE_READONLY")
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
@@ -49,6 +50,18 @@ class Database:
         """Run a query and go through its rows."""
         with self._plain_errors():
             yield from self._connection.execute(query, parameters)
+
+    def rows_in(
+        self, query: str, items: Sequence[object], parameters: Sequence[object] = ()
+    ) -> Iterator[tuple[Any, ...]]:
+        """Run a query that ends in `IN`, for so many items at a time as SQLite takes.
+
+        parameters : of the query's part before that.
+        """
+        for start in range(0, len(items), _CHUNK):
+            chunk = items[start : start + _CHUNK]
+            marks = ", ".join("?" * len(chunk))
+            yield from self.rows(f"{query} ({marks})", (*parameters, *chunk))
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

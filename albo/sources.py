@@ -20,7 +20,7 @@ from albo.images import IMAGE_SUFFIXES
 from albo.records import Album, Skipped, Stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import TextIO
 
 # Paths are plain strings here, taken apart by os.path: several times faster than Path, and a
@@ -39,6 +39,7 @@ _MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")
 _LONGEST_FIELD = 1 << 20
 _LONGEST_LINE = 1 << 24
 _SHOWN_GENRES = 8
+_ABSENCE = (FileNotFoundError, NotADirectoryError)
 _INT63 = (1 << 63) - 1
 _NOT_UTF8 = "its name is not valid UTF-8; rename it"
 
@@ -90,7 +91,10 @@ class Source(Protocol):
 
 
 def open_sources(
-    texts: Sequence[str], genre: str | None = None, lines: Iterable[str] = ()
+    texts: Sequence[str],
+    genre: str | None = None,
+    lines: Iterable[str] = (),
+    was_source: Callable[[str], bool] = lambda _name: False,
 ) -> list[Source]:
     """Make sources of what the user wrote.
 
@@ -102,6 +106,8 @@ def open_sources(
     texts : folders, images, manifests (.csv, .tsv, .parquet), or `-` for the paths in `lines`.
     genre : `folder`, `none`, or the genre of every cover. By default folders name the genres of
         what is below them and manifests those of their rows; files named one by one have none.
+    was_source : says whether albums are kept under a source's name; where nothing is there any
+        more, it is then taken for a `VanishedSource`.
 
     Raises UnknownSource for what is not there, UsageError for a blank genre.
     """
@@ -110,7 +116,7 @@ def open_sources(
     opened: dict[str, Source] = {}
     files: list[str] = []
     for text in texts:
-        source = None if text == "-" else _open(text, genre)
+        source = None if text == "-" else _open(text, genre, was_source)
         if source is not None:
             opened.setdefault(source.name, source)
         else:
@@ -119,12 +125,19 @@ def open_sources(
     return list(opened.values())
 
 
-def _open(text: str, genre: str | None) -> Source | None:
+def _open(text: str, genre: str | None, was_source: Callable[[str], bool]) -> Source | None:
     """Open a folder or a manifest; None for anything else, which is taken for an image file."""
     path = os.path.expanduser(text)
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError) as error:
+        vanished = [
+            name
+            for name in (possible_names(text) if isinstance(error, _ABSENCE) else ())
+            if is_gone(name) and was_source(name)
+        ]
+        if vanished:
+            return VanishedSource(vanished[0])
         if os.path.islink(path):
             return None  # a link to nowhere is a file that cannot be read, no mistyped name
         raise UnknownSource(_unknown(text, error)) from error
@@ -171,6 +184,17 @@ def stamp_file(path: str) -> Stamp | None:
         return None
 
 
+def is_gone(path: str) -> bool:
+    """Whether nothing is at a path; not where that cannot be told, as on a disk that fails."""
+    try:
+        os.lstat(path)
+    except (*_ABSENCE, ValueError):  # the last for what is no path at all
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _stamp_of(found: os.stat_result) -> Stamp | None:
     if not stat.S_ISREG(found.st_mode):
         return None
@@ -191,6 +215,29 @@ def _is_text(path: str) -> bool:
 
 def _shown(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode()
+
+
+class VanishedSource:
+    """A folder or manifest that albums were listed in and that is no longer there.
+
+    It lists nothing, so that its albums are marked missing. Only one that the user names is taken
+    so: a disk that is not mounted looks the same, and takes no covers along when it is not asked
+    about. Vectors are kept, so a wrong guess costs a reading: naming the source again, when it is
+    back, brings the albums back.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        note = f"{name} is no longer there: its albums are missing until it is back and named again"
+        self.report = Report(notes=[note])
+
+    def entries(self) -> Iterator[Entry]:
+        """List nothing."""
+        return iter(())
+
+    def is_gone(self, album_id: str) -> bool:  # noqa: ARG002
+        """Say yes."""
+        return True
 
 
 # --- folders -------------------------------------------------------------------------------------
@@ -348,7 +395,7 @@ class ListedFiles:
 
     def is_gone(self, album_id: str) -> bool:
         """Say whether the file is still there: one that is not named this time is only unnamed."""
-        return not os.path.lexists(album_id)
+        return is_gone(album_id)
 
 
 # --- manifests -----------------------------------------------------------------------------------

@@ -67,6 +67,18 @@ def test_an_album_is_replaced_by_one_of_the_same_source_and_id(tmp_path: Path) -
         assert catalog.find("/music", ["1.jpg"])["1.jpg"].genre == "Rock"
 
 
+def test_a_file_holds_one_cover_whatever_lists_it(tmp_path: Path) -> None:
+    mine = album(1)
+    other, left = (replace(album(n, "1", source="/other"), uri=mine.uri) for n in (2, 3))
+    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+        catalog.upsert([mine, other, left])
+        catalog.mark_missing("/other", ["3.jpg"])
+        for cover in (digest("new"), None):
+            catalog.upsert([replace(mine, digest=cover)])
+            assert [a.digest for a in catalog.at([mine.uri, "/x"])] == [cover, cover]
+        assert catalog.find("/other", ["2.jpg", "3.jpg"], missing=True) == {"3.jpg": left}
+
+
 def test_missing_albums_answer_nothing_until_they_are_back(tmp_path: Path) -> None:
     with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
         catalog.upsert([album(n, genre="Jazz") for n in range(4)])
