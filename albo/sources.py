@@ -12,16 +12,19 @@ import re
 import stat
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from itertools import chain, dropwhile
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from albo.errors import UnknownSource, UsageError
 from albo.images import IMAGE_SUFFIXES
 from albo.records import Album, Skipped, Stamp
 
 if TYPE_CHECKING:
+    from _csv import Reader as CsvReader
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import TextIO
+
+    import pyarrow as pa
 
 # Paths are plain strings here, taken apart by os.path: several times faster than Path, and a
 # listing has nothing else to do.
@@ -38,12 +41,15 @@ _COLUMNS = frozenset(
 _MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")
 _LONGEST_FIELD = 1 << 20
 _LONGEST_LINE = 1 << 24
+_LONGEST_TEXT = 1 << 16
 _SHOWN_GENRES = 8
 _ABSENCE = (FileNotFoundError, NotADirectoryError)
 _INT63 = (1 << 63) - 1
+_NO_TEXT = "not UTF-8 text; save it as UTF-8"
 _NOT_UTF8 = "its name is not valid UTF-8; rename it"
 
-Row: TypeAlias = "dict[str, str]"
+Row: TypeAlias = "dict[str, str] | str"
+"""The columns of a row that albo knows, or why the row cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,18 +418,15 @@ class Manifest:
         self.report = Report()
         self._genre = genre
         self._folder = os.path.dirname(self.name)
+        self._is_whole = True
         next(self._rows(), None)
 
     def entries(self) -> Iterator[Entry]:
-        """List the table's rows in order. Raises UsageError for what is no such table."""
+        """List the table's rows in order; those that cannot be read, and why, are reported."""
         times: Counter[str] = Counter()
         repeated = 0
-        for number, row in enumerate(self._rows(), start=1):
-            file = row.get("file", "")
-            if not file or not _is_text(file) or "\0" in file:
-                where = f"{self.name}, row {number}"
-                self.report.failures.append(Skipped(where, "no usable file name in column `file`"))
-                continue
+        for row in self._readable_rows():
+            file = row["file"]
             key = row.get("album_id") or file
             repeated += key in times
             album = self._album(row, file, _own_id(key, times))
@@ -435,14 +438,30 @@ class Manifest:
             )
 
     def is_gone(self, album_id: str) -> bool:  # noqa: ARG002
-        """Say yes: a table that was read to its end lists all it has."""
-        return True
+        """Say yes, unless it may be what could not be read."""
+        return self._is_whole
+
+    def _readable_rows(self) -> Iterator[dict[str, str]]:
+        failures = self.report.failures
+        try:
+            for number, row in enumerate(self._rows(), start=1):
+                where = f"{self.name}, row {number}"
+                if isinstance(row, str):
+                    self._is_whole = False
+                    failures.append(Skipped(where, row))
+                elif not row["file"] or "\0" in row["file"]:
+                    failures.append(Skipped(where, "no usable file name in column `file`"))
+                else:
+                    yield row
+        except UsageError as error:
+            self._is_whole = False
+            failures.append(Skipped(self.name, str(error).removeprefix(f"{self.name} ")))
 
     def _rows(self) -> Iterator[Row]:
         is_parquet = self.name.lower().endswith(".parquet")
-        return _parquet_rows(self.name) if is_parquet else _csv_rows(self.name)
+        return map(_sound, _parquet_rows(self.name) if is_parquet else _csv_rows(self.name))
 
-    def _album(self, row: Row, file: str, album_id: str) -> Album:
+    def _album(self, row: dict[str, str], file: str, album_id: str) -> Album:
         uri = os.path.normpath(os.path.join(self._folder, file))
         if self._genre is None:
             genre = row.get("genre", "")
@@ -462,6 +481,16 @@ class Manifest:
         )
 
 
+def _sound(row: Row) -> Row:
+    """Return a row, or what is wrong with its text."""
+    for name, text in () if isinstance(row, str) else row.items():
+        if not _is_text(text):
+            return f"column `{name}` is {_NO_TEXT}"
+        if len(text) > _LONGEST_TEXT:
+            return f"column `{name}` has {len(text):,} characters, more than {_LONGEST_TEXT:,}"
+    return row
+
+
 def _own_id(key: str, times: Counter[str]) -> str:
     """Tell rows of one key apart, by a number that stays the same while their order does."""
     wanted = key
@@ -475,25 +504,51 @@ def _own_id(key: str, times: Counter[str]) -> str:
 def _csv_rows(path: str) -> Iterator[Row]:
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
     try:
-        with open(path, encoding="utf-8-sig", newline="") as opened:
-            lines = dropwhile(str.isspace, _csv_lines(opened))
-            header = next(lines, "")
+        # What is not UTF-8 spoils its row alone: it comes as lone surrogates.
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
+            lines = _csv_lines(opened)
+            header, blank = next(lines, ""), 0
+            while header.isspace():
+                header, blank = next(lines, ""), blank + 1
+            if not _is_text(header):
+                raise UsageError(f"{path} is {_NO_TEXT}")
             separator = max(",;\t", key=header.count)
-            reader = csv.DictReader(chain([header], lines), delimiter=separator, strict=True)
-            _check_columns(path, reader.fieldnames or [])
-            for row in reader:
-                if any(value.strip() for value in row.values() if isinstance(value, str)):
-                    yield _texts(row)
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text; save it as UTF-8") from error
+            reader = csv.reader(chain([header], lines), delimiter=separator, strict=True)
+            names = next(reader, [])
+            _check_columns(path, names)
+            yield from _csv_table(reader, [_column(name) for name in names], blank)
     except (csv.Error, OSError) as error:
         raise UsageError(f"{path} cannot be read as CSV: {error}") from error
+
+
+def _csv_table(reader: CsvReader, names: Sequence[str], before: int) -> Iterator[Row]:
+    """Go on after a row that cannot be read: the reader then begins with the next line.
+
+    before : lines above those that the reader counts.
+    """
+    while True:
+        first = before + reader.line_num + 1
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield f"line {first} is not CSV: {error}; check its quotes"
+            continue
+        if any(map(str.strip, values[len(names) :])):
+            surplus = f"{len(values)} fields for {len(names)} columns"
+            yield f"line {first} has {surplus}; put quotes around what holds a separator"
+        elif any(map(str.strip, values)):
+            columns = zip_longest(names, values[: len(names)], fillvalue="")
+            yield {name: value.strip() for name, value in columns if name in _COLUMNS}
 
 
 def _csv_lines(opened: TextIO) -> Iterator[str]:
     while line := opened.readline(_LONGEST_LINE):
         if len(line) == _LONGEST_LINE:
-            raise csv.Error(f"a line of {_LONGEST_LINE:,} characters or more")
+            raise csv.Error(
+                f"a line of {_LONGEST_LINE:,} characters or more, where reading has ended"
+            )
         yield line
 
 
@@ -502,16 +557,39 @@ def _parquet_rows(path: str) -> Iterator[Row]:
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(path) as table:
-            names = table.schema_arrow.names
-            _check_columns(path, names)
-            # Only these: what else there is may be the images themselves.
-            wanted = [name for name in names if _column(name) in _COLUMNS]
+        schema = parquet.read_schema(path)
+        _check_columns(path, schema.names)
+        # Only these: what else there is may be the images themselves.
+        wanted = [name for name in schema.names if _column(name) in _COLUMNS]
+        # A few bytes may stand for one long text in millions of rows: it is kept once.
+        flat = [f.name for f in schema if f.name in wanted and not pa.types.is_nested(f.type)]
+        with parquet.ParquetFile(path, read_dictionary=flat) as table:
             for batch in table.iter_batches(batch_size=4_096, columns=wanted):
-                yield from map(_texts, batch.to_pylist())
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+                known = [_column(name) for name in batch.schema.names]
+                for texts in zip(*map(_column_texts, batch.columns), strict=True):
+                    yield dict(zip(known, texts, strict=True))
+    except (pa.ArrowException, OSError, ValueError, OverflowError, LookupError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"{path} cannot be read as Parquet: {reason}") from error
+
+
+def _column_texts(column: pa.Array) -> list[str]:
+    """Return a column's values as text; equal ones of a dictionary are one object."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        numbers = column.indices.unique()
+        texts = _column_texts(column.dictionary.take(numbers))
+        text_of = dict(zip(numbers.to_pylist(), texts, strict=True))
+        return [text_of[number] for number in column.indices.to_pylist()]
+    if pa.types.is_timestamp(kind):
+        column = column.cast(pa.timestamp(kind.unit))  # its time zone may be one that nobody knows
+    if pa.types.is_temporal(kind):
+        column = column.cast(pa.string())  # Arrow knows more times than Python
+    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        column = column.cast(pa.large_binary())  # it need not be valid UTF-8
+    return [_text(value) for value in column.to_pylist()]
 
 
 def _column(name: str) -> str:
@@ -525,20 +603,11 @@ def _check_columns(path: str, names: Iterable[str]) -> None:
         raise UsageError(f"{path} has no column `file` (its columns: {listed}); add one with paths")
 
 
-def _texts(row: dict[str, Any]) -> Row:
-    """Take the columns that albo knows, as text; a row longer than the header has a key None."""
-    return {
-        name: _text(value)
-        for key, value in row.items()
-        if key is not None and (name := _column(key)) in _COLUMNS
-    }
-
-
 def _text(value: object) -> str:
     if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124  NaN
         return ""
     if isinstance(value, bytes):  # older writers of Parquet do not say that a column is text
-        value = value.decode(errors="replace")
+        value = value.decode(errors="surrogateescape")
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip()

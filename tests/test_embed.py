@@ -1097,15 +1097,26 @@ def test_an_interrupt_while_waiting_for_files_keeps_what_is_done(desk: Desk, mus
     assert desk.embed(music).embedded == 4
 
 
-def test_a_manifest_that_breaks_off_keeps_what_is_done(desk: Desk, tmp_path: Path) -> None:
-    for number in range(600):
-        draw(tmp_path / f"{number}.bmp", number, side=16)
-    rows = b"".join(b"%d.bmp\n" % (number % 600) for number in range(3_000))
-    (tmp_path / "labels.csv").write_bytes(b"file\n" + rows + b"\xff\n")
-    desk.backbone.batch_size = 64
-    with pytest.raises(UsageError, match="not UTF-8"):
-        desk.embed(tmp_path / "labels.csv")
-    assert 400 <= len(desk.stored()) <= 600
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ('"music/Genre 1/1.png"x,Jazz', "line 3 is not CSV: ',' expected after"),
+        ("music/Genre 1/1.png," + "x" * (1 << 24), "line 3 is not CSV: a line of 16,777,216"),
+    ],
+    ids=["row", "rest"],
+)
+def test_a_manifest_that_cannot_be_read_to_its_end_keeps_its_covers(
+    desk: Desk, music: Path, damage: str, reason: str
+) -> None:
+    table = music.parent / "labels.csv"
+    table.write_text("file,genre\nmusic/Genre 0/0.png,Jazz\nmusic/Genre 1/1.png,Jazz\n")
+    desk.embed(table)
+    table.write_text(f"file,genre\nmusic/Genre 0/0.png,Jazz\n{damage}\n")
+    summary = desk.embed(table, music / "Genre 2")
+    assert (summary.known, summary.embedded, summary.missing) == (1, 3, 0)
+    [skipped] = summary.skipped
+    assert skipped.reason.startswith(reason)
+    assert len(desk.digests()) == 5
 
 
 def fail_on_a_full_disk(
