@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _BUSY_SECONDS = 60.0
 _CHUNK = 500
-_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR")
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _UNWRITABLE = ("SQLITE_CANTOPEN", "SQLITE_READONLY")
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
 
@@ -97,7 +97,8 @@ class Database:
             raise self._plain(error) from error
 
     def _plain(self, error: sqlite3.DatabaseError) -> AlboError:
-        kind = error.sqlite_errorname
+        # Without a name it is Python's own: text that is none, which nobody but damage writes.
+        kind = getattr(error, "sqlite_errorname", "SQLITE_CORRUPT")
         if kind.startswith(_BUSY):
             return AlboError(f"{self._file} is locked by another program; end that and try again")
         if kind.startswith("SQLITE_FULL"):
@@ -108,6 +109,11 @@ class Database:
             return StaleArtifact(
                 f"{self._file} is damaged ({error}); move it away and run `albo embed SOURCE`:"
                 " vectors are kept, so that files are only read"
+            )
+        if kind == "SQLITE_ERROR":  # a table or a column that is not there
+            return StaleArtifact(
+                f"{self._file} is not as albo makes it ({error}); if it is another program's, name"
+                " another folder with --artifacts"
             )
         if self._write:
             return CannotWrite(
