@@ -168,13 +168,9 @@ def _running(
 
 
 class _Journal:
-    """Puts what is done on the disk: vectors first, so that no file or album passes for embedded.
-
-    known : the digests that have a vector, here or on the disk.
-    """
+    """Puts what is done on the disk: vectors first, so that nothing else passes for embedded."""
 
     def __init__(self, stores: Stores) -> None:
-        self.known: set[Digest] = set()
         self._stores = stores
         self._writer = stores.vectors.writer()
         self._files: list[KnownFile] = []
@@ -184,7 +180,6 @@ class _Journal:
     def __enter__(self) -> Self:
         """Learn what is there; damaged parts are taken out first, so that nothing rests on them."""
         self._writer.__enter__()
-        self.known.update(self._stores.vectors.digests())
         return self
 
     def __exit__(
@@ -205,6 +200,11 @@ class _Journal:
             error.add_note(f"the files read last will be read again: {second}")
 
     @property
+    def known(self) -> set[Digest]:
+        """The digests that have a vector, here or on the disk: one set, which grows."""
+        return self._writer.known
+
+    @property
     def notes(self) -> list[str]:
         """What the user may want to know of the vectors."""
         return self._writer.notes
@@ -212,7 +212,6 @@ class _Journal:
     def add_vectors(self, digests: Sequence[Digest], embeddings: Embeddings) -> None:
         """Take up embedded covers; only then may files and albums with their digests follow."""
         self._writer.add(digests, embeddings)
-        self.known.update(digests)
 
     def add_file(self, file: KnownFile) -> None:
         """Take up what is known of a file."""
