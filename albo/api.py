@@ -17,12 +17,13 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from albo.artifacts import Artifacts, backbone_key, read_json, write_json
+from albo.artifacts import MANIFEST, Artifacts, backbone_key, read_json, write_json
 from albo.backbones import find_card, near_duplicate_thresholds, open_backbone
 from albo.catalog import SqliteCatalog
 from albo.embed import Stores, Summary, embed_catalog, embed_sources
@@ -39,8 +40,8 @@ from albo.errors import (
 from albo.files import Files
 from albo.images import Limits, decode, digest_of, read_file
 from albo.networks import DEFAULT, Card, offers
-from albo.records import Embeddings
-from albo.runtimes import Device
+from albo.records import Embeddings, Neighbours
+from albo.runtimes import Device, check_device
 from albo.sources import FILES, open_sources, possible_names
 from albo.vectors import Vectors
 
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from albo.catalog import Catalog
     from albo.heads import Head
     from albo.index import Index, IndexKind, IndexSummary
-    from albo.records import Album, Digest, Json, Neighbours, Pixels, Prediction
+    from albo.records import Album, Digest, Json, Pixels, Prediction
     from albo.sources import Source
 
 Progress: TypeAlias = "Callable[[str, int, int | None], None]"
@@ -60,7 +61,7 @@ Prior: TypeAlias = Literal["corpus", "uniform"]
 
 _CURRENT = "current.json"
 _FEW_QUERIES = 8
-_QUERY_BATCH = 64
+_QUERY_BATCH = 256  # from which number on a GPU searches too
 _SHORTEST_PREFIX = 8
 
 
@@ -80,6 +81,7 @@ class EmbedResult:
             "embedded": s.embedded,
             "known": s.known,
             "skipped": len(s.skipped),
+            "unlisted": s.unlisted,
             "moved": s.moved,
             "missing": s.missing,
             "ignored": s.ignored,
@@ -228,13 +230,16 @@ class Albo:
         rehash : read every file again, changed or not.
 
         Raises UnknownSource, UnknownBackbone, MissingWeights, CannotWrite, RuntimeFailed,
-        EmptyCatalog where no source is named and none is known. A cover that cannot be read is in
-        the summary's `skipped`.
+        UsageError where the device or the weights' file is not here, EmptyCatalog where no source
+        is named and none is known. A cover that cannot be read is in the summary's `skipped`.
         """
+        check_device(device)
         opened = open_sources(sources, genre, lines, self._was_source)
         if not (sources or self.artifacts.catalog_file.is_file()):
             raise EmptyCatalog(self._nothing_yet())
         card = self._card_to_embed_with(backbone, weights)
+        if weights is not None:
+            self.note(f"albo does not know the licence of {weights}; its author does")
         if not card.commercial:
             self.note(
                 f"the weights of {card.name} are licensed {card.licence}: no commercial use,"
@@ -249,11 +254,11 @@ class Albo:
             summary = self._run_embed(
                 opened, stores, card, device, batch_size, rehash=rehash, limits=limits
             )
-            self._remember(
-                self.artifacts.vectors_folder,
-                {"key": vectors.folder.name, "card": card.as_json()},
-            )
+            self._make_default(vectors, card)
             index = self._update_index(vectors, catalog)
+            self._update_other_indexes(vectors, catalog)
+            if index.missing:
+                summary.notes.append(_lacking(index.missing, "covers", "albo embed"))
         return EmbedResult(summary, index, card.name)
 
     def _was_source(self, name: str) -> bool:
@@ -261,6 +266,12 @@ class Albo:
             return False
         with self._reading() as catalog:
             return bool(catalog.listed(name))
+
+    def _make_default(self, vectors: Vectors, card: Card) -> None:
+        """Let this backbone be the one that commands mean where none is named."""
+        self._remember(
+            self.artifacts.vectors_folder, {"key": vectors.folder.name, "card": card.as_json()}
+        )
 
     def _run_embed(
         self,
@@ -274,7 +285,10 @@ class Albo:
         limits: Limits | None,
     ) -> Summary:
         def open_it() -> FrozenBackbone:
-            return open_backbone(card, device, batch_size, note=self.note)
+            backbone = open_backbone(card, device, batch_size, note=self.note)
+            # Now, and not at the end: after a kill the same command goes on with the same one.
+            self._make_default(stores.vectors, card)
+            return backbone
 
         def tell(done: int, total: int | None) -> None:
             self.progress("embedding", done, total)
@@ -285,10 +299,24 @@ class Albo:
             sources, stores, card, open_it, rehash=rehash, limits=limits, progress=tell
         )
 
-    def index(self, kind: IndexKind | None = None) -> IndexSummary:
-        """Build the index anew. Raises EmptyCatalog where nothing has been embedded."""
+    def index(self, kind: IndexKind | None = None) -> list[IndexSummary]:
+        """Build the index of every backbone anew. Raises EmptyCatalog where nothing is embedded."""
+        if not self.artifacts.catalog_file.is_file():
+            raise EmptyCatalog(self._nothing_yet())
         with self._writing("albo index") as catalog:
-            return self._update_index(self._vectors(None), catalog, kind, anew=True)
+            there = self._all_vectors()
+            if not there:
+                raise EmptyCatalog(self._nothing_yet())
+            return [self._update_index(v, catalog, kind, anew=True) for v in there]
+
+    def _update_other_indexes(self, vectors: Vectors, catalog: Catalog) -> None:
+        """Let the other backbones' indexes follow the catalog; what hinders one is noted."""
+        for other in self._all_vectors():
+            if other.folder != vectors.folder:
+                try:
+                    self._update_index(other, catalog)
+                except StaleArtifact as error:
+                    self.note(str(error))
 
     def _update_index(
         self,
@@ -374,23 +402,31 @@ class Albo:
 
         Raises EmptyCatalog, EmptyIndex, StaleArtifact, UnknownGenre, UsageError.
         """
+        check_device(device)
         vectors = self._vectors(backbone)
         card = self._card_of(vectors)
         with self._reading() as catalog:
             index = self._open_index(vectors, catalog)
             among = None if genre is None else self._covers_of(genre, catalog)
-            for query in self._queries(covers, card, device, limits):
-                if query.embeddings is None:
-                    yield Similar(query.name, error=query.error)
-                    continue
-                without = (query.digest,) if without_self else ()
-                found = index.search(query.embeddings.vector, k, among, without)[0]
-                yield Similar(query.name, self._neighbours(found, query, catalog, card))
+            for queries in self._queries(covers, card, device, limits):
+                # One more than asked for, where the very same file is going to be left out.
+                found = _search(index, queries, k + without_self, among)
+                for query, near in zip(queries, found, strict=True):
+                    if query.error:
+                        yield Similar(query.name, error=query.error)
+                        continue
+                    kept = [n for n in near if not (without_self and n[0] == query.digest)][:k]
+                    yield Similar(query.name, self._neighbours(kept, query, catalog, card, genre))
 
     def _neighbours(
-        self, found: Neighbours, query: _Query, catalog: Catalog, card: Card
+        self,
+        found: Sequence[tuple[Digest, float]],
+        query: _Query,
+        catalog: Catalog,
+        card: Card,
+        genre: str | None,
     ) -> tuple[Neighbour, ...]:
-        albums = _by_digest(catalog.albums(found.digests))
+        albums = _by_digest(catalog.albums([digest for digest, _ in found]), genre)
         near = near_duplicate_thresholds(card)[1]
 
         def mark(digest: Digest, score: float) -> str:
@@ -400,9 +436,7 @@ class Albo:
 
         return tuple(
             Neighbour(rank, score, digest, albums.get(digest), mark(digest, score))
-            for rank, (digest, score) in enumerate(
-                zip(found.digests, found.scores, strict=True), start=1
-            )
+            for rank, (digest, score) in enumerate(found, start=1)
         )
 
     def _open_index(self, vectors: Vectors, catalog: Catalog) -> Index:
@@ -410,6 +444,13 @@ class Albo:
 
         While a writer is at work the index may be behind: it is whole, and better than no answer.
         """
+        try:
+            return self._try_index(vectors, catalog)
+        except StaleArtifact:
+            # A writer may have come or gone between the looks at lock, index, vectors and catalog.
+            return self._try_index(vectors, catalog)
+
+    def _try_index(self, vectors: Vectors, catalog: Catalog) -> Index:
         from albo.index import digest_set_hash, open_index
 
         writer = self.artifacts.writer_at_work()
@@ -419,22 +460,27 @@ class Albo:
             if writer is None:
                 raise
             raise StaleArtifact(f"{writer} has not built an index yet; ask again later") from error
+        known = catalog.digests()
         try:
-            index.check_current(vectors.state, digest_set_hash(catalog.digests()))
+            index.check_current(vectors.state, digest_set_hash(known))
         except StaleArtifact:
             if writer is None:
                 raise
             self.note(f"{writer} is at work: these are the {index.count} covers indexed before")
+        else:
+            if lacking := len(known) - index.count:
+                mend = f"albo embed --backbone {vectors.backbone}"
+                self.note(_lacking(lacking, "covers", mend))
         return index
 
     def _covers_of(self, genre: str, catalog: Catalog) -> set[Digest]:
         known = catalog.genres()
-        name = next((g for g in known if g.casefold() == genre.casefold()), None)
-        if name is None:
+        alike = [name for name in known if name.casefold() == genre.casefold()]
+        if not alike:
             near = difflib.get_close_matches(genre, known, n=3, cutoff=0.4)
             listed = ", ".join(near) if near else ", ".join(list(known)[:8]) or "none"
             raise UnknownGenre(f"no cover is of genre {genre!r}; there are {listed}")
-        return catalog.digests(name)
+        return set().union(*map(catalog.digests, [genre] if genre in alike else alike))
 
     def duplicates(
         self, threshold: float | None = None, *, backbone: str | None = None
@@ -450,7 +496,8 @@ class Albo:
         _, shown, measured = near_duplicate_thresholds(self._card_of(vectors))
         if threshold is None and not measured:
             self.note(
-                f"nobody has measured {vectors.backbone}; taking cosine {shown} (--threshold)"
+                f"nobody has measured these weights of {vectors.backbone}; taking cosine {shown}"
+                " (--threshold)"
             )
         least = shown if threshold is None else threshold
         if not 0 < least <= 1:
@@ -487,7 +534,7 @@ class Albo:
 
         Raises EmptyCatalog, TooFewCovers, UsageError.
         """
-        from albo.classify import Settings, label_covers, train
+        from albo.classify import SEEDS, Settings, label_covers, train
         from albo.duplicates import near_duplicate_links
         from albo.views import ImageView
 
@@ -496,14 +543,32 @@ class Albo:
         card = self._card_of(vectors)
         with self._reading() as catalog:
             labelling = label_covers(catalog.albums(), level)
+        known = len(labelling.covers)
         labelling = labelling.restrict(vectors.digests())
+        if len(labelling.covers) < known:
+            mend = "albo embed" + (f" --backbone {backbone}" if backbone else "")
+            self.note(_lacking(known - len(labelling.covers), "labelled covers", mend))
         digests = [cover.digest for cover in labelling.covers]
+        least, _, measured = near_duplicate_thresholds(card)
+        if not measured:
+            self.note(
+                f"nobody has measured these weights of {card.name}: copies of one artwork may be on"
+                " both sides of a split and raise the scores; a column dup_group keeps them"
+                " together"
+            )
         links = near_duplicate_links(
             vectors.read(digests, middle=False)[1].vector,
-            near_duplicate_thresholds(card)[0],
+            least,
             lambda done, total: self.progress("comparing", done, total),
         )
-        settings = Settings(name, kind, level, seeds=seeds, backbone=card.name)
+        settings = Settings(
+            name,
+            kind,
+            level,
+            seeds=seeds,
+            backbone=card.name,
+            near_duplicates_measured=measured,
+        )
         training = train(
             labelling,
             links,
@@ -514,6 +579,8 @@ class Albo:
         with self.artifacts.lock("albo train", self.note):
             training.head.save(folder)
             self._remember(self.artifacts.heads_folder, {"name": name})
+        if len(training.report["seeds"]) < len(SEEDS):
+            self.note(_few_seeds(training.report["seeds"], len(SEEDS)))
         return {**training.report, "saved": str(folder)}
 
     def classify(
@@ -535,9 +602,10 @@ class Albo:
         from albo.classify import classify
         from albo.views import ImageView
 
+        check_device(device)
         loaded = self._head(head)
         card = self._card_of_head(loaded)
-        for query in self._queries(covers, card, device, limits):
+        for query in chain.from_iterable(self._queries(covers, card, device, limits)):
             if query.embeddings is None:
                 yield Classified(query.name, error=query.error)
                 continue
@@ -552,6 +620,11 @@ class Albo:
 
         chosen = name if name is not None else self._remembered(self.artifacts.heads_folder, "name")
         there = self.heads()
+        if chosen is not None and chosen not in there and self.artifacts.head(chosen).is_dir():
+            raise StaleArtifact(
+                f"the head in {self.artifacts.head(chosen)} is incomplete ({MANIFEST} is missing);"
+                f" run `albo train --name {chosen}`"
+            )
         if chosen is None or chosen not in there:
             listed = f"there are {', '.join(there)}" if there else "none has been trained"
             asked = f"no head {chosen!r}" if chosen else "no head"
@@ -579,7 +652,8 @@ class Albo:
                 "artifacts": str(self.artifacts.root),
                 "covers": 0,
                 "backbones": [],
-                "heads": [],
+                "heads": self.heads(),
+                "problem": self._nothing_yet(),
             }
         with self._reading() as catalog:
             digests = catalog.digests()
@@ -656,6 +730,11 @@ class Albo:
             yield catalog
 
     def _nothing_yet(self) -> str:
+        if any(self.artifacts.vectors_folder.glob(f"*/{MANIFEST}")):
+            return (
+                f"{self.artifacts.catalog_file} is gone; run `albo embed SOURCE` to register the"
+                " covers again: their vectors are kept"
+            )
         return f"{self.artifacts.root} holds no covers; run `albo embed SOURCE` first"
 
     def _remember(self, folder: Path, content: Json) -> None:
@@ -730,8 +809,8 @@ class Albo:
 
     def _queries(
         self, covers: Sequence[str], card: Card, device: Device, limits: Limits | None
-    ) -> Iterator[_Query]:
-        """Read, decode and embed the covers asked about, in order, a batch at a time."""
+    ) -> Iterator[list[_Query]]:
+        """Read, decode and embed the covers asked about, in order, so many at a time."""
         backbone: FrozenBackbone | None = None
         single = len(covers) <= _FEW_QUERIES
         for start in range(0, len(covers), _QUERY_BATCH):
@@ -740,8 +819,7 @@ class Albo:
             if pixels and backbone is None:
                 backbone = open_backbone(card, device, single=single, note=self.note)
             embedded = iter(self._embed_queries(backbone, pixels))
-            for query, found in read:
-                yield query if found is None else _with(query, next(embedded))
+            yield [q if found is None else _with(q, next(embedded)) for q, found in read]
 
     @staticmethod
     def _embed_queries(
@@ -749,8 +827,10 @@ class Albo:
     ) -> Iterator[Embeddings]:
         if backbone is None:
             return
-        for embeddings in backbone.encode([np.stack(pixels)]):
-            for row in range(len(pixels)):
+        most = backbone.batch_size
+        batches = (np.stack(pixels[at : at + most]) for at in range(0, len(pixels), most))
+        for embeddings in backbone.encode(batches):
+            for row in range(len(embeddings.vector)):
                 yield Embeddings(embeddings.vector[row : row + 1], embeddings.middle[row : row + 1])
 
 
@@ -773,20 +853,51 @@ def _read_queries(
         return list(pool.map(read, names))
 
 
+def _search(
+    index: Index, queries: Sequence[_Query], k: int, among: Collection[Digest] | None
+) -> list[list[tuple[Digest, float]]]:
+    """Search for all queries at once; nothing is near one that could not be read."""
+    vectors = [query.embeddings.vector for query in queries if query.embeddings is not None]
+    found = iter(index.search(np.concatenate(vectors), k, among) if vectors else ())
+    nothing = Neighbours((), ())
+    near = [nothing if query.embeddings is None else next(found) for query in queries]
+    return [list(zip(each.digests, each.scores, strict=True)) for each in near]
+
+
 def _with(query: _Query, embeddings: Embeddings) -> _Query:
     if not np.isfinite(embeddings.vector).all():
         return replace(query, error="the network says nothing of this cover")
     return replace(query, embeddings=embeddings)
 
 
+def _lacking(count: int, what: str, mend: str) -> str:
+    return f"{count} {what} have no vector and are left out; run `{mend}` to embed them"
+
+
+def _few_seeds(seeds: Sequence[int], usual: int) -> str:
+    drawn = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+    return (
+        f"scored with fold {drawn} alone; `albo train --seeds {usual}` takes the mean over {usual},"
+        " which chance moves less"
+    )
+
+
 def _present(vectors: Vectors, digests: Collection[Digest]) -> list[Digest]:
     return [digest for digest in vectors.digests() if digest in digests]
 
 
-def _by_digest(albums: Iterable[Album]) -> Mapping[Digest, Album]:
-    """Choose one album for each cover, always the same: the first by source and album id."""
+def _by_digest(albums: Iterable[Album], genre: str | None = None) -> Mapping[Digest, Album]:
+    """Choose one album for each cover, always the same: the first by source and album id.
+
+    genre : what was asked for; one of that genre is shown where there is one.
+    """
+
+    def rank(album: Album) -> tuple[bool, str, str]:
+        asked = genre is None or album.genre.casefold() == genre.casefold()
+        return not asked, album.source, album.album_id
+
     found: dict[Digest, Album] = {}
-    for album in sorted(albums, key=lambda a: (a.source, a.album_id), reverse=True):
+    for album in sorted(albums, key=rank, reverse=True):
         if album.digest is not None:
             found[album.digest] = album
     return found

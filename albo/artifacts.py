@@ -42,6 +42,7 @@ FORMAT = 1
 """The newest manifest format that is written and read, where an artifact names none of its own."""
 
 MANIFEST = "manifest.json"
+ELSEWHERE = "name another folder with --artifacts"
 MAX_JSON_BYTES = 64 << 20
 
 _LOCK = "writer.lock"
@@ -65,37 +66,41 @@ class Artifacts:
     def locate(cls, path: Path | None) -> Artifacts:
         """Take the folder given, else `$ALBO_ARTIFACTS`, else `./artifacts`; nothing is made yet.
 
-        Raises UsageError where something stands there that is no folder.
+        Raises UsageError where something stands there, or above it, that is no folder.
         """
         root = (path or Path(os.environ.get("ALBO_ARTIFACTS") or "artifacts")).expanduser()
-        if root.exists() and not root.is_dir():
-            raise UsageError(f"{root} is not a folder; name another with --artifacts")
+        check_can_be_folder(root, "name another with --artifacts")
         return cls(root)
+
+    # What is of the wrong kind is refused where it is asked for, so that all else goes on.
 
     @property
     def catalog_file(self) -> Path:
-        """The SQLite file of albums and covers."""
-        return self.root / "catalog.sqlite"
+        """The SQLite file of albums and covers. Raises StaleArtifact where a folder is there."""
+        return _no_folder(self.root / "catalog.sqlite", "run `albo embed SOURCE`")
 
     @property
     def files_file(self) -> Path:
-        """The SQLite file that remembers path, size, mtime_ns and inode of each file read."""
-        return self.root / "files.sqlite"
+        """The SQLite file that remembers path, size, mtime_ns and inode of each file read.
+
+        Raises StaleArtifact where a folder is there.
+        """
+        return _no_folder(self.root / "files.sqlite", "run `albo embed SOURCE`")
 
     @property
     def vectors_folder(self) -> Path:
-        """The folder of all backbones' vectors."""
-        return self.root / "vectors"
+        """The folder of all backbones' vectors. Raises StaleArtifact where a file is there."""
+        return _no_file(self.root / "vectors", "run `albo embed`")
 
     @property
     def index_folder(self) -> Path:
-        """The folder of all backbones' indexes."""
-        return self.root / "index"
+        """The folder of all backbones' indexes. Raises StaleArtifact where a file is there."""
+        return _no_file(self.root / "index", "run `albo index`")
 
     @property
     def heads_folder(self) -> Path:
-        """The folder of all heads."""
-        return self.root / "heads"
+        """The folder of all heads. Raises StaleArtifact where a file is there."""
+        return _no_file(self.root / "heads", "run `albo train`")
 
     @property
     def reports_folder(self) -> Path:
@@ -139,10 +144,11 @@ class Artifacts:
 
         A thread that holds the lock may take it again. The kernel releases it when the process
         ends, however it ends. Raises WriterAtWork after `timeout`, CannotWrite where the folder
-        cannot be written to.
+        cannot be written to, StaleArtifact where a folder has the lock's name.
         """
         from filelock import FileLock
 
+        _no_folder(self.lock_file, "run it again")
         with plain_write_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.root.resolve() / _LOCK, is_singleton=True)
@@ -210,6 +216,27 @@ class Artifacts:
         )
 
 
+def check_can_be_folder(path: Path, remedy: str) -> None:
+    """Raise UsageError where something that is no folder stands at a path or above it."""
+    there = next((found for found in (path, *path.parents) if found.exists()), None)
+    if there is not None and not there.is_dir():
+        raise UsageError(f"{there} is not a folder; {remedy}")
+
+
+def _no_folder(file: Path, then: str) -> Path:
+    if file.is_dir():
+        raise StaleArtifact(f"{file} is a folder where albo keeps a file; move it away and {then}")
+    return file
+
+
+def _no_file(folder: Path, then: str) -> Path:
+    if folder.exists() and not folder.is_dir():
+        raise StaleArtifact(
+            f"{folder} is a file where albo keeps a folder; move it away and {then}"
+        )
+    return folder
+
+
 def backbone_key(name: str, fingerprint: str) -> str:
     """Make the folder name of a backbone: `<name>-<fingerprint8>`, safe on every file system.
 
@@ -240,38 +267,44 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def plain_write_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError met while writing `path` into a CannotWrite that says what to do."""
+def plain_write_errors(path: Path, elsewhere: str = ELSEWHERE) -> Iterator[None]:
+    """Turn an OSError met while writing `path` into a CannotWrite that says what to do.
+
+    elsewhere : how to have it written to another folder.
+    """
     try:
         yield
     except OSError as error:
-        raise CannotWrite(f"cannot write {path}: {_say_why(error)}") from error
+        raise CannotWrite(f"cannot write {path}: {_say_why(error, elsewhere)}") from error
 
 
-def _say_why(error: OSError) -> str:
+def _say_why(error: OSError, elsewhere: str) -> str:
     if error.errno in _FULL:
         return "the disk is full; free some space and run it again"
     if error.errno in _FORBIDDEN:
-        return "it may not be written to; change its permissions or name another with --artifacts"
+        return f"it may not be written to; change its permissions or {elsewhere}"
     if error.errno == errno.EFBIG:
         return "it would exceed the limit on file sizes; raise it (ulimit -f)"
-    return f"{error.strerror or error}; mend that or name another folder with --artifacts"
+    return f"{error.strerror or error}; mend that or {elsewhere}"
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def write_atomically(
+    path: Path, write: Callable[[BinaryIO], object], elsewhere: str = ELSEWHERE
+) -> None:
     """Write a file so that it is there whole or not at all, even after a power cut.
 
     Parameters
     ----------
     path : the final name; what stood there is replaced, missing folders are made.
     write : puts the content into the open binary file that it gets.
+    elsewhere : how to have it written to another folder, for the message.
 
     Raises CannotWrite (a full disk, a read-only folder, …). Whatever is raised, nothing stays
     behind; a killed process may leave its temporary file, see `sweep`.
     """
     name = f".{path.name[:80]}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
     temporary = path.with_name(name)
-    with plain_write_errors(path):
+    with plain_write_errors(path, elsewhere):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("xb") as file:

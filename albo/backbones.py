@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 # them right) and holds on the other half (0.957): see `make bench`.
 _NEAR_DUPLICATE = {networks.DEFAULT: (0.83, 0.865)}
 # Networks differ in how near to each other they put unlike covers: where nobody has looked at
-# pairs, a threshold is used that holds for the crowded spaces (ResNet's) too.
+# pairs, a threshold is used that holds for the crowded spaces (ResNet's) too. In other spaces it
+# misses copies, and `albo train` says so: a lower one would join unlike covers of a crowded space
+# into one group, and leave nothing to split.
 _NEAR_DUPLICATE_UNKNOWN = (0.95, 0.96)
 
 
@@ -155,12 +157,13 @@ def open_backbone(
     single: bool = False,
     note: Callable[[str], None] = lambda _line: None,
 ) -> FrozenBackbone:
-    """Load a backbone. See `albo.runtimes.open_runtime`. Raises RuntimeFailed, MissingWeights."""
+    """Load a backbone. Parameters and errors as of `albo.runtimes.open_runtime`."""
     return FrozenBackbone(card, open_runtime(card, device, batch_size, single=single, note=note))
 
 
 def near_duplicate_thresholds(card: Card) -> tuple[float, float, bool]:
     """Return the cosines from which covers are grouped, and shown as duplicates; if measured."""
-    family = card.name.partition(":")[0]
+    # Other weights make another space, whatever the network.
+    family = card.name.partition(":")[0] if card.is_published else ""
     grouped, shown = _NEAR_DUPLICATE.get(family, _NEAR_DUPLICATE_UNKNOWN)
     return grouped, shown, family in _NEAR_DUPLICATE

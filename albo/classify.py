@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from albo.groups import Artist
     from albo.heads import Predictor
     from albo.records import Album, Bools, Digest, Floats, Ints, Json, Prediction
     from albo.views import Features, View
@@ -58,8 +59,9 @@ MIN_GROUPS = 5
 SEEDS = (0, 1, 2, 3, 4)
 """Fold seeds whose mean is reported for small corpora."""
 
-SMALL_CORPUS = 5_000
-"""Covers up to which the folds are drawn with every seed; above, the first alone tells enough."""
+SMALL_CORPUS = 30_000
+"""Covers up to which the folds are drawn with every seed: some ten minutes on two cores. Above, by
+default, with the first alone, and the report says so; intervals are narrow there."""
 
 MIN_GENRES = 2
 FOLDS = range(3, 21)
@@ -71,13 +73,15 @@ _FIT_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class LabelledCover:
-    """A cover to learn from, with what links it to others."""
+    """A cover to learn from, with all that links it to others.
+
+    artists : the known ones of all albums that bear it. dup_groups : of those albums.
+    """
 
     digest: Digest
     genre: str
-    artist: str = ""
-    artist_id: str = ""
-    dup_group: str = ""
+    artists: tuple[Artist, ...] = ()
+    dup_groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,8 @@ class Settings:
 
     name : the head's. seeds : of the folds; None for SEEDS up to SMALL_CORPUS covers and the first
     of them above. coverage : of the sets whose coverage and size are reported. backbone : the image
-    view's, kept with the head.
+    view's, kept with the head. near_duplicates_measured : whether the cosine that made the pairs
+    is one that was measured for this backbone.
     """
 
     name: str = "default"
@@ -110,6 +115,7 @@ class Settings:
     seeds: tuple[int, ...] | None = None
     coverage: float = 0.9
     backbone: str = ""
+    near_duplicates_measured: bool = True
 
     def check(self) -> None:
         """Raise UsageError for a value outside its limits."""
@@ -339,8 +345,8 @@ def label_covers(albums: Iterable[Album], level: Level = "genre") -> Labelling:
     """Take the labels of covers from the albums that bear them.
 
     Labels are taken as written. A digest with several different ones is left out and counted; so is
-    one with none. Where albums of one label differ in artist or dup_group, the first known counts,
-    by source and album id. Covers come in the order of their digests.
+    one with none. Where albums differ in artist or dup_group, the cover is linked by each. Covers
+    come in the order of their digests.
     """
     of_digest: defaultdict[Digest, list[Album]] = defaultdict(list)
     for album in albums:
@@ -348,23 +354,23 @@ def label_covers(albums: Iterable[Album], level: Level = "genre") -> Labelling:
             of_digest[album.digest].append(album)
     covers, conflicting, unlabelled = [], 0, 0
     for digest in sorted(of_digest):
-        known = sorted(of_digest[digest], key=lambda album: (album.source, album.album_id))
-        labels = {label for album in known if (label := getattr(album, level)).strip()}
+        bearing = of_digest[digest]
+        labels = {label for album in bearing if (label := getattr(album, level)).strip()}
         conflicting += len(labels) > 1
         unlabelled += not labels
         if len(labels) == 1:
-            covers.append(_labelled(digest, labels.pop(), known))
+            covers.append(_labelled(digest, labels.pop(), bearing))
     return Labelling(tuple(covers), conflicting, unlabelled)
 
 
 def _labelled(digest: Digest, genre: str, albums: Sequence[Album]) -> LabelledCover:
-    named = next((album for album in albums if is_known(album.artist, album.artist_id)), albums[0])
+    artists = {(album.artist, album.artist_id) for album in albums}
+    dup_groups = {album.dup_group for album in albums if album.dup_group.strip()}
     return LabelledCover(
         digest,
         genre,
-        artist=named.artist,
-        artist_id=named.artist_id,
-        dup_group=next((album.dup_group for album in albums if album.dup_group.strip()), ""),
+        tuple(sorted(artist for artist in artists if is_known(*artist))),
+        tuple(sorted(dup_groups)),
     )
 
 
@@ -383,10 +389,7 @@ def _select(labelling: Labelling, pairs: Ints, min_groups: int) -> _Corpus:
     """Drop genres of too few groups. Raises TooFewCovers where fewer than two are left."""
     covers = labelling.covers
     groups = group_covers(
-        [cover.artist for cover in covers],
-        [cover.artist_id for cover in covers],
-        [cover.dup_group for cover in covers],
-        pairs,
+        [cover.artists for cover in covers], [cover.dup_groups for cover in covers], pairs
     )
     covers_of = Counter(cover.genre for cover in covers)
     groups_of: defaultdict[str, set[int]] = defaultdict(set)
@@ -556,13 +559,9 @@ class Tuning:
     frequencies: Doubles
     nonconformity: Mapping[Prior, Doubles]
 
-    def say(self, spoken: HeldOut) -> Doubles:
-        """Return the probabilities (n, c) of what each view says at every setting, (g, n, c)."""
-        chosen = [
-            view[choice].astype(np.float64)
-            for view, choice in zip(spoken, self.choice, strict=True)
-        ]
-        return fuse(chosen, self.weights, self.temperature)
+    def say(self, held_out: HeldOut, rows: Ints) -> Doubles:
+        """Return the probabilities (n, c) of what was said of these n covers."""
+        return fuse(_chosen(held_out, self.choice, rows), self.weights, self.temperature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -579,20 +578,6 @@ HeldOut: TypeAlias = "list[NDArray[np.float32]]"
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """What one fit said of the covers it held out: their rows, ascending, and HeldOut of them."""
-
-    rows: Ints
-    spoken: HeldOut
-
-    def write(self, held_out: HeldOut, wanted: Bools) -> None:
-        """Write the wanted of these rows in their places; wanted : (n,)."""
-        own = wanted[self.rows]
-        for whole, part in zip(held_out, self.spoken, strict=True):
-            whole[:, self.rows[own]] = part[:, own]
-
-
-@dataclass(frozen=True, slots=True)
 class _Job:
     """One corpus, its features and its trainers."""
 
@@ -605,33 +590,50 @@ class _Job:
     def cross_validate(self, fold_of: Ints, coverage: float) -> _Run:
         """Score every fold by what was fitted without it."""
         folds = range(int(fold_of.max()) + 1)
-        without_one = [(fold,) for fold in folds]
-        without_two = list(combinations(folds, 2))
-        spoken = self._fit_all(fold_of, [*without_one, *without_two])
-        outer = self._blank()
-        inner = {fold: self._blank() for fold in folds}
-        for said in spoken[: len(folds)]:
-            said.write(outer, np.ones(len(self.labels), np.bool_))
-        for (first, second), said in zip(without_two, spoken[len(folds) :], strict=True):
-            said.write(inner[first], fold_of == second)
-            said.write(inner[second], fold_of == first)
+        held_out = self._fit_all(fold_of, [*_singles(fold_of), *combinations(folds, 2)])
         probabilities = np.empty((len(self.labels), self.genres))
         sets = np.empty(probabilities.shape, np.bool_)
         for fold in folds:
             rows = np.flatnonzero(fold_of == fold)
-            tuning = self.tune(inner[fold], np.flatnonzero(fold_of != fold))
-            probabilities[rows] = tuning.say([view[:, rows] for view in outer])
+            tuning = self.tune(held_out[fold,], np.flatnonzero(fold_of != fold))
+            probabilities[rows] = tuning.say(held_out[()], rows)
             sets[rows] = conformal_sets(
                 probabilities[rows], tuning.nonconformity["corpus"], coverage
             )
-        return _Run(probabilities, sets, self.tune(outer, np.arange(len(self.labels))))
+        return _Run(probabilities, sets, self.tune(held_out[()], np.arange(len(self.labels))))
 
     def hold_out(self, fold_of: Ints) -> HeldOut:
         """Return what is said of each cover by models fitted without its fold."""
-        held_out = self._blank()
-        without_one = [(fold,) for fold in range(int(fold_of.max()) + 1)]
-        for said in self._fit_all(fold_of, without_one):
-            said.write(held_out, np.ones(len(self.labels), np.bool_))
+        return self._fit_all(fold_of, _singles(fold_of))[()]
+
+    def _fit_all(
+        self, fold_of: Ints, without: Sequence[tuple[int, ...]]
+    ) -> dict[tuple[int, ...], HeldOut]:
+        """Fit without each of these sets of folds, several at a time.
+
+        Returns, by the folds left out beside a cover's own, what is said of each cover.
+
+        Fits are small: one a core, each on one thread, is faster than one on all cores, and by far
+        where other work takes part of the machine and a fit's threads wait for one another. Where
+        memory is for fewer fits than there are cores, they share the cores.
+        """
+        from joblib import cpu_count
+        from threadpoolctl import threadpool_limits
+
+        held_out = {others: self._blank() for left_out in without for _, others in _each(left_out)}
+
+        def fit(left_out: tuple[int, ...]) -> None:
+            self._fit_without(left_out, fold_of, held_out)
+
+        size = sum(getattr(features, "nbytes", 0) for features in self.features.values())
+        workers = max(1, min(cpu_count(), _FIT_BYTES // max(2 * size, 1)))
+        threads = cpu_count() // workers
+        with (
+            threadpool_limits(threads),
+            ThreadPoolExecutor(workers, initializer=threadpool_limits, initargs=(threads,)) as pool,
+        ):
+            for _ in pool.map(fit, without):
+                self.progress.step(len(self.trainers))
         return held_out
 
     def _blank(self) -> HeldOut:
@@ -640,53 +642,37 @@ class _Job:
             for trainer in self.trainers.values()
         ]
 
-    def _fit_all(self, fold_of: Ints, held_out: Sequence[tuple[int, ...]]) -> list[_Said]:
-        """Fit without each of these sets of folds, several at a time.
+    def _fit_without(
+        self,
+        left_out: tuple[int, ...],
+        fold_of: Ints,
+        held_out: Mapping[tuple[int, ...], HeldOut],
+    ) -> None:
+        """Fit on all other folds, and write what is said of the covers left out in its places.
 
-        Fits are small: one a core, each on one thread, is faster than one on all cores, and by far
-        where other work takes part of the machine and a fit's threads wait for one another.
+        No other fit writes there, and what was said is held nowhere else.
         """
-        from joblib import cpu_count
-        from threadpoolctl import threadpool_limits
-
-        size = sum(getattr(features, "nbytes", 0) for features in self.features.values())
-        workers = max(1, min(cpu_count(), _FIT_BYTES // max(2 * size, 1)))
-        if workers == 1:
-            return [self._progressed(self._fit_without(fold_of, folds)) for folds in held_out]
-        with (
-            threadpool_limits(1),
-            ThreadPoolExecutor(workers, initializer=threadpool_limits, initargs=(1,)) as pool,
-        ):
-            spoken = pool.map(lambda folds: self._fit_without(fold_of, folds), held_out)
-            return [self._progressed(said) for said in spoken]
-
-    def _progressed(self, said: _Said) -> _Said:
-        self.progress.step(len(self.trainers))
-        return said
-
-    def _fit_without(self, fold_of: Ints, held_out: tuple[int, ...]) -> _Said:
-        """Fit on all other folds, and say of the covers held out."""
-        outside = np.isin(fold_of, held_out)
+        outside = np.isin(fold_of, left_out)
         rows, inside = np.flatnonzero(outside), np.flatnonzero(~outside)
-        spoken = []
-        for view, trainer in self.trainers.items():
+        places = [(fold_of[rows] == fold, held_out[others]) for fold, others in _each(left_out)]
+        for number, (view, trainer) in enumerate(self.trainers.items()):
             features = self.features[view]
             test = features[rows]
             path = trainer.path(features[inside], self.labels[inside], self.genres)
-            spoken.append(
-                np.stack([each.log_probabilities(test).astype(np.float32) for each in path])
-            )
-        return _Said(rows, spoken)
+            for setting, predictor in enumerate(path):
+                said = predictor.log_probabilities(test)
+                for own, place in places:
+                    place[number][setting, rows[own]] = said[own]
 
     def tune(self, held_out: HeldOut, rows: Ints) -> Tuning:
         """Fit all that comes after the classifiers, on what was said of these covers held out."""
         labels = self.labels[rows]
-        choice, spoken = [], []
-        for view in held_out:
-            said = [setting[rows].astype(np.float64) for setting in view]
-            losses = [_loss_at_best_temperature(setting, labels) for setting in said]
-            choice.append(int(np.argmin(losses)))
-            spoken.append(said[choice[-1]])
+        losses = [
+            [_loss_at_best_temperature(_widened(setting, rows), labels) for setting in view]
+            for view in held_out
+        ]
+        choice = tuple(int(np.argmin(of_view)) for of_view in losses)
+        spoken = _chosen(held_out, choice, rows)
         weights = fit_weights(spoken, labels)
         temperature = fit_temperature(np.tensordot(weights, np.stack(spoken), 1), labels)
         # A genre that these covers lack is counted as half a cover.
@@ -695,7 +681,7 @@ class _Job:
         fused = fuse(spoken, weights, temperature)
         own = np.arange(len(labels))
         return Tuning(
-            tuple(choice),
+            choice,
             weights,
             temperature,
             frequencies,
@@ -713,6 +699,23 @@ class _Job:
             predictors[view] = next(islice(path, choice, None))
             self.progress.step(1)
         return predictors
+
+
+def _singles(fold_of: Ints) -> list[tuple[int, ...]]:
+    return [(fold,) for fold in range(int(fold_of.max()) + 1)]
+
+
+def _each(left_out: tuple[int, ...]) -> list[tuple[int, tuple[int, ...]]]:
+    """Return each fold with the others left out beside it."""
+    return [(fold, tuple(other for other in left_out if other != fold)) for fold in left_out]
+
+
+def _chosen(held_out: HeldOut, choice: Sequence[int], rows: Ints) -> list[Doubles]:
+    return [_widened(view[place], rows) for view, place in zip(held_out, choice, strict=True)]
+
+
+def _widened(said: Floats, rows: Ints) -> Doubles:
+    return said[rows].astype(np.float64)
 
 
 def _loss(fused: Doubles, labels: Ints) -> float:
@@ -805,7 +808,7 @@ def _make_head(job: _Job, tuning: Tuning, corpus: _Corpus, making: _Making) -> H
 def _describe(corpus: _Corpus, views: Sequence[View], settings: Settings) -> Json:
     """Return what was fitted on what, for the JSON object of `albo train`."""
     counts = np.bincount(corpus.labels)
-    known = [is_known(cover.artist, cover.artist_id) for cover in corpus.covers]
+    known = [bool(cover.artists) for cover in corpus.covers]
     return {
         "split": "grouped",
         "view": "+".join(view.name for view in views),
@@ -818,6 +821,7 @@ def _describe(corpus: _Corpus, views: Sequence[View], settings: Settings) -> Jso
         "genres": len(corpus.genres),
         "majority": round(float(counts.max() / counts.sum()), 4),
         "artists_known": round(float(np.mean(known)), 4),
+        "near_duplicates_measured": settings.near_duplicates_measured,
         "folds": settings.folds,
         "coverage_asked": settings.coverage,
         "left_out": list(corpus.left_out),

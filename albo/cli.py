@@ -1,30 +1,28 @@
 """The command line: words in, tables or JSON out, errors as one line and an exit code.
 
-Exit codes: 0 all done; 1 something could not be done (the rest was); 2 wrong usage.
+Exit codes: 0 all done; 1 something could not be done (the rest was); 2 wrong usage. Where whoever
+reads the answer leaves before its end, that is a 1 without a word.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from io import TextIOWrapper
 from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from albo import __version__
+from albo import __version__, terminal
 from albo.errors import AlboError, UsageError
+from albo.terminal import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
     from rich.table import Table
 
     from albo.api import Albo, Classified, EmbedResult, Neighbour, Similar
@@ -33,15 +31,17 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="albo",
     help="albo reads an album cover: what it looks like, and what genre it reads as.",
-    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
 _SHOWN_SKIPS = 20
-_PIPE_WIDTH = 400
 _DESCRIBED = ("genre", "artist", "album", "year")
 _INTERRUPTED = 130  # what Typer makes of Ctrl-C
+_READERS = frozenset({"similar", "duplicates", "classify", "backbones", "status"})
+# click's UsageError, which Typer takes from click or from a copy of its own, by version, and
+# offers under no name.
+_WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 class DeviceChoice(StrEnum):
@@ -170,16 +170,17 @@ def embed(
             lines=(sys.stdin or ()) if "-" in (source or []) else (),
         )
     if source and not result.summary.seen:
-        _note("no covers there: neither images nor rows of a manifest", quiet=quiet)
+        terminal.note("no covers there: neither images nor rows of a manifest", quiet=quiet)
     for note in result.summary.notes:
-        _note(note, quiet=quiet)
+        terminal.note(note, quiet=quiet)
     for skipped in result.summary.skipped:
-        _complain(f"{skipped.uri}: {skipped.reason}")
+        terminal.complain(f"{skipped.uri}: {skipped.reason}")
     if as_json:
-        _print_json(result.as_json())
+        terminal.print_json(result.as_json())
     elif not quiet:
-        _say(_describe_embedding(result))
-    _exit(failed=bool(result.summary.skipped))
+        terminal.say(_describe_embedding(result))
+    lost = result.summary.lost_parts and result.index.missing
+    _exit(failed=bool(result.summary.skipped or lost))
 
 
 def _describe_embedding(result: EmbedResult) -> str:
@@ -195,7 +196,8 @@ def _describe_embedding(result: EmbedResult) -> str:
         for count, word in (
             (s.moved, "moved"),
             (s.missing, "missing now"),
-            (len(s.skipped), "skipped (they will be tried again)"),
+            (len(s.skipped) - s.unlisted, "skipped (they will be tried again)"),
+            (s.unlisted, "that could not be listed"),
             (s.ignored, "other files ignored"),
         )
         if count
@@ -217,15 +219,25 @@ def index(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Build the index anew, or change its kind."""
+    """Build the index of every backbone anew, or change its kind."""
     from albo.index import IndexKind
 
     with _opened(artifacts, quiet=quiet) as albo:
         done = albo.index(None if kind is None else IndexKind(kind.value))
-    if as_json:
-        _print_json({"kind": done.kind.value, "count": done.count, "recall": done.recall})
-    elif not quiet:
-        _say(f"index: {done.count} covers, {done.kind.value}, recall@10 {done.recall:.3f}")
+    for one in done:
+        kind_made = one.kind.value
+        if as_json:
+            terminal.print_json(
+                {
+                    "backbone": one.backbone,
+                    "kind": kind_made,
+                    "count": one.count,
+                    "recall": one.recall,
+                }
+            )
+        elif not quiet:
+            recall = f"recall@10 {one.recall:.3f}"
+            terminal.say(f"index of {one.backbone}: {one.count} covers, {kind_made}, {recall}")
 
 
 @app.command()
@@ -250,13 +262,13 @@ def _forget(albo: Albo, name: str, *, as_json: bool, quiet: bool) -> bool:
         count = albo.forget(name)
     except UsageError as error:
         if as_json:
-            _print_json({"forgotten": name, "error": str(error)})
-        _complain(str(error))
+            terminal.print_json({"forgotten": name, "error": str(error)})
+        terminal.complain(str(error))
         return False
     if as_json:
-        _print_json({"forgotten": name, "albums": count})
+        terminal.print_json({"forgotten": name, "albums": count})
     elif not quiet:
-        _say(f"{name}: {count} albums forgotten")
+        terminal.say(f"{name}: {count} albums forgotten")
     return True
 
 
@@ -296,9 +308,9 @@ def similar(
         ):
             failed |= bool(answer.error)
             if as_json:
-                _print_json(answer.as_json())
+                terminal.print_json(answer.as_json())
             elif answer.error:
-                _complain(f"{answer.query}: {answer.error}")
+                terminal.complain(f"{answer.query}: {answer.error}")
             else:
                 _show_similar(answer)
     _exit(failed=failed)
@@ -309,18 +321,20 @@ def _show_similar(answer: Similar) -> None:
 
     A path is never cut or folded: people copy it.
     """
-    console = _console()
+    console = terminal.console()
     table = _table_of_neighbours(answer)
-    needed = console.measure(table, options=console.options.update(width=_PIPE_WIDTH)).maximum
+    needed = console.measure(
+        table, options=console.options.update(width=terminal.PIPE_WIDTH)
+    ).maximum
     if needed <= console.width:
         console.print(table)
         return
-    _say(f"{_printable(answer.query)}\n")
+    terminal.say(f"{printable(answer.query)}\n")
     for n in answer.neighbours:
         named = " · ".join(text for text in _described(n) if text)
-        _say(f"{n.rank:3}  {n.score:.3f}  {named}")
-        _say(f"            {_marked_path(n)}")
-    _say("")
+        terminal.say(f"{n.rank:3}  {n.score:.3f}  {named}")
+        terminal.say(f"            {_marked_path(n)}")
+    terminal.say("")
 
 
 def _table_of_neighbours(answer: Similar) -> Table:
@@ -329,7 +343,7 @@ def _table_of_neighbours(answer: Similar) -> Table:
 
     described = [_described(n) for n in answer.neighbours]
     known = [any(one[i] for one in described) for i in range(len(_DESCRIBED))]
-    table = _table(answer.query)
+    table = terminal.table(answer.query)
     table.add_column("", justify="right")
     table.add_column("score", justify="right")
     for title in (*compress(_DESCRIBED, known), "path"):
@@ -343,13 +357,13 @@ def _table_of_neighbours(answer: Similar) -> Table:
 def _described(neighbour: Neighbour) -> list[str]:
     """Say what is known of a neighbour's album, "" for what is not; safe for a terminal."""
     found = neighbour.as_json()
-    return [_printable(found[key]) for key in _DESCRIBED]
+    return [printable(found[key]) for key in _DESCRIBED]
 
 
 def _marked_path(neighbour: Neighbour) -> str:
     mark = f"[{neighbour.mark}] " if neighbour.mark else ""
     uri = neighbour.as_json()["uri"]
-    return _printable(mark + _short(uri or neighbour.digest.hex()))
+    return printable(mark + terminal.short(uri or neighbour.digest.hex()))
 
 
 @app.command()
@@ -369,17 +383,15 @@ def duplicates(
     for number, group in enumerate(groups, start=1):
         members = [member.as_json() for member in group]
         if as_json:
-            _print_json({"group": number, "covers": members})
+            terminal.print_json({"group": number, "covers": members})
             continue
-        _say(f"group {number}: {len(group)} covers")
+        terminal.say(f"group {number}: {len(group)} covers")
         for member in members:
-            names = " - ".join(
-                _printable(member[key]) for key in ("artist", "album") if member[key]
-            )
-            uri = _printable(_short(member["uri"] or member["digest"]))
-            _say(f"  {member['score']:.3f}  {uri}{'  ' + names if names else ''}")
+            names = " - ".join(printable(member[key]) for key in ("artist", "album") if member[key])
+            uri = printable(terminal.short(member["uri"] or member["digest"]))
+            terminal.say(f"  {member['score']:.3f}  {uri}{'  ' + names if names else ''}")
     if not groups and not as_json and not quiet:
-        _say("no near-duplicates")
+        terminal.say("no near-duplicates")
 
 
 # --- train and classify --------------------------------------------------------------------------
@@ -398,7 +410,7 @@ def train(
             min=1,
             max=20,
             help="Fold seeds to take the mean over.",
-            show_default="5 up to 5,000 covers, else 1",
+            show_default="5 up to 30,000 covers, else 1",
         ),
     ] = None,
     artifacts: Artifacts = None,
@@ -415,7 +427,7 @@ def train(
             seeds=None if seeds is None else tuple(range(seeds)),
         )
     if as_json:
-        _print_json(report)
+        terminal.print_json(report)
     elif not quiet:
         _show_training(report)
 
@@ -425,7 +437,7 @@ def _show_training(report: dict[str, Any]) -> None:
         of = report[key]
         return f"{of['value']:7.1%}   ({of['low']:.1%} to {of['high']:.1%})"
 
-    table = _table(
+    table = terminal.table(
         f"{report['covers']} covers of {report['genres']} genres, held out by artist and artwork"
     )
     table.add_column("")
@@ -441,15 +453,17 @@ def _show_training(report: dict[str, Any]) -> None:
     )
     table.add_row("always the commonest genre", f"{report['majority']:7.1%}")
     table.add_row("covers whose artist is known", f"{report['artists_known']:7.1%}")
-    _console().print(table)
+    terminal.console().print(table)
     for genre in report.get("left_out", ()):
-        _note(
+        terminal.note(
             f"{genre['genre']} is left out: {genre['groups']} groups of covers, 5 are needed",
             quiet=False,
         )
     if report.get("conflicting"):
-        _note(f"{report['conflicting']} covers with several labels are left out", quiet=False)
-    _say(f"saved in {report['saved']}")
+        terminal.note(
+            f"{report['conflicting']} covers with several labels are left out", quiet=False
+        )
+    terminal.say(f"saved in {report['saved']}")
 
 
 @app.command()
@@ -494,9 +508,9 @@ def classify(
         ):
             failed |= bool(answer.error)
             if as_json:
-                _print_json(answer.as_json())
+                terminal.print_json(answer.as_json())
             elif answer.error:
-                _complain(f"{answer.query}: {answer.error}")
+                terminal.complain(f"{answer.query}: {answer.error}")
             else:
                 _show_classified(answer, coverage)
     _exit(failed=failed)
@@ -506,14 +520,14 @@ def _show_classified(answer: Classified, coverage: float) -> None:
     said = answer.prediction
     if said is None:
         return
-    verdict = f"reads as {_printable(said.genres[0])}" if said.decided else "can't tell"
-    _say(f"{_printable(answer.query)}: {verdict}")
+    verdict = f"reads as {printable(said.genres[0])}" if said.decided else "can't tell"
+    terminal.say(f"{printable(answer.query)}: {verdict}")
     width = max(len(genre) for genre in said.genres)
     for genre, probability in zip(said.genres, said.probabilities, strict=True):
         bar = "█" * round(probability * 40)
-        _say(f"  {_printable(genre):{width}}  {probability:6.1%}  {bar}")
-    members = ", ".join(_printable(genre) for genre in said.conformal_set)
-    _say(f"  {coverage * 100:g}% sure that it is one of: {members}")
+        terminal.say(f"  {printable(genre):{width}}  {probability:6.1%}  {bar}")
+    members = ", ".join(printable(genre) for genre in said.conformal_set)
+    terminal.say(f"  {coverage * 100:g}% sure that it is one of: {members}")
 
 
 # --- the rest ------------------------------------------------------------------------------------
@@ -532,9 +546,9 @@ def backbones(
     listed = Albo.backbones(everything=everything)
     if as_json:
         for offer in listed:
-            _print_json(offer)
+            terminal.print_json(offer)
         return
-    table = _table("any timm network goes by timm/NAME; --weights FILE takes your own")
+    table = terminal.table("any timm network goes by timm/NAME; --weights FILE takes your own")
     for title in ("name", "dimension", "input", "licence", "weights"):
         table.add_column(title, no_wrap=title == "name")
     for offer in listed:
@@ -542,7 +556,7 @@ def backbones(
         here = "here" if offer["weights_here"] else "downloaded on first use"
         size = f"{offer['size']} px"
         table.add_row(offer["name"], str(offer["dimension"]), size, licence, here)
-    _console().print(table)
+    terminal.console().print(table)
 
 
 @app.command()
@@ -551,26 +565,26 @@ def status(artifacts: Artifacts = None, as_json: AsJson = False) -> None:
     with _opened(artifacts, quiet=True) as albo:
         found = albo.status()
     if as_json:
-        _print_json(found)
+        terminal.print_json(found)
         return
-    _say(f"{found['artifacts']}: {found['covers']} covers")
+    terminal.say(f"{found['artifacts']}: {found['covers']} covers")
     if not found.get("sources"):
-        _say("nothing embedded yet; run `albo embed SOURCE`")
+        terminal.say(found.get("problem", "nothing embedded yet; run `albo embed SOURCE`"))
         return
     for source, count in found["sources"].items():
-        _say(f"  source    {_printable(source)}: {count} albums")
+        terminal.say(f"  source    {printable(source)}: {count} albums")
     genres = found["genres"]
-    shown = ", ".join(f"{_printable(name)} {n}" for name, n in list(genres.items())[:8])
-    _say(f"  genres    {len(genres)}: {shown}{', …' if len(genres) > 8 else ''}")  # noqa: PLR2004
+    shown = ", ".join(f"{printable(name)} {n}" for name, n in list(genres.items())[:8])
+    terminal.say(f"  genres    {len(genres)}: {shown}{', …' if len(genres) > 8 else ''}")  # noqa: PLR2004
     for backbone in found["backbones"]:
-        _say(f"  backbone  {_describe_backbone(backbone)}")
+        terminal.say(f"  backbone  {_describe_backbone(backbone)}")
     heads = ", ".join(
         n + (" (default)" if n == found["default_head"] else "") for n in found["heads"]
     )
-    _say(f"  heads     {heads or 'none; run `albo train`'}")
+    terminal.say(f"  heads     {heads or 'none; run `albo train`'}")
     _show_skipped(found["skipped"])
     if found["writer"]:
-        _say(f"  at work   {found['writer']}")
+        terminal.say(f"  at work   {found['writer']}")
 
 
 def _describe_backbone(backbone: dict[str, Any]) -> str:
@@ -584,11 +598,13 @@ def _describe_backbone(backbone: dict[str, Any]) -> str:
 def _show_skipped(skipped: list[dict[str, str]]) -> None:
     if not skipped:
         return
-    _say(f"  skipped   {len(skipped)} files, tried again at the next `albo embed` of their source:")
+    terminal.say(
+        f"  skipped   {len(skipped)} files, tried again at the next `albo embed` of their source:"
+    )
     for one in skipped[:_SHOWN_SKIPS]:
-        _say(f"            {_printable(one['uri'])}: {one['error']}")
+        terminal.say(f"            {printable(one['uri'])}: {one['error']}")
     if len(skipped) > _SHOWN_SKIPS:
-        _say(f"            and {len(skipped) - _SHOWN_SKIPS} more (--json lists them all)")
+        terminal.say(f"            and {len(skipped) - _SHOWN_SKIPS} more (--json lists them all)")
 
 
 @app.command()
@@ -599,13 +615,15 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Draw sample covers, then embed, index, train, classify and search: the whole of albo."""
+    from albo.artifacts import check_can_be_folder
     from albo.demo import run_demo
 
-    say = (lambda _line: None) if quiet else _say
+    check_can_be_folder(folder, "name another: `albo demo FOLDER`")
+    say = (lambda _line: None) if quiet else terminal.say
     with _opened(folder / "artifacts", quiet=quiet) as albo:
         sheet = run_demo(folder, albo, say)
     if quiet:
-        _say(str(sheet))
+        terminal.say(str(sheet))
 
 
 # --- what commands share -------------------------------------------------------------------------
@@ -615,101 +633,14 @@ def demo(
 def _opened(artifacts: Path | None, *, quiet: bool) -> Iterator[Albo]:
     from albo.api import Albo
 
-    with _progress(quiet=quiet) as (tell, note):
+    with terminal.progress(quiet=quiet) as (tell, note):
         yield Albo(artifacts, note=note, progress=tell)
-
-
-Tell = Callable[[str, int, int | None], None]
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[tuple[Tell, Callable[[str], None]]]:
-    """Show progress on stderr where that is a terminal; give what reports steps, and notes."""
-    if quiet or not sys.stderr.isatty():
-        yield (lambda _stage, _done, _total: None), (lambda line: _note(line, quiet=quiet))
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=_console(stderr=True), transient=True) as bars:
-        yield _Bars(bars).tell, lambda line: bars.console.print(line, markup=False, highlight=False)
-
-
-class _Bars:
-    """One bar for each stage, shown from its first step on."""
-
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
-        self._tasks: dict[str, TaskID] = {}
-
-    def tell(self, stage: str, done: int, total: int | None) -> None:
-        if stage not in self._tasks:
-            self._tasks[stage] = self._bars.add_task(stage, total=total)
-        self._bars.update(self._tasks[stage], completed=done, total=total)
 
 
 def _limits(mebibytes: int, megapixels: int) -> Limits:
     from albo.images import Limits
 
     return Limits(max_bytes=mebibytes * 2**20, max_pixels=megapixels * 1_000_000)
-
-
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    # A pipe has no width: lines are left whole there, for grep and for reading on.
-    stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else _PIPE_WIDTH)
-
-
-def _table(title: str) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    # The title holds file names: as Text, so that brackets in them are not taken for markup.
-    return Table(title=Text(_printable(title)), box=box.SIMPLE, title_justify="left")
-
-
-def _cell(value: object) -> str:
-    """Make text from outside safe for a table: printable, and no markup."""
-    from rich.markup import escape
-
-    return escape(_printable(value))
-
-
-def _printable(value: object) -> str:
-    """Replace what would break a line or steer a terminal; None is nothing."""
-    text = "" if value is None else str(value)
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def _short(path: str) -> str:
-    """Show a path from here where that is shorter."""
-    relative = os.path.relpath(path) if path.startswith(os.sep) else path
-    return relative if len(relative) < len(path) else path
-
-
-def _say(line: str) -> None:
-    typer.echo(line)
-
-
-def _note(line: str, *, quiet: bool) -> None:
-    if not quiet:
-        typer.echo(_printable(line), err=True)
-
-
-def _complain(line: str) -> None:
-    typer.echo(f"albo: {_printable(line)}", err=True)
-
-
-def _print_json(content: object) -> None:
-    typer.echo(json.dumps(content, ensure_ascii=False))
 
 
 def _exit(*, failed: bool) -> None:
@@ -740,66 +671,76 @@ def _common(
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
-    _fill_streams()
+    terminal.open_streams()
     words = sys.argv[1:]
     debug = "--debug" in words
     # Arrow's own allocator keeps what it once had: memory would grow with each compaction.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     # An end that was asked for is an interruption: what is done is committed first.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # Names may hold anything, and a terminal may know ASCII alone: show what it can.
-    _set_errors(sys.stdin, "surrogateescape")
-    _set_errors(sys.stdout, "backslashreplace")
-    _set_errors(sys.stderr, "backslashreplace")
-    # Taken out here, so that it may follow the command as people write it.
-    sys.exit(_run([word for word in words if word != "--debug"], debug=debug))
-
-
-def _fill_streams() -> None:
-    """Give a process that was started without standard streams ones that lead nowhere."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
-    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
-    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
-
-
-def _set_errors(stream: TextIO | None, errors: str) -> None:
-    if isinstance(stream, TextIOWrapper):
-        stream.reconfigure(errors=errors)
+    try:
+        # Taken out here, so that it may follow the command as people write it.
+        code = _run([word for word in words if word != "--debug"], debug=debug)
+    finally:
+        terminal.drop_lost_answer()
+    sys.exit(code)
 
 
 def _run(words: list[str], *, debug: bool) -> int:
     try:
-        return app(words, prog_name="albo", standalone_mode=True) or 0
-    except SystemExit as end:
-        if end.code == _INTERRUPTED:
-            return _report(KeyboardInterrupt())
-        return end.code if isinstance(end.code, int) else 1
+        return _call(words)
     except (AlboError, OSError, MemoryError, KeyboardInterrupt) as error:
         if debug:
             raise
-        return _report(error)
+        return _report(error, words)
+    except terminal.ReaderGone:
+        return 1
     except Exception as error:
         if debug:
             raise
-        _complain(f"something unforeseen failed ({type(error).__name__}: {_first_line(error)});")
-        _complain("what was done is kept; run it again with --debug for the details")
+        terminal.complain(
+            f"something unforeseen failed ({type(error).__name__}: {_first_line(error)});"
+        )
+        terminal.complain("what was done is kept; run it again with --debug for the details")
         return 1
 
 
-def _report(error: BaseException) -> int:
+def _call(words: list[str]) -> int:
+    """Run a command and return its exit code."""
+    try:
+        code = app(words or ["--help"], prog_name="albo", standalone_mode=False) or 0
+        sys.stdout.flush()
+    except _WrongUsage as error:
+        terminal.complain(_describe_wrong_usage(error, words))
+        return 2
+    except SystemExit as end:  # shell completion
+        code = end.code if isinstance(end.code, int) else 1
+    if code == _INTERRUPTED:
+        raise KeyboardInterrupt
+    return code if words else 2
+
+
+def _describe_wrong_usage(error: Any, words: list[str]) -> str:  # noqa: ANN401  (`_WrongUsage`)
+    said = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
+    command = error.ctx.command_path if error.ctx else f"albo {_command(words)}".strip()
+    return f"{said[:1].lower()}{said[1:]} (see `{command} --help`)"
+
+
+def _report(error: BaseException, words: list[str]) -> int:
     if isinstance(error, KeyboardInterrupt):
-        _complain("stopped; what was done is kept, and the same command goes on from there")
+        kept = "; what was done is kept, and the same command goes on from there"
+        terminal.complain("stopped" + ("" if _command(words) in _READERS else kept))
         return 1
-    if isinstance(error, BrokenPipeError):  # whoever read our output has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    _complain(_first_line(error))
+    terminal.complain(_first_line(error))
     return 2 if isinstance(error, UsageError) else 1
 
 
+def _command(words: list[str]) -> str:
+    """Return the command in a line; no option before it takes a value."""
+    return next((word for word in words if not word.startswith("-")), "")
+
+
 def _first_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:  # without its number
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split()) or type(error).__name__

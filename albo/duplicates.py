@@ -11,13 +11,13 @@ component, as it is in splitting; what shows a chain is that `lowest` lies below
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from albo.errors import UsageError
+from albo.nearest import choose_nlist, draw, load_faiss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 EXACT_UNTIL = 50_000
 """Covers up to which every pair is compared."""
-
-MOST_PAIRS = 5_000_000
-"""Pairs that are listed at most: 10,000 like grey covers alone have ten times as many."""
 
 _BLOCK_ROWS = 2048
 _TOLERANCE = 0.01
@@ -62,55 +59,6 @@ class DuplicateGroup:
     lowest: float
 
 
-def near_duplicate_pairs(
-    vector: Floats | Halves,
-    threshold: float,
-    progress: Progress | None = None,
-    *,
-    exact_until: int = EXACT_UNTIL,
-    limit: int = MOST_PAIRS,
-) -> tuple[Ints, Floats]:
-    """List all pairs of near-duplicates.
-
-    Parameters
-    ----------
-    vector : float32 or float16 (n, d), unit rows.
-    threshold : the least cosine, above 0 and up to 1.
-    progress : called with the number of steps done and the number there are.
-    exact_until : n up to which every pair is compared; above, a cover is compared with its
-        64 nearest only, so of more near-duplicates than that some pairs are left out.
-    limit : pairs to list at most.
-
-    Returns int64 (p, 2), rows i < j in ascending order, and float32 (p,), their cosines.
-    Raises UsageError for a threshold out of range, rows that are not of unit length, and where
-    there are more pairs than the limit (`near_duplicate_links` and `duplicate_groups` have none).
-    """
-    count = max(1, len(vector))
-    keys, scores = np.empty(0, np.int64), np.empty(0, np.float32)
-    held: list[tuple[Ints, Floats]] = []
-    waiting = 0
-    for first, second, score in _find_pairs(vector, threshold, progress, exact_until):
-        held.append((first * count + second, score))
-        waiting += len(score)
-        if len(keys) + waiting > limit:
-            keys, scores = _merge(keys, scores, held)
-            held, waiting = [], 0
-        if len(keys) > limit:
-            raise UsageError(
-                f"more than {limit} pairs of {count} covers reach a cosine of {threshold:g};"
-                " give a higher threshold, or ask for groups"
-            )
-    keys, scores = _merge(keys, scores, held)
-    return np.stack(np.divmod(keys, count), axis=1), scores
-
-
-def _merge(keys: Ints, scores: Floats, held: list[tuple[Ints, Floats]]) -> tuple[Ints, Floats]:
-    """Put pieces together, each key once, ascending."""
-    every = np.concatenate([keys, *(piece for piece, _ in held)])
-    unique, at = np.unique(every, return_index=True)
-    return unique, np.concatenate([scores, *(piece for _, piece in held)])[at]
-
-
 def near_duplicate_links(
     vector: Floats | Halves,
     threshold: float,
@@ -122,7 +70,17 @@ def near_duplicate_links(
 
     Each cover of a component is linked to the component's first: at most n - 1 links however many
     pairs there are, in little memory. A link need not be a near-duplicate pair itself.
-    Parameters and errors as `near_duplicate_pairs`. Returns int64 (p, 2), i < j, ascending by j.
+
+    Parameters
+    ----------
+    vector : float32 or float16 (n, d), unit rows.
+    threshold : the least cosine, above 0 and up to 1.
+    progress : called with the number of steps done and the number there are.
+    exact_until : n up to which every pair is compared; above, a cover is compared with its
+        64 nearest only, so of more near-duplicates than that some pairs are left out.
+
+    Returns int64 (p, 2), i < j, ascending by j.
+    Raises UsageError for a threshold out of range and rows that are not of unit length.
     """
     labels, _ = _find_components(vector, threshold, progress, exact_until)
     own = np.arange(len(labels))
@@ -139,7 +97,7 @@ def duplicate_groups(
 ) -> list[DuplicateGroup]:
     """Group near-duplicates: the connected components of two covers and more.
 
-    Parameters and errors as `near_duplicate_pairs`. Returns the groups, the one with the most
+    Parameters and errors as `near_duplicate_links`. Returns the groups, the one with the most
     alike pair first; equal ones by their first row.
     """
     labels, best = _find_components(vector, threshold, progress, exact_until)
@@ -260,28 +218,39 @@ def _compare_nearest(vector: Floats | Halves, least: float, report: Progress) ->
         first, second = np.minimum(own, other), np.maximum(own, other)
         keys = np.unique((first * count + second)[first < second])
         yield from _compare(vector, *np.divmod(keys, count), least)
-        report(min(start + _BLOCK_ROWS, count), count)
-    yield from _compare_crowd(vector, np.concatenate(crowd), least)
+        report(min(start + _BLOCK_ROWS, count), 2 * count)
+    yield from _compare_crowd(
+        vector, np.concatenate(crowd), least, lambda left: report(2 * count - left, 2 * count)
+    )
 
 
-def _compare_crowd(vector: Floats | Halves, crowd: Ints, least: float) -> Iterator[Pairs]:
+def _compare_crowd(
+    vector: Floats | Halves, crowd: Ints, least: float, report: Callable[[int], None]
+) -> Iterator[Pairs]:
     """Join what is crowded: covers whose nearest may be any of the many that are as near.
 
-    A few of them are compared with all, then a few of those that were not reached, and so on.
+    A few of them are compared with all, then twice as many of those that were not reached, and so
+    on: like covers are joined at once, and where none reaches another, as where the projection
+    alone made them near, no pair is compared twice, in blocks like those of `_compare_all`.
+    report : called with how many are left.
     """
-    left = crowd
+    left, others, size = crowd, crowd, _LEADERS
     while len(left):
-        leaders, reached = left[:_LEADERS], [left[:_LEADERS]]
+        report(len(left))
+        leaders, reached = left[:size], [left[:size]]
         rows = _as_unit(vector[leaders])
-        for start in range(0, len(crowd), _COMPARED_ROWS):
-            others = crowd[start : start + _COMPARED_ROWS]
-            cosines = rows @ _as_unit(vector[others]).T
-            at, place = np.nonzero((cosines >= least) & (leaders[:, None] != others))
-            first = np.minimum(leaders[at], others[place])
-            second = np.maximum(leaders[at], others[place])
+        for start in range(0, len(others), _BLOCK_ROWS):
+            some = others[start : start + _BLOCK_ROWS]
+            cosines = rows @ _as_unit(vector[some]).T
+            at, place = np.nonzero((cosines >= least) & (leaders[:, None] != some))
+            first = np.minimum(leaders[at], some[place])
+            second = np.maximum(leaders[at], some[place])
             yield first, second, np.minimum(cosines[at, place], 1.0)
-            reached.append(others[cosines.max(axis=0) >= least])
+            reached.append(some[cosines.max(axis=0) >= least])
         left = np.setdiff1d(left, np.concatenate(reached))
+        others = np.setdiff1d(others, leaders)
+        size = min(2 * size, _BLOCK_ROWS)
+    report(0)
 
 
 def _compare(vector: Floats | Halves, first: Ints, second: Ints, least: float) -> Iterator[Pairs]:
@@ -295,39 +264,26 @@ def _compare(vector: Floats | Halves, first: Ints, second: Ints, least: float) -
 
 def _build_lists(vector: Floats | Halves) -> tuple[Any, Any]:
     """Fit PCA and an inverted file of 8-bit codes to a sample, and put all rows in."""
-    faiss = _load_faiss()
+    faiss = load_faiss()
     count, dimension = vector.shape
     components = min(dimension, _COMPONENTS)
-    nlist = min(2 ** round(math.log2(4 * math.sqrt(count))), max(1, count // 39))
+    nlist = choose_nlist(count)
     random = np.random.default_rng(0)
     projection = faiss.PCAMatrix(dimension, components)
-    projection.train(_draw(random, vector, max(dimension, _TRAINING_BYTES // (4 * dimension))))
+    sample = draw(random, count, max(dimension, _TRAINING_BYTES // (4 * dimension)))
+    projection.train(_as_unit(vector[sample]))
     quantiser = faiss.IndexFlatL2(components)
     lists = faiss.IndexIVFScalarQuantizer(
         quantiser, components, nlist, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_L2
     )
     lists.cp.min_points_per_centroid = 1
-    lists.train(_project(projection, vector, _draw_rows(random, count, _POINTS_PER_LIST * nlist)))
+    lists.train(_project(projection, vector, draw(random, count, _POINTS_PER_LIST * nlist)))
     for start in range(0, count, _BLOCK_ROWS):
         lists.add(projection.apply(_as_unit(vector[start : start + _BLOCK_ROWS])))
     lists.nprobe = _NPROBE
     return projection, lists
 
 
-def _draw_rows(random: np.random.Generator, count: int, size: int) -> Ints:
-    return np.sort(random.choice(count, size=min(count, size), replace=False))
-
-
-def _draw(random: np.random.Generator, vector: Floats | Halves, size: int) -> Floats:
-    return _as_unit(vector[_draw_rows(random, len(vector), size)])
-
-
 def _project(projection: Any, vector: Floats | Halves, rows: Ints) -> Floats:  # noqa: ANN401
     blocks = (rows[start : start + _BLOCK_ROWS] for start in range(0, len(rows), _BLOCK_ROWS))
     return np.concatenate([projection.apply(_as_unit(vector[block])) for block in blocks])
-
-
-def _load_faiss() -> Any:  # noqa: ANN401  (its type stubs lack half of it)
-    import faiss
-
-    return faiss

@@ -8,7 +8,7 @@ a process killed at any moment loses only what it did since, and the next run go
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,7 +23,7 @@ from albo.errors import AlboError, BadCover
 from albo.files import NOT_AN_IMAGE, KnownFile
 from albo.images import Limits, decode, digest_of, has_image_signature, read_file
 from albo.records import Album, Embeddings, Skipped, Stamp
-from albo.sources import FILES, Entry, is_gone, stamp_file
+from albo.sources import FILES, Entry, genre_notes, is_gone, stamp_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -54,11 +54,15 @@ class Summary:
     """What a run did.
 
     seen : covers listed, each of them either embedded, known or skipped; what could not be listed
-    (a folder without permission, a row without a file) is one of the skipped. embedded : distinct
+    (a folder without permission, a name that is not UTF-8, a row without a file) is one of the
+    skipped. unlisted : how many of the skipped that is; no file is remembered for them, so that
+    `albo status` cannot list them. embedded : distinct
     ones, by the network. known : covers whose vector was there already, or was made in this run.
     moved : albums that vanished from where they were and whose cover has appeared elsewhere.
     missing : albums that vanished otherwise. ignored : files that are no images.
-    seconds : of the whole run. device : where the network ran, "" where it did not.
+    notes : lines for the user. lost_parts : files of vectors that were found missing or damaged, so
+    that their covers have to be embedded again. seconds : of the whole run. device : where the
+    network ran, "" where it did not.
     """
 
     seen: int = 0
@@ -67,8 +71,10 @@ class Summary:
     moved: int = 0
     missing: int = 0
     ignored: int = 0
+    unlisted: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    lost_parts: int = 0
     seconds: float = 0.0
     device: str = ""
 
@@ -161,6 +167,7 @@ def _running(
         yield run
         run.finish()
     run.summary.notes += journal.notes
+    run.summary.lost_parts = len(journal.notes)
     run.summary.seconds = monotonic() - started
 
 
@@ -206,7 +213,7 @@ class _Journal:
 
     @property
     def notes(self) -> list[str]:
-        """What the user may want to know of the vectors."""
+        """A line for each part of the vectors that was lost."""
         return self._writer.notes
 
     def add_vectors(self, digests: Sequence[Digest], embeddings: Embeddings) -> None:
@@ -345,18 +352,23 @@ class _Run:
         self._in_flight: dict[Digest, list[_Read]] = {}
         self._taken: set[str] = set()
         self._before: dict[str, bool] = {}  # the albums of the source at hand, as `listed` has them
+        self._genres: Counter[str] = Counter()  # of the source's covers that are in
         self._appeared: set[Digest] = set()
         self._vanished: list[Digest | None] = []
 
     def take(self, source: Source, *, rehash: bool) -> None:
         """Go through one source, then mark what has vanished from it."""
         self._before = self._stores.catalog.listed(source.name)
+        self._genres = Counter()
         seen: set[str] = set()
         self._embed(self._changed(source, seen, rehash=rehash))
         report = source.report
         self.summary.ignored += report.ignored
         self.summary.notes += report.notes
+        if report.names_genres:
+            self.summary.notes += genre_notes(self._genres)
         self.summary.skipped += report.failures
+        self.summary.unlisted += len(report.failures)
         self.summary.seen += len(report.failures)
         gone = [
             album_id
@@ -441,6 +453,7 @@ class _Run:
     def _know(self, album: Album, listed: dict[str, Album]) -> None:
         """Settle an unchanged file; its album may be new all the same, or have changed."""
         self.summary.known += 1
+        self._genres[album.genre] += 1
         if listed.get(album.album_id) != album:
             self._add_album(album)
 
@@ -572,6 +585,7 @@ class _Run:
         self._tell()
 
     def _record(self, read: _Read) -> None:
+        self._genres[read.entry.album.genre] += 1
         self._journal.add_file(KnownFile(read.entry.album.uri, read.stamp, read.digest))
         self._add_album(replace(read.entry.album, digest=read.digest))
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from albo.records import Ints
+
+Artist: TypeAlias = tuple[str, str]
+"""Name and id."""
 
 _NOBODY = frozenset(
     """
@@ -88,17 +92,17 @@ def is_known(artist: str, artist_id: str = "") -> bool:
 
 
 def group_covers(
-    artists: Sequence[str], artist_ids: Sequence[str], dup_groups: Sequence[str], pairs: Ints
+    artists: Sequence[Sequence[Artist]], dup_groups: Sequence[Sequence[str]], pairs: Ints
 ) -> Ints:
     """Find the groups of covers: the connected components of all that links two of them.
 
     Parameters
     ----------
-    artists : n names, "" where unknown. Compared after NFKC and casefold, white space folded.
-    artist_ids : n ids, "" where unknown. A cover with an id goes by it, so two artists of one
-        name stay apart; but where another cover has that name and no id, it may be any of them,
-        so it is linked to all.
-    dup_groups : n marks of the same artwork, "" where there is none; of one meaning in all sources.
+    artists : for each of n covers, the names and ids it is known under, "" where one is unknown.
+        Names are compared after NFKC and casefold, white space folded. An artist with an id goes
+        by it, so two of one name stay apart; but where another cover has that name and no id, it
+        may be any of them, so it is linked to all.
+    dup_groups : for each of n covers, its marks of the same artwork; of one meaning in all sources.
     pairs : int (p, 2), near-duplicates as positions from 0 to n - 1.
 
     Returns int64 (n,): the group of each cover, numbered from 0 in the order of first appearance.
@@ -109,19 +113,18 @@ def group_covers(
     from scipy.sparse.csgraph import connected_components
 
     count = len(artists)
-    if not count == len(artist_ids) == len(dup_groups):
+    if len(dup_groups) != count:
         raise UsageError(
-            f"{count} artists, {len(artist_ids)} artist ids and {len(dup_groups)} dup_groups;"
-            " give one of each for every cover"
+            f"artists of {count} covers and dup_groups of {len(dup_groups)};"
+            " give both for every cover"
         )
     if count == 0:
         return np.empty(0, np.int64)
-    marks = [
-        *_artist_marks(artists, artist_ids),
-        *((cover, ("dup", mark.strip())) for cover, mark in enumerate(dup_groups) if mark.strip()),
-    ]
     nodes: dict[tuple[str, str], int] = {}
-    links = [(cover, nodes.setdefault(mark, count + len(nodes))) for cover, mark in marks]
+    links = [
+        (cover, nodes.setdefault(mark, count + len(nodes)))
+        for cover, mark in chain(_artist_marks(artists), _artwork_marks(dup_groups))
+    ]
     edges = np.concatenate(
         [np.array(links, np.int64).reshape(-1, 2), _checked_pairs(pairs, count)], axis=0
     )
@@ -131,25 +134,27 @@ def group_covers(
     return _by_first_appearance(components)
 
 
-def _artist_marks(
-    artists: Sequence[str], artist_ids: Sequence[str]
-) -> Iterator[tuple[int, tuple[str, str]]]:
-    """Yield each cover with each artist's mark it goes by."""
-    known = [is_known(*both) for both in zip(artists, artist_ids, strict=True)]
-    names = [_fold(artist) for artist in artists]
-    ids = [artist_id.strip() for artist_id in artist_ids]
-    nameless_ids = {
-        name
-        for name, mark, is_somebody in zip(names, ids, known, strict=True)
-        if is_somebody and not mark
-    }
-    for cover, (name, mark) in enumerate(zip(names, ids, strict=True)):
-        if not known[cover]:
-            continue
-        if mark:
-            yield cover, ("id", mark)
-        if name in nameless_ids and name:
+def _artist_marks(artists: Sequence[Sequence[Artist]]) -> Iterator[tuple[int, tuple[str, str]]]:
+    """Yield each cover with each mark that its artists go by."""
+    known = [
+        (cover, _fold(name), artist_id.strip())
+        for cover, own in enumerate(artists)
+        for name, artist_id in own
+        if is_known(name, artist_id)
+    ]
+    without_id = {name for _, name, artist_id in known if not artist_id}
+    for cover, name, artist_id in known:
+        if artist_id:
+            yield cover, ("id", artist_id)
+        if name and name in without_id:
             yield cover, ("name", name)
+
+
+def _artwork_marks(dup_groups: Sequence[Sequence[str]]) -> Iterator[tuple[int, tuple[str, str]]]:
+    for cover, own in enumerate(dup_groups):
+        for mark in own:
+            if mark.strip():
+                yield cover, ("dup", mark.strip())
 
 
 def _checked_pairs(pairs: Ints, count: int) -> Ints:

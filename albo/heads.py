@@ -268,15 +268,6 @@ class Head:
         """The names of the views it looks at."""
         return tuple(self.predictors)
 
-    def check_fingerprint(self, view: str, fingerprint: str) -> None:
-        """Raise StaleArtifact unless this head was fitted on features of that fingerprint."""
-        fitted = self.fingerprints.get(view, "")
-        if fitted != fingerprint:
-            raise StaleArtifact(
-                f"head {self.name!r} was fitted on {view} {fitted[:8] or '(none)'},"
-                f" these features are of {fingerprint[:8]}; run `{_MEND}`"
-            )
-
     def predict(self, features: Mapping[str, Any], prior: Prior = "corpus") -> Doubles:
         """Return p(genre) of n covers: float64 (n, c).
 
@@ -393,7 +384,7 @@ class Head:
         wrong and the mending command.
         """
         for _ in range(3):
-            manifest = read_manifest(folder, _WHAT, _MEND)
+            manifest = read_manifest(folder, _WHAT, _mend(folder))
             # A file that is gone may have been replaced since the manifest was read.
             with suppress(FileNotFoundError):
                 return _restore(folder, manifest)
@@ -447,7 +438,9 @@ def conformal_sets(probabilities: Doubles, nonconformity: Doubles, coverage: flo
 def check_trees(text: str, width: int) -> None:
     """Check LightGBM's text before LightGBM, which trusts it, follows its numbers into memory.
 
-    width : how many numbers a tree may look at. Raises ValueError.
+    Artifacts are passed on, and whoever forges them makes the checksums fit too: a feature, child
+    or number of leaves that is not there then kills the process, and a tree that leads back never
+    answers. width : how many numbers a tree may look at. Raises ValueError.
     """
     header, *trees = text.split("\nTree=")
     classes = _model_number(header, "num_class")
@@ -568,7 +561,11 @@ def _remove_others(folder: Path, named: set[str]) -> None:
 
 
 def _refuse(folder: Path, reason: str) -> NoReturn:
-    raise StaleArtifact(f"the head in {folder} is damaged ({reason}); run `{_MEND}`")
+    raise StaleArtifact(f"the head in {folder} is damaged ({reason}); run `{_mend(folder)}`")
+
+
+def _mend(folder: Path) -> str:
+    return f"{_MEND} --name {folder.name}"
 
 
 def _restore(folder: Path, manifest: Json) -> Head:

@@ -51,6 +51,7 @@ a gatefold (2), a J-card (3) or a six-panel booklet (6) survives and a web banne
 _JPEG = {"jpg", "jpeg", "jpe", "jfif", "mpo"}
 _OTHERS = {"png", "apng", "webp", "gif", "bmp", "dib", "tif", "tiff"}
 _UNREAD = {"heic", "heif", "avif", "jxl", "jp2"}
+_URL_IN_PATH = re.compile(r"(^|/)[A-Za-z][A-Za-z0-9+.-]+:/")  # joining paths makes // one
 
 IMAGE_SUFFIXES: frozenset[str] = frozenset(f".{suffix}" for suffix in _JPEG | _OTHERS | _UNREAD)
 """Suffixes, lower case with the dot, of files that are meant as images; some of them in formats
@@ -122,6 +123,8 @@ def _read_descriptor(descriptor: int, max_bytes: int) -> bytes:
 def _reason_unreadable(error: OSError | ValueError) -> str:
     if not isinstance(error, OSError):
         return "no such file: the name holds characters that no file name can"
+    if error.errno == errno.ENOENT and _URL_IN_PATH.search(str(error.filename)):
+        return "a URL; albo reads files only: download it and name the file"
     if error.errno == errno.ENOENT:
         return "no such file: it was moved or deleted, or the link points nowhere"
     if error.errno in {errno.EACCES, errno.EPERM}:

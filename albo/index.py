@@ -15,7 +15,6 @@ is killed leaves the former index as it was, and a reader needs no lock.
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 import os
 import re
@@ -36,6 +35,7 @@ from albo.artifacts import (
     write_manifest,
 )
 from albo.errors import EmptyIndex, StaleArtifact, UsageError
+from albo.nearest import ROUNDING, Lists, Rows, draw
 from albo.records import Digest, Neighbours
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from albo.records import Bools, Embeddings, Floats, Halves, Ints, Json, Pixels
+    from albo.records import Floats, Halves, Ints, Json, Pixels
 
     Progress: TypeAlias = Callable[[int, int], None]
 
@@ -60,7 +60,6 @@ RECALL_AIM = 0.97
 MEND = "albo index"
 
 _DIGEST_BYTES = 32
-_READ_ROWS = 4096
 _TOLERANCE = 0.01
 _IVF_LEAST = 1_000
 """Covers below which lists and codes cannot be trained well."""
@@ -71,31 +70,18 @@ _MOST_HOLES = 0.25
 _MEASURE_AGAIN = 0.1
 _TUNING_QUERIES = 256
 _CANDIDATES = (200, 400, 800, 1600)
-_TRAINING_BYTES = 128 << 20
-_COMPONENTS = 320
-_POINTS_PER_LIST = 40
-_BLOCK_BYTES = 32 << 20
-_CACHE_BYTES = 1 << 20
-_MOST_KEPT_BYTES = 1 << 30
 _FULLY_HASHED_BYTES = 16 << 20
 _SAMPLED_PAGES = 256
 _PAGE_BYTES = 4096
 _SLACK = 8
-_ROUNDING = 4e-6
-"""How far float32 sums of 4,096 products of unit rows may stand from the true cosine."""
 
 _OPEN_ATTEMPTS = 5
-_FEW_LEFT_OUT = 64
 _FILTERED_PROBES = 16
 _FILTERED_WIDTH = 5
 _MANY_NEIGHBOURS = 1_000
-_GPU_QUERIES = 256
-_GPU_MOST_NEIGHBOURS = 1_024
 _NAME = re.compile(
     r"(?:vectors-(\d{1,12})\.f(?:32|16)|digests-(\d{1,12})\.bin|lists-(\d{1,12})\.faiss)"
 )
-
-_log = logging.getLogger(__name__)
 
 
 class IndexKind(StrEnum):
@@ -128,15 +114,8 @@ class VectorStore(Protocol):
     def digests(self) -> Collection[Digest]:
         """Every cover that has a vector."""
 
-    def read(
-        self, digests: Sequence[Digest], middle: bool = False
-    ) -> tuple[Sequence[Digest], Embeddings]:
-        """Return the covers found among those asked for, and what the backbone says of them."""
-
-    def batches(
-        self, rows: int, middle: bool = False
-    ) -> Iterator[tuple[Sequence[Digest], Halves, Any]]:
-        """Go through everything, `rows` covers at a time: digests and float16 (rows, d)."""
+    def batches(self, among: Collection[Digest]) -> Iterator[tuple[Sequence[Digest], Halves]]:
+        """Go through the vectors of those covers: some digests and float16 (n, d) at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +127,7 @@ class IndexSummary:
     note : what the user should know, or "".
     """
 
+    backbone: str
     kind: IndexKind
     count: int
     added: int
@@ -354,8 +334,7 @@ def update_index(
     Raises StaleArtifact where a vector is damaged, CannotWrite.
     """
     asked = digests if isinstance(digests, set | frozenset) else frozenset(digests)
-    stored = vectors.digests()
-    wanted = set(asked).intersection(stored)
+    wanted = set(asked).intersection(vectors.digests())
     former = _former(folder)
     standing = None if anew else _standing(folder, vectors)
     asked_kind = kind or (former.asked_kind if former else IndexKind.AUTO)
@@ -375,9 +354,12 @@ def update_index(
         flat_until=flat_until,
         libraries=library_versions("faiss-gpu", "faiss-cpu", "numpy"),
     )
-    update = _Update(folder, vectors, wanted, base, standing, progress=progress, stored=len(stored))
-    summary = update.run()
-    return replace(summary, missing=len(asked) - len(wanted))
+    update = _Update(folder, vectors, wanted, base, standing, progress=progress)
+    summary = replace(update.run(), missing=len(asked) - len(wanted))
+    if kind is IndexKind.IVF and summary.kind is IndexKind.FLAT:
+        note = f"an inverted file needs {_IVF_LEAST:,} covers, here are {summary.count:,}"
+        return replace(summary, note=f"{note}; the index is exact until there are as many")
+    return summary
 
 
 class Index:
@@ -427,55 +409,45 @@ class Index:
         queries: Floats,
         k: int,
         among: Collection[Digest] | None = None,
-        without: Collection[Digest] = (),
     ) -> list[Neighbours]:
         """Find the nearest covers of each query.
 
         Parameters
         ----------
         queries : float32 (q, d), unit rows.
-        k : how many neighbours; fewer come where `among` and `without` leave fewer.
+        k : how many neighbours; fewer come where there are fewer.
         among : the only covers to look at (those of a genre); what is not in the index is ignored.
-        without : covers to leave out (the query's own).
 
         Returns
         -------
         For each query its neighbours, best first, equal scores by digest. A score is the cosine,
         the float32 nearest to the dot product of the query and the stored vector.
 
-        Raises UsageError for a k below 1 or above the number of covers in the index, and for
-        queries of another shape, not finite or not of unit length; EmptyIndex where there is no
-        cover that the filters admit; StaleArtifact where a stored vector is damaged.
+        Raises UsageError for a k below 1, and for queries of another shape, not finite or not of
+        unit length; EmptyIndex where there is no cover that the filter admits; StaleArtifact where
+        a stored vector is damaged.
         """
         queries = self._checked(queries, k)
-        left_out = frozenset(without)
-        if among is None and len(left_out) <= min(_FEW_LEFT_OUT, self.count - 1):
-            rows = None
-        else:
-            rows = self._admitted(among, left_out)
-            left_out = frozenset()
+        rows = None if among is None else self._opened.rows_of(self._opened.row_of.keys() & among)
         size = self.count if rows is None else len(rows)
         if size == 0:
             raise EmptyIndex(f"the filter admits 0 of the index's {self.count} covers; widen it")
         if not len(queries):
             return []
-        need = min(size, k + len(left_out))
+        need = min(size, k)
         lists, tuning = self._opened.lists, self._opened.manifest.tuning
         is_small = rows is not None and size <= self._exact_until
         if lists is None or tuning is None or is_small or need > _MANY_NEIGHBOURS:
             found = self._exact(queries, need, rows)
         else:
             found = self._approximate(queries, need, rows, (lists, tuning))
-        return [self._neighbours(ids, scores, k, left_out) for ids, scores in found]
+        return [self._neighbours(ids, scores, need) for ids, scores in found]
 
     def _checked(self, queries: Floats, k: int) -> Floats:
         if self.count == 0:
             raise EmptyIndex(f"the index of {self.backbone} holds 0 covers; run `albo embed` first")
         if k < 1:
             raise UsageError(f"k={k}; ask for 1 neighbour or more")
-        if k > self.count:
-            held = f"{self.count} cover{'' if self.count == 1 else 's'}"
-            raise UsageError(f"k={k} but the index holds {held}; use -k {self.count} or fewer")
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         if queries.ndim != 2 or queries.shape[1] != self.dimension:  # noqa: PLR2004
             raise UsageError(
@@ -488,10 +460,6 @@ class Index:
             raise UsageError(f"a query has length {worst:g}; give finite rows of unit length")
         return queries
 
-    def _admitted(self, among: Collection[Digest] | None, left_out: frozenset[Digest]) -> Ints:
-        names = self._opened.row_of.keys()
-        return self._opened.rows_of((names if among is None else names & among) - left_out)
-
     def _exact(self, queries: Floats, need: int, rows: Ints | None) -> _Found:
         if rows is None and self.count < len(self._rows):
             rows = self._opened.live
@@ -502,7 +470,7 @@ class Index:
         # What was not fetched may be as near as what was: then fetch more, else ties would be
         # broken by the order of rows.
         enough = np.partition(scores, width - need, axis=1)[:, width - need]
-        unsure = np.flatnonzero(kernel[:, -1] + _ROUNDING >= enough) if width < size else ()
+        unsure = np.flatnonzero(kernel[:, -1] + ROUNDING >= enough) if width < size else ()
         found = list(zip(ids, scores, strict=True))
         for query in unsure:
             found[query] = self._exact_to_the_tie(queries[query : query + 1], need, rows, width)
@@ -517,11 +485,11 @@ class Index:
             kernel, ids = self._rows.scan(query, width, rows)
             scores = self._rows.scores(query, ids)
             enough = np.partition(scores[0], width - need)[width - need]
-            if width == size or kernel[0, -1] + _ROUNDING < enough:
+            if width == size or kernel[0, -1] + ROUNDING < enough:
                 return ids[0], scores[0]
 
     def _approximate(
-        self, queries: Floats, need: int, rows: Ints | None, by: tuple[_Lists, _Tuning]
+        self, queries: Floats, need: int, rows: Ints | None, by: tuple[Lists, _Tuning]
     ) -> _Found:
         lists, tuning = by
         size = self.count if rows is None else len(rows)
@@ -541,29 +509,23 @@ class Index:
             found[query] = self._exact(queries[query : query + 1], need, rows)[0]
         return found
 
-    def _neighbours(
-        self, ids: Ints, scores: Floats, k: int, left_out: frozenset[Digest]
-    ) -> Neighbours:
-        keep = k + len(left_out)
-        if len(ids) > 4 * keep:
-            chosen = scores >= np.partition(scores, len(ids) - keep)[len(ids) - keep]
+    def _neighbours(self, ids: Ints, scores: Floats, k: int) -> Neighbours:
+        if len(ids) > 4 * k:
+            chosen = scores >= np.partition(scores, len(ids) - k)[len(ids) - k]
             ids, scores = ids[chosen], scores[chosen]
         names = self._opened.names(ids)
         ranked = sorted(
             (-min(max(score, -1.0), 1.0), name)
             for score, name in zip(scores.tolist(), names, strict=True)
             if score > -np.inf
-        )
-        kept = [(digest, -score) for score, digest in ranked if digest not in left_out][:k]
-        return Neighbours(tuple(digest for digest, _ in kept), tuple(score for _, score in kept))
+        )[:k]
+        return Neighbours(tuple(name for _, name in ranked), tuple(-score for score, _ in ranked))
 
 
 class _Opened:
     """An index's files, open: the manifest, the rows, their digests and, for ivf, the lists."""
 
-    def __init__(
-        self, manifest: _Manifest, rows: _Rows, table: Pixels, lists: _Lists | None
-    ) -> None:
+    def __init__(self, manifest: _Manifest, rows: Rows, table: Pixels, lists: Lists | None) -> None:
         self.manifest = manifest
         self.rows = rows
         self.table = table
@@ -590,344 +552,6 @@ class _Opened:
         return np.sort(np.array([row_of[name] for name in names], dtype=np.int64))
 
 
-class _Rows:
-    """The index's own copy of the vectors, float32 or float16 (rows, d), row number = id."""
-
-    def __init__(self, matrix: NDArray[Any]) -> None:
-        self._matrix = matrix
-        self._scans = 0
-        self._gpu: Any = None
-        self._gpu_resources: Any = None
-        self._gpu_failed = False
-
-    def __len__(self) -> int:
-        return len(self._matrix)
-
-    @property
-    def dimension(self) -> int:
-        """How many numbers a row has."""
-        return int(self._matrix.shape[1])
-
-    def take(self, ids: Ints) -> Floats:
-        """Return some rows: float32, unit length. Raises StaleArtifact for a damaged one."""
-        return self._as_unit(self._matrix[ids])
-
-    def blocks(
-        self, ids: Ints | None, bytes_each: int = _BLOCK_BYTES
-    ) -> Iterator[tuple[Any, Floats]]:
-        """Go through the rows asked for, all for None: their ids and the rows, as `take`."""
-        step = max(1, bytes_each // (4 * self._matrix.shape[1]))
-        count = len(self._matrix) if ids is None else len(ids)
-        for start in range(0, count, step):
-            some = slice(start, min(start + step, count))
-            if ids is None:
-                yield np.arange(some.start, some.stop), self._as_unit(self._matrix[some])
-            else:
-                yield ids[some], self.take(ids[some])
-
-    def scan(self, queries: Floats, k: int, ids: Ints | None) -> tuple[Floats, Ints]:
-        """Compare each query with each of the rows: the k highest scores, descending, and ids.
-
-        k is at most the number of rows. Scores are as FAISS adds them up: good to `_ROUNDING`.
-        """
-        faiss = _load_faiss()
-        if ids is None and self._matrix.dtype == np.float32:
-            self._keep_in_memory()
-            on_gpu = self._gpu_search(queries, k, None)
-            scores, found = on_gpu or faiss.knn(
-                queries, self._matrix, k, metric=faiss.METRIC_INNER_PRODUCT
-            )
-            return scores, found
-        best = np.full((len(queries), 0), -np.inf, dtype=np.float32)
-        nearest = np.full((len(queries), 0), -1, dtype=np.int64)
-        for some, block in self.blocks(ids):
-            scores, found = faiss.knn(
-                queries, block, min(k, len(block)), metric=faiss.METRIC_INNER_PRODUCT
-            )
-            best = np.concatenate([best, scores], axis=1)
-            nearest = np.concatenate([nearest, some[found]], axis=1)
-            order = np.argsort(-best, axis=1, kind="stable")[:, :k]
-            best = np.take_along_axis(best, order, axis=1)
-            nearest = np.take_along_axis(nearest, order, axis=1)
-        return best, nearest
-
-    def _keep_in_memory(self) -> None:
-        """Copy the file into memory at the second whole scan, where one will not be the last.
-
-        One search alone is soonest done on the mapped file. Many go faster over large memory pages,
-        which a mapped file does not have: by a third for a query at a time.
-        """
-        self._scans += 1
-        if self._scans == 2 and self._matrix.nbytes <= _MOST_KEPT_BYTES:  # noqa: PLR2004
-            self._matrix = np.array(self._matrix)
-
-    def scores(self, queries: Floats, ids: Ints) -> Floats:
-        """Return the cosine of each query and its own rows: float32 (q, c); -inf for id -1.
-
-        Added up in float64 and rounded once, so that equal vectors have equal scores wherever
-        they stand in the file.
-        """
-        width = ids.shape[1]
-        out = np.empty(ids.shape, dtype=np.float32)
-        # Blocks that stay in the processor's cache are five times as fast as large ones.
-        step = max(1, _CACHE_BYTES // (8 * max(1, width) * queries.shape[1]))
-        for start in range(0, len(queries), step):
-            some = slice(start, start + step)
-            block = self.take(np.maximum(ids[some], 0).ravel()).astype(np.float64)
-            block = block.reshape(-1, width, queries.shape[1])
-            out[some] = np.matmul(block, queries[some, :, None].astype(np.float64))[..., 0]
-        out[ids < 0] = -np.inf
-        return out
-
-    def scan_on_gpu(self, queries: Floats, k: int, live: Ints) -> Ints | None:
-        """Propose k candidates a query by brute force on a GPU: ids (q, k); None without one."""
-        found = self._gpu_search(queries, k, live)
-        return None if found is None else live[found[1]]
-
-    def _gpu_search(self, queries: Floats, k: int, ids: Ints | None) -> tuple[Floats, Ints] | None:
-        if len(queries) < _GPU_QUERIES or k > _GPU_MOST_NEIGHBOURS or self._gpu_failed:
-            return None
-        try:
-            if self._gpu is None:
-                self._gpu = self._put_on_gpu(ids)
-            return None if self._gpu is None else self._gpu.search(queries, k)
-        except Exception as error:  # noqa: BLE001  (whatever a driver raises, the CPU can do it)
-            self._gpu_failed = True
-            self._gpu = None
-            _log.warning("the GPU could not search (%s); the CPU does", _first_line(error))
-            return None
-
-    def _put_on_gpu(self, ids: Ints | None) -> Any:  # noqa: ANN401  (FAISS has no types)
-        faiss = _load_faiss()
-        if _gpu_count() == 0:
-            self._gpu_failed = True
-            return None
-        options = faiss.GpuClonerOptions()
-        options.useFloat16 = self._matrix.dtype == np.float16
-        empty = faiss.IndexFlatIP(self._matrix.shape[1])
-        self._gpu_resources = faiss.StandardGpuResources()
-        gpu = faiss.index_cpu_to_gpu(self._gpu_resources, 0, empty, options)
-        for _, block in self.blocks(ids):
-            gpu.add(block)
-        return gpu
-
-    def _as_unit(self, rows: NDArray[Any]) -> Floats:
-        unit = np.ascontiguousarray(rows, dtype=np.float32)
-        squares = np.einsum("nd,nd->n", unit, unit)
-        if not np.all(np.abs(squares - 1) < 0.05):  # noqa: PLR2004  (not a number fails it too)
-            raise StaleArtifact(f"a vector in the index is damaged; run `{MEND}`")
-        if rows.dtype == np.float16:
-            # Rounding to float16 changes the length, by up to a thousandth.
-            unit /= np.sqrt(squares)[:, None]
-        return unit
-
-
-class _Lists:
-    """PCA, inverted lists and 4-bit product-quantised codes: they propose candidates.
-
-    Distances are Euclidean, whose order on unit vectors is that of the cosine, and which the PCA's
-    centring leaves alone, unlike inner products. Jégou, Douze & Schmid 2011 (product quantisation);
-    André, Kermarrec & Le Scouarnec 2015 (fast scan).
-    """
-
-    def __init__(self, index: Any) -> None:  # noqa: ANN401  (FAISS has no types)
-        faiss = _load_faiss()
-        self._index = index
-        self._ivf = faiss.downcast_index(index.index)
-        self._lists_of_rows: Ints | None = None
-
-    @property
-    def nlist(self) -> int:
-        """The number of lists."""
-        return int(self._ivf.nlist)
-
-    @classmethod
-    def train(cls, rows: _Rows) -> _Lists:
-        """Fit projection, lists and codes to a bounded sample of the rows."""
-        nlist = choose_nlist(len(rows))
-        components, parts = choose_codes(rows.dimension)
-        random = np.random.default_rng(0)
-        projection = _fit_projection(rows, random, components)
-        points = min(len(rows), _POINTS_PER_LIST * nlist)
-        sample = np.empty((points, components), dtype=np.float32)
-        done = 0
-        for _, block in rows.blocks(_draw(random, len(rows), points)):
-            sample[done : done + len(block)] = projection.apply(block)
-            done += len(block)
-        return cls(_fit_lists(projection, sample, nlist, parts))
-
-    @classmethod
-    def deserialise(cls, content: bytes, manifest: _Manifest) -> _Lists:
-        """Read what `serialised` made; raises ValueError for what cannot be the manifest's."""
-        faiss = _load_faiss()
-        try:
-            index = faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8))
-            lists = cls(index)
-            fits = isinstance(lists._ivf, faiss.IndexIVFPQFastScan)
-        except (RuntimeError, AttributeError) as error:
-            raise ValueError(_first_line(error)) from error
-        wanted = (manifest.dimension, manifest.count, manifest.tuning and manifest.tuning.nlist)
-        if not fits or (index.d, index.ntotal, lists.nlist) != wanted:
-            raise ValueError("other lists than the manifest's")
-        return lists
-
-    def serialised(self) -> Pixels:
-        """Return it as bytes in FAISS's own format: uint8 (b,)."""
-        content: Pixels = _load_faiss().serialize_index(self._index)
-        return content
-
-    def add(self, ids: Ints, block: Floats) -> None:
-        """Add the codes of some rows."""
-        self._index.add_with_ids(block, np.ascontiguousarray(ids, dtype=np.int64))
-
-    def remove(self, ids: Ints) -> None:
-        """Take the codes of some rows out."""
-        self._index.remove_ids(np.ascontiguousarray(ids, dtype=np.int64))
-        self._clear_places_left()
-
-    def _clear_places_left(self) -> None:
-        """Zero what removed codes left behind the last one of each list.
-
-        FAISS (1.15) adds a code by or-ing it into its place in the last block, as if that were
-        empty: over what a removal left there the new code becomes a mixture of both.
-        """
-        faiss = _load_faiss()
-        lists = faiss.downcast_InvertedLists(self._ivf.invlists)
-        empty = np.zeros(lists.packer.code_size, dtype=np.uint8)
-        for at in range(lists.nlist):
-            size = lists.list_size(at)
-            blocks = -(-size // lists.n_per_block)
-            codes = faiss.rev_swig_ptr(lists.get_codes(at), blocks * lists.block_size)
-            for place in range(size, blocks * lists.n_per_block):
-                lists.packer.pack_1(empty, place, codes.reshape(blocks, -1))
-
-    def nearest(
-        self, queries: Floats, width: int, nprobe: int, rows: Ints | None, capacity: int
-    ) -> Ints:
-        """Propose candidates: ids (q, width), -1 where the lists looked at hold fewer.
-
-        rows : the only ones to propose, None for all. capacity : one above the highest id.
-        """
-        faiss = _load_faiss()
-        if rows is None:
-            inner = faiss.SearchParametersIVF(nprobe=nprobe)
-        else:
-            # The nearest lists may hold none of the rows (another genre's corner): only lists
-            # that hold some are counted among the nprobe.
-            lists = np.zeros(self.nlist, dtype=np.bool_)
-            lists[self._list_of(capacity)[rows]] = True
-            admitted = np.zeros(capacity, dtype=np.bool_)
-            admitted[rows] = True
-            inner = faiss.SearchParametersIVF(
-                sel=_selector(admitted),
-                nprobe=min(nprobe, int(lists.sum())),
-                quantizer_params=faiss.SearchParameters(sel=_selector(lists)),
-            )
-        outer = faiss.SearchParametersPreTransform(index_params=inner)
-        found: Ints = self._index.search(queries, width, params=outer)[1]
-        return found
-
-    def _list_of(self, capacity: int) -> Ints:
-        faiss = _load_faiss()
-        if self._lists_of_rows is None:
-            lists = np.zeros(capacity, dtype=np.int64)
-            inverted = self._ivf.invlists
-            for at in range(self.nlist):
-                size = inverted.list_size(at)
-                if size:
-                    lists[faiss.rev_swig_ptr(inverted.get_ids(at), size)] = at
-            self._lists_of_rows = lists
-        return self._lists_of_rows
-
-
-_Found: TypeAlias = "list[tuple[Ints, Floats]]"
-
-
-def choose_nlist(count: int) -> int:
-    """Return how many lists to make for so many covers: the power of two nearest to 4 √n.
-
-    Never so many that a list has fewer than 39 covers to be trained on (FAISS asks for as many).
-    """
-    wanted = 2 ** round(math.log2(4 * math.sqrt(max(1, count))))
-    return int(max(1, min(wanted, count // 39)))
-
-
-def choose_codes(dimension: int) -> tuple[int, int]:
-    """Return how many principal components are kept, and in how many parts they are coded.
-
-    A part takes 4 bits. Up to 320 components are kept; four of them share a part where there are
-    many, two where there are few, so that small vectors do not get too coarse a code.
-    """
-    components = min(dimension, _COMPONENTS)
-    per_part = 4 if components >= 256 else 2  # noqa: PLR2004
-    components = max(components // per_part * per_part, 1)
-    return components, max(1, components // per_part)
-
-
-def _draw(random: np.random.Generator, count: int, size: int) -> Ints:
-    return np.sort(random.choice(count, size=min(count, size), replace=False))
-
-
-def _fit_projection(rows: _Rows, random: np.random.Generator, components: int) -> Any:  # noqa: ANN401
-    faiss = _load_faiss()
-    dimension = rows.dimension
-    projection = faiss.PCAMatrix(dimension, components)
-    sample = rows.take(_draw(random, len(rows), max(dimension, _TRAINING_BYTES // (4 * dimension))))
-    projection.train(sample)
-    return projection
-
-
-def _fit_lists(projection: Any, sample: Floats, nlist: int, parts: int) -> Any:  # noqa: ANN401
-    faiss = _load_faiss()
-
-    def untrained() -> Any:  # noqa: ANN401
-        quantiser = faiss.IndexFlatL2(sample.shape[1])
-        lists = faiss.IndexIVFPQFastScan(
-            quantiser, sample.shape[1], nlist, parts, 4, faiss.METRIC_L2
-        )
-        lists.cp.min_points_per_centroid = 1
-        return lists
-
-    lists = untrained()
-    if not _train_on_gpu(lists, sample):
-        lists = untrained()
-        lists.train(sample)
-    return faiss.IndexPreTransform(projection, lists)
-
-
-def _train_on_gpu(lists: Any, sample: Floats) -> bool:  # noqa: ANN401
-    faiss = _load_faiss()
-    if _gpu_count() == 0:
-        return False
-    try:
-        helper = faiss.index_cpu_to_all_gpus(faiss.IndexFlatL2(sample.shape[1]))
-        lists.clustering_index = helper
-        lists.train(sample)
-        lists.clustering_index = None
-    except Exception as error:  # noqa: BLE001  (whatever a driver raises, the CPU can do it)
-        _log.warning("the GPU could not train the index (%s); the CPU does", _first_line(error))
-        return False
-    return True
-
-
-def _load_faiss() -> Any:  # noqa: ANN401  (its type stubs lack half of it)
-    import faiss
-
-    return faiss
-
-
-def _gpu_count() -> int:
-    return int(_load_faiss().get_num_gpus())
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
-def _selector(admitted: Bools) -> Any:  # noqa: ANN401  (FAISS has no types)
-    return _load_faiss().IDSelectorBitmap(np.packbits(admitted, bitorder="little"))
-
-
 class _Update:
     """One update of an index: from what stands there to what is wanted."""
 
@@ -940,11 +564,9 @@ class _Update:
         standing: _Opened | None,
         *,
         progress: Progress | None,
-        stored: int,
     ) -> None:
         self._folder = folder
         self._vectors = vectors
-        self._stored = stored
         self._wanted = wanted
         self._base = base
         self._standing = standing
@@ -980,7 +602,7 @@ class _Update:
         if kind is IndexKind.FLAT:
             return self._commit(manifest, table, name, None, rebuilt=True)
         rows = _map_rows(self._folder / name, manifest)
-        lists = _Lists.train(rows)
+        lists = Lists.train(rows)
         self._add_codes(lists, rows, 0)
         tuning = _tune(rows, lists, np.arange(len(rows)))
         if tuning.recall < RECALL_FLOOR and manifest.asked_kind is IndexKind.AUTO:
@@ -1014,7 +636,7 @@ class _Update:
         manifest = replace(self._base, count=len(table), rows=len(table))
         return self._commit(manifest, table, name, None)
 
-    def _change_ivf(self, standing: _Opened, lists: _Lists) -> IndexSummary:
+    def _change_ivf(self, standing: _Opened, lists: Lists) -> IndexSummary:
         old, tuning = standing.manifest, standing.manifest.tuning
         rows_after = old.rows + len(self._added)
         if tuning is None or _is_outgrown(tuning, len(self._wanted), rows_after):
@@ -1043,15 +665,8 @@ class _Update:
 
     def _blocks_of(self, names: set[Digest]) -> _Blocks:
         """Go through some covers' vectors, once each."""
-        if 4 * len(names) < self._stored:
-            ordered = sorted(names)
-            for start in range(0, len(ordered), _READ_ROWS):
-                some = ordered[start : start + _READ_ROWS]
-                found, embeddings = self._vectors.read(some, middle=False)
-                yield list(found), embeddings.vector
-            return
         left = set(names)
-        for found, block, _ in self._vectors.batches(_READ_ROWS):
+        for found, block in self._vectors.batches(names):
             fresh = [at for at, name in enumerate(found) if name in left]
             left.difference_update(found)
             if fresh:
@@ -1077,7 +692,7 @@ class _Update:
                 os.fsync(file.fileno())
         return np.frombuffer(b"".join(written), dtype=np.uint8).reshape(-1, _DIGEST_BYTES)
 
-    def _add_codes(self, lists: _Lists, rows: _Rows, start: int) -> None:
+    def _add_codes(self, lists: Lists, rows: Rows, start: int) -> None:
         total = self._steps(start)
         for ids, block in rows.blocks(np.arange(start, len(rows))):
             lists.add(ids, block)
@@ -1093,7 +708,7 @@ class _Update:
         manifest: _Manifest,
         table: Pixels,
         vectors: str,
-        lists: _Lists | None,
+        lists: Lists | None,
         *,
         rebuilt: bool = False,
     ) -> IndexSummary:
@@ -1115,6 +730,7 @@ class _Update:
         if recall < RECALL_FLOOR:
             note = f"recall@10 is {recall:.3f}, below {RECALL_FLOOR}; `{MEND} --kind flat` is exact"
         return IndexSummary(
+            backbone=manifest.backbone,
             kind=manifest.kind,
             count=manifest.count,
             added=len(self._added),
@@ -1126,6 +742,7 @@ class _Update:
         )
 
 
+_Found: TypeAlias = "list[tuple[Ints, Floats]]"
 _Blocks: TypeAlias = "Iterator[tuple[list[Digest], Floats | Halves]]"
 
 
@@ -1147,14 +764,14 @@ def _is_outgrown(tuning: _Tuning, count: int, rows: int) -> bool:
     return holes > _MOST_HOLES or not 1 / _MOST_GROWTH < growth < _MOST_GROWTH
 
 
-def _tune(rows: _Rows, lists: _Lists, live: Ints, former: _Tuning | None = None) -> _Tuning:
+def _tune(rows: Rows, lists: Lists, live: Ints, former: _Tuning | None = None) -> _Tuning:
     """Look into as many lists, and at as many candidates, as recall@10 needs.
 
     Queries are a fixed sample of the covers themselves, each left out of its own neighbours;
     settings grow from the former ones until the aim is reached. Where none reaches it, the
     best is returned.
     """
-    sample = _draw(np.random.default_rng(1), len(live), _TUNING_QUERIES)
+    sample = draw(np.random.default_rng(1), len(live), _TUNING_QUERIES)
     queries = rows.take(live[sample])
     depth = min(10, len(live) - 1)
     truth = _least_scores(rows.scan(queries, depth + 1, live), live[sample], depth)
@@ -1184,7 +801,7 @@ def _least_scores(found: tuple[Floats, Ints], own: Ints, depth: int) -> Floats:
     scores, ids = found
     others = np.where(ids == own[:, None], -np.inf, scores)
     order = np.sort(others, axis=1)
-    least: Floats = order[:, order.shape[1] - depth] - np.float32(_ROUNDING)
+    least: Floats = order[:, order.shape[1] - depth] - np.float32(ROUNDING)
     return least
 
 
@@ -1248,16 +865,19 @@ def _load(folder: Path, manifest: _Manifest) -> _Opened:
     if len(plain) != manifest.rows * _DIGEST_BYTES:
         raise _damaged(folder, f"{files['digests'].name} has {len(plain)} bytes")
     table = plain.reshape(-1, _DIGEST_BYTES)
-    if "lists" not in files:
+    if manifest.tuning is None:  # and so there are no lists
         return _Opened(manifest, rows, table, None)
     try:
-        lists = _Lists.deserialise(_read_file(folder, files["lists"]), manifest)
+        content = _read_file(folder, files["lists"])
+        lists = Lists.deserialise(
+            content, manifest.dimension, manifest.count, manifest.tuning.nlist
+        )
     except ValueError as error:
         raise _damaged(folder, f"{files['lists'].name}: {error}") from error
     return _Opened(manifest, rows, table, lists)
 
 
-def _map_rows(path: Path, manifest: _Manifest) -> _Rows:
+def _map_rows(path: Path, manifest: _Manifest) -> Rows:
     """Map the first rows of a vectors file; past them there may be what a killed writer left."""
     shape = (manifest.rows, manifest.dimension)
     needed = manifest.rows * manifest.row_bytes
@@ -1265,9 +885,9 @@ def _map_rows(path: Path, manifest: _Manifest) -> _Rows:
     if size < needed:
         raise _damaged(path.parent, f"{path.name} has {size} bytes of {needed}")
     if needed == 0:
-        return _Rows(np.empty(shape, dtype=manifest.row_type))
+        return Rows(np.empty(shape, dtype=manifest.row_type))
     matrix = np.memmap(path, dtype=manifest.row_type, mode="r", shape=shape)
-    return _Rows(np.asarray(matrix))
+    return Rows(np.asarray(matrix))
 
 
 def _describe(path: Path, size: int) -> _File:

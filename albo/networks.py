@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
-from albo.errors import MissingWeights, UnknownBackbone
+from albo.errors import MissingWeights, UnknownBackbone, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -65,6 +65,7 @@ _MIDDLE_STAGES: Mapping[str, tuple[str, ...]] = {
 _MIDDLE_REDUCTIONS = (8, 16)
 _MAP_AXES = 4
 
+_OWN_LICENCE = "as the file's author says"
 _OPEN_LICENCES = frozenset({"apache-2.0", "bsd-3-clause", "cc-by-4.0", "mit"})
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _NESTS = ("state_dict", "model", "model_state_dict")
@@ -100,6 +101,11 @@ class Card:
     licence: str
     commercial: bool
     weights: str
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the weights are those published under the name, not a file of the user's."""
+        return self.licence != _OWN_LICENCE
 
     def as_json(self) -> Json:
         """Plain JSON types, for a manifest."""
@@ -182,7 +188,8 @@ def describe(
     fetch : whether weights that are not here may be downloaded.
     note : told in one line when something is downloaded.
 
-    Raises UnknownBackbone, MissingWeights (also where the file given does not fit the network).
+    Raises UnknownBackbone, UsageError where the file given is not there, MissingWeights (also where
+    that file does not fit the network).
     """
     plan = _plan(name)
     file = _given(weights, plan) if weights else _weights_file(plan, fetch=fetch, note=note)
@@ -196,7 +203,7 @@ def describe(
         mean=plan.mean,
         std=plan.std,
         resample=plan.resample,
-        licence="as the file's author says" if weights else plan.licence,
+        licence=_OWN_LICENCE if weights else plan.licence,
         commercial=bool(weights) or plan.commercial,
         weights=str(file.resolve()),
     )
@@ -372,9 +379,7 @@ def _resample(interpolation: str) -> Resample:
 
 def _given(weights: Path, plan: _Plan) -> Path:
     if not weights.is_file():
-        raise MissingWeights(
-            f"no file {weights}; --weights takes a state dict (.pth, .safetensors)"
-        )
+        raise UsageError(f"no file {weights}; --weights takes a state dict (.pth, .safetensors)")
     _trunk(plan, pretrained=weights)  # a file that does not fit is refused before it gets a name
     return weights
 
@@ -406,8 +411,10 @@ def _weights_file(plan: _Plan, *, fetch: bool, note: Callable[[str], None]) -> P
 
 
 def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:_MAX_REASON] if lines else type(error).__name__
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    # torch's first line may be no more than a heading.
+    said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return " ".join(said.split())[:_MAX_REASON]
 
 
 def _download(plan: _Plan) -> Path:

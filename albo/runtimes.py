@@ -36,7 +36,7 @@ from albo.artifacts import (
     sweep,
     write_atomically,
 )
-from albo.errors import AlboError, RuntimeFailed
+from albo.errors import AlboError, RuntimeFailed, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -110,7 +110,7 @@ def open_runtime(
     single : one cover is to be answered soon: start fast rather than run fast.
     note : told in one line what the user may want to know (a fall-back, an export).
 
-    Raises RuntimeFailed, MissingWeights.
+    Raises RuntimeFailed, MissingWeights, UsageError where the device asked for is not here.
     """
     chosen = _choose_device(device, single=single)
     if chosen is Device.CPU:
@@ -122,6 +122,12 @@ def open_runtime(
             raise
         note(f"{error}; running on the CPU")
     return _open_cpu(card, batch_size, single=single, note=note)
+
+
+def check_device(device: Device) -> None:
+    """Refuse a device that is not here, before any work. Raises UsageError."""
+    if device is not Device.AUTO:
+        _choose_device(device, single=False)
 
 
 def _choose_device(device: Device, *, single: bool) -> Device:
@@ -140,7 +146,7 @@ def _choose_device(device: Device, *, single: bool) -> Device:
         return next((found for found, is_there in there.items() if is_there), Device.CPU)
     if not there[device]:
         kind = "CUDA device" if device is Device.CUDA else "Apple GPU"
-        raise RuntimeFailed(f"no {kind} here; use --device auto or --device cpu")
+        raise UsageError(f"no {kind} here; use --device auto or --device cpu")
     return device
 
 
@@ -342,7 +348,11 @@ class _Export:
         """Write it whole or not at all. Raises CannotWrite."""
         checksum = hashlib.sha256(self.compiled).hexdigest()
         header = json.dumps({"arithmetic": self.arithmetic, "sha256": checksum}).encode() + b"\n"
-        write_atomically(file, lambda out: (out.write(header), out.write(self.compiled)))
+        write_atomically(
+            file,
+            lambda out: (out.write(header), out.write(self.compiled)),
+            "set $XDG_CACHE_HOME to another folder",
+        )
         sweep(file.parent, older_than=_ABANDONED)
 
     @classmethod
@@ -407,7 +417,10 @@ def _load(export: _Export, core: Any, hint: str) -> Any:  # noqa: ANN401
 def _export(card: Card, core: Any) -> _Export:  # noqa: ANN401
     network = networks.build(card)
     temporary = Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108  (named in a message)
-    with plain_write_errors(temporary), tempfile.TemporaryDirectory(prefix="albo-") as scratch:
+    with (
+        plain_write_errors(temporary, "set $TMPDIR to another folder"),
+        tempfile.TemporaryDirectory(prefix="albo-") as scratch,
+    ):
         file = Path(scratch) / "network.xml"
         _convert(network, card, file)
         arithmetic, compiled = _compile(network, card, core, file)

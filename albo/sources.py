@@ -46,6 +46,7 @@ _SHOWN_GENRES = 8
 _ABSENCE = (FileNotFoundError, NotADirectoryError)
 _INT63 = (1 << 63) - 1
 _NO_TEXT = "not UTF-8 text; save it as UTF-8"
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _NOT_UTF8 = "its name is not valid UTF-8; rename it"
 
 Row: TypeAlias = "dict[str, str] | str"
@@ -70,13 +71,14 @@ class Report:
     """What a listing met beside its entries; complete once the entries are used up.
 
     ignored : files that are no images. notes : lines for the user. failures : what should have been
-    listed and could not be. genres : how many images each folder's name is the genre of.
+    listed and could not be. names_genres : whether folders' names are taken for genres, so that
+    `genre_notes` are due.
     """
 
     ignored: int = 0
     notes: list[str] = field(default_factory=list)
     failures: list[Skipped] = field(default_factory=list)
-    genres: Counter[str] = field(default_factory=Counter)
+    names_genres: bool = False
 
 
 class Source(Protocol):
@@ -258,7 +260,7 @@ class Folder:
 
     def __init__(self, path: str, genre: str) -> None:
         self.name = os.path.realpath(path)
-        self.report = Report()
+        self.report = Report(names_genres=genre == FROM_FOLDERS)
         self._genre = genre
         self._unread: list[str] = []  # how ids begin below the folders that could not be read
 
@@ -281,7 +283,6 @@ class Folder:
                 else:
                     subfolders.append(item.path)
             waiting.extend(reversed(subfolders))
-        self._warn()
 
     def is_gone(self, album_id: str) -> bool:
         """Say that it has vanished, unless it is below what could not be read."""
@@ -341,35 +342,36 @@ class Folder:
         elif not is_text:
             self.report.failures.append(Skipped(_shown(item.path), _NOT_UTF8))
         else:
-            if has_suffix and genre:
-                self.report.genres[genre] += 1
             relative = self._relative(item.path)
             yield Entry(Album(self.name, relative, item.path, genre=genre), stamp, not has_suffix)
 
     def _relative(self, path: str) -> str:
         return path[len(self.name) :].lstrip(os.sep)
 
-    def _warn(self) -> None:
-        """Say which genres were taken from folders, and where they look wrong."""
-        genres = self.report.genres
-        if self._genre != FROM_FOLDERS or not genres:
-            return
-        shown = ", ".join(f"{name} {n}" for name, n in genres.most_common(_SHOWN_GENRES))
-        more = f" and {len(genres) - _SHOWN_GENRES} more" if len(genres) > _SHOWN_GENRES else ""
-        plural = "s" if len(genres) > 1 else ""
-        notes = self.report.notes
-        notes.append(f"{len(genres)} genre{plural} from the folders' names: {shown}{more}")
-        single = sum(n == 1 for n in genres.values())
-        if 1 < len(genres) < 2 * single:
-            notes.append(
-                f"{single} of {len(genres)} folders hold one cover each, as in an Artist/Album"
-                " tree: their names are hardly genres; use --genre none"
-            )
-        elif len(genres) == 1 and genres.total() > 1:
-            notes.append(
-                f"all covers are in one folder, so all are of the genre {next(iter(genres))!r};"
-                " use --genre none, --genre NAME or a manifest if that is not so"
-            )
+
+def genre_notes(genres: Counter[str]) -> list[str]:
+    """Say which genres were taken from folders' names, and where they look wrong.
+
+    genres : how many covers each has, of those that could be read.
+    """
+    if not genres:
+        return []
+    shown = ", ".join(f"{name} {n}" for name, n in genres.most_common(_SHOWN_GENRES))
+    more = f" and {len(genres) - _SHOWN_GENRES} more" if len(genres) > _SHOWN_GENRES else ""
+    plural = "s" if len(genres) > 1 else ""
+    notes = [f"{len(genres)} genre{plural} from the folders' names: {shown}{more}"]
+    single = sum(n == 1 for n in genres.values())
+    if 1 < len(genres) < 2 * single:
+        notes.append(
+            f"{single} of {len(genres)} folders hold one cover each, as in an Artist/Album"
+            " tree: their names are hardly genres; use --genre none"
+        )
+    elif len(genres) == 1 and genres.total() > 1:
+        notes.append(
+            f"all covers are in one folder, so all are of the genre {next(iter(genres))!r};"
+            " use --genre none, --genre NAME or a manifest if that is not so"
+        )
+    return notes
 
 
 def _is_below(path: str, folder: str) -> bool:
@@ -449,8 +451,8 @@ class Manifest:
                 if isinstance(row, str):
                     self._is_whole = False
                     failures.append(Skipped(where, row))
-                elif not row["file"] or "\0" in row["file"]:
-                    failures.append(Skipped(where, "no usable file name in column `file`"))
+                elif problem := _unusable(row["file"]):
+                    failures.append(Skipped(where, problem))
                 else:
                     yield row
         except UsageError as error:
@@ -489,6 +491,15 @@ def _sound(row: Row) -> Row:
         if len(text) > _LONGEST_TEXT:
             return f"column `{name}` has {len(text):,} characters, more than {_LONGEST_TEXT:,}"
     return row
+
+
+def _unusable(file: str) -> str:
+    """Say why a row's file cannot be one; "" where it can."""
+    if not file or "\0" in file:
+        return "no usable file name in column `file`"
+    if _URL.match(file):
+        return f"{file} is a URL; albo reads files only: download it and name the file"
+    return ""
 
 
 def _own_id(key: str, times: Counter[str]) -> str:
@@ -601,6 +612,9 @@ def _check_columns(path: str, names: Iterable[str]) -> None:
     if "file" not in there:
         listed = ", ".join(there[:8]) or "none"
         raise UsageError(f"{path} has no column `file` (its columns: {listed}); add one with paths")
+    twice = [name for name, times in Counter(there).items() if times > 1 and name in _COLUMNS]
+    if twice:
+        raise UsageError(f"{path} has the column `{twice[0]}` more than once; keep one of them")
 
 
 def _text(value: object) -> str:

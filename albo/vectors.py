@@ -41,7 +41,7 @@ from albo.errors import AlboError, CannotWrite, ForeignArtifact, RuntimeFailed, 
 from albo.records import Embeddings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -185,11 +185,6 @@ class Vectors:
         with self._opened() as parts:
             return [digest for part in parts for digest in part.digests()]
 
-    def missing(self, digests: Iterable[Digest]) -> list[Digest]:
-        """Return those digests that have no vector, in the order given, each once."""
-        known = set(self.digests())
-        return [digest for digest in dict.fromkeys(digests) if digest not in known]
-
     def read(
         self, digests: Sequence[Digest] | None = None, middle: bool = True
     ) -> tuple[list[Digest], Embeddings]:
@@ -216,27 +211,23 @@ class Vectors:
         return wanted, Embeddings(vector, middles)
 
     def batches(
-        self, rows: int = 8_192, middle: bool = False
-    ) -> Iterator[tuple[list[Digest], Halves, Halves | None]]:
-        """Go through all covers in stored order, in flat memory.
+        self, among: Collection[Digest] | None = None
+    ) -> Iterator[tuple[list[Digest], Halves]]:
+        """Go through the vectors of some covers (all for None), in stored order and flat memory.
 
-        Yields digests, vector float16 (n, d) as stored (unit length but for the rounding), and
-        middle float16 (n, m), or None unless asked for; n is at most `rows`, and at most a row
-        group. The arrays are read-only views. All are of the store as it was at the first one.
-        Raises StaleArtifact where a part is missing or damaged, ValueError for rows < 1.
+        Yields digests and vectors float16 (n, d) as stored (unit length but for the rounding), at
+        most a row group at a time; a group without any of the covers is not read. All are of the
+        store as it was at the first one. Raises StaleArtifact where a part is missing or damaged.
         """
-        if rows < 1:
-            raise ValueError(f"rows={rows}, at least 1")
-        columns = ["digest", "vector", "middle"] if middle else ["digest", "vector"]
-        width = self.middle_dimension
         with self._opened() as parts:
             for part in parts:
-                for table in part.tables(columns):
-                    for start in range(0, table.num_rows, rows):
-                        piece = table.slice(start, rows)
-                        vector = _numbers(piece, "vector", self.dimension)
-                        middles = _numbers(piece, "middle", width) if middle else None
-                        yield _split(_digest_bytes(piece)), vector, middles
+                for group in range(len(part.group_sizes())):
+                    names = _split(_digest_bytes(part.table(group, ["digest"])))
+                    rows = [at for at, name in enumerate(names) if among is None or name in among]
+                    if rows:
+                        table = part.table(group, ["vector"])
+                        vector = _numbers(table, "vector", self.dimension)
+                        yield [names[at] for at in rows], vector[rows]
 
     def writer(self) -> VectorWriter:
         """Return a writer, for a `with` statement; the caller holds the writer lock."""
@@ -534,8 +525,8 @@ class Vectors:
 class VectorWriter:
     """Adds vectors to a store, for one thread that holds the writer lock.
 
-    Entering drops damaged parts (`notes` says which) and what killed runs left. Leaving commits
-    and compacts; leaving by an exception commits what there is, where it can.
+    Entering drops damaged parts (`notes` has a line for each) and what killed runs left. Leaving
+    commits and compacts; leaving by an exception commits what there is, where it can.
     """
 
     def __init__(self, vectors: Vectors) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from albo.backbones import find_card, near_duplicate_thresholds
 from albo.classify import label_covers
-from albo.duplicates import near_duplicate_pairs
+from albo.duplicates import near_duplicate_links
 from albo.groups import group_covers
 from albo.images import decode
 from albo.networks import DEFAULT
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from albo.api import Albo
+    from albo.groups import Artist
     from albo.records import Digest, Floats, Ints
 
 FOREST_PIXELS = 32
@@ -34,10 +35,12 @@ def store_of(albo: Albo) -> Vectors:
     return Vectors.open(next(albo.artifacts.vectors_folder.glob("*/manifest.json")).parent)
 
 
-def group_by_artwork(vector: Floats, artists: Sequence[str], dup_groups: Sequence[str]) -> Ints:
+def group_by_artwork(
+    vector: Floats, artists: Sequence[Sequence[Artist]], dup_groups: Sequence[Sequence[str]]
+) -> Ints:
     """Group covers as `albo train` does: by artist, `dup_group` and near-duplicates."""
-    pairs = near_duplicate_pairs(vector, grouping_threshold())[0]
-    return group_covers(artists, [""] * len(artists), dup_groups, pairs)
+    links = near_duplicate_links(vector, grouping_threshold())
+    return group_covers(artists, dup_groups, links)
 
 
 def grouping_threshold() -> float:
@@ -75,8 +78,8 @@ class Corpus:
         covers = label_covers(albums).covers
         groups = group_by_artwork(
             store.read([cover.digest for cover in covers], middle=False)[1].vector,
-            [cover.artist for cover in covers],
-            [cover.dup_group for cover in covers],
+            [cover.artists for cover in covers],
+            [cover.dup_groups for cover in covers],
         )
         labels = np.unique([cover.genre for cover in covers], return_inverse=True)[1]
         return cls(tuple(files[cover.digest] for cover in covers), labels, groups)

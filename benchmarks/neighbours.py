@@ -95,9 +95,9 @@ class _Collection:
 
     def _group_by_pairs(self) -> dict[Digest, int]:
         row_of = {digest: row for row, digest in enumerate(self.digests)}
-        blank = [""] * len(row_of)
+        unknown: list[tuple[()]] = [()] * len(row_of)
         links = np.array([(row_of[one], row_of[other]) for one, other in self.pairs])
-        groups = group_covers(blank, blank, blank, links)
+        groups = group_covers(unknown, unknown, links)
         return dict(zip(self.digests, groups.tolist(), strict=True))
 
     def is_marked(self, one: Digest, other: Digest) -> bool:

@@ -57,13 +57,13 @@ class _Part:
         ]
         digests = [_digest(known[row["file"]]) for row in rows]
         vector = store.read(digests, middle=False)[1].vector
-        marks = [known[row["file"]]["dup_group"] or row["file"] for row in rows]
+        marks = [[known[row["file"]]["dup_group"] or row["file"]] for row in rows]
         return cls(
             tuple(folder / row["file"] for row in rows),
             tuple(row["genre"] for row in rows),
             ImageView(store).features(digests),
             vector,
-            group_by_artwork(vector, [""] * len(rows), marks),
+            group_by_artwork(vector, [()] * len(rows), marks),
         )
 
     def labels(self, genres: Sequence[str]) -> Ints:

@@ -16,7 +16,7 @@ from albo import Albo
 from albo.samples import write_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -71,6 +71,13 @@ def sample_artifacts(samples: Path, tmp_path_factory: pytest.TempPathFactory) ->
     albo.embed([str(samples / "labels.csv")])
     albo.train(seeds=(0,))
     return folder
+
+
+def write_manifest_of(file: Path, rows: Iterable[tuple[Path, str]]) -> Path:
+    """Write a manifest of covers, each with its genre."""
+    lines = [f'"{path}",{genre}\n' for path, genre in rows]
+    file.write_text("file,genre\n" + "".join(lines), encoding="utf-8")
+    return file
 
 
 @dataclass(frozen=True)

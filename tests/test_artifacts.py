@@ -337,8 +337,10 @@ def test_read_only_folder_can_be_looked_at_and_says_why_it_is_not_written() -> N
         assert len(said) == 3
         for line in said[1:]:
             assert line.startswith(f"cannot write {folder}")
-            assert line.endswith("may not be written to; change its permissions or name another"
-                                 " with --artifacts")  # fmt: skip
+            assert line.endswith(
+                "may not be written to; change its permissions"
+                " or name another folder with --artifacts"
+            )
 
 
 def read_only(folder: Path) -> list[str]:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,12 +17,11 @@ import torch
 from albo import networks
 from albo.artifacts import cache_folder
 from albo.backbones import FrozenBackbone, find_card, near_duplicate_thresholds
-from albo.errors import MissingWeights, UnknownBackbone
+from albo.errors import UnknownBackbone, UsageError
 from albo.runtimes import Device
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from albo.networks import Card
     from albo.records import Floats, Json, Pixels
@@ -145,7 +145,7 @@ def test_weights_that_changed_or_went_are_noticed(described: list[str], weights:
     assert second.fingerprint != first.fingerprint
     assert described == [TINY] * 2
     weights.unlink()
-    with pytest.raises(MissingWeights, match="no file"):
+    with pytest.raises(UsageError, match="no file"):
         find_card(TINY, weights)
 
 
@@ -229,3 +229,9 @@ def test_thresholds_are_the_measured_ones_for_the_default_and_stricter_elsewhere
     grouped, shown, measured = near_duplicate_thresholds(find_card(TINY, weights))
     assert 0.9 < grouped < shown < 1
     assert not measured
+
+
+def test_the_measured_thresholds_are_not_those_of_other_weights() -> None:
+    published = find_card("efficientnet-lite0")
+    own = find_card("efficientnet-lite0", Path(published.weights))
+    assert near_duplicate_thresholds(own) == (0.95, 0.96, False)

@@ -217,12 +217,11 @@ def test_similar_answers_the_readable_queries(
     ]  # fmt: skip
 
 
-def test_more_neighbours_than_covers(
+def test_where_more_neighbours_are_asked_for_than_there_are_all_come(
     run_albo: Run, kept_aside: list[str], sample_artifacts: Path
 ) -> None:
-    answer = run_albo("similar", kept_aside[0], "-k", "301", "--artifacts", sample_artifacts)
-    assert answer.code == 2
-    assert "300 covers; use -k 300 or fewer" in one_line(answer.err)
+    words = ("similar", kept_aside[0], "-k", "301", "--json", "--artifacts", sample_artifacts)
+    assert len(run_albo(*words).objects[0]["neighbours"]) == 300
 
 
 def in_a_terminal(columns: int, *words: str | Path) -> str:

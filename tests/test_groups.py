@@ -20,7 +20,11 @@ def groups(
     pairs: list[tuple[int, int]] | None = None,
 ) -> list[int]:
     blank = [""] * len(artists)
-    found = group_covers(artists, ids or blank, dups or blank, np.array(pairs or NO_PAIRS))
+    found = group_covers(
+        [[both] for both in zip(artists, ids or blank, strict=True)],
+        [[dup] for dup in dups or blank],
+        np.array(pairs or NO_PAIRS),
+    )
     assert found.dtype == np.int64
     return found.tolist()
 
@@ -90,13 +94,19 @@ def test_marks_pairs_and_artists_chain() -> None:
     assert found == [0, 0, 0, 0, 1, 2]
 
 
+def test_a_cover_of_several_artists_and_artworks_is_linked_by_each() -> None:
+    artists = [[("A", ""), ("B", "7")], [("A", "")], [("", "7")], [("C", "")], [], []]
+    dups = [[], [], [], ["d1", "d2"], ["d1"], ["d2", ""]]
+    assert group_covers(artists, dups, NO_PAIRS).tolist() == [0, 0, 0, 1, 1, 1]
+
+
 def test_pairs_out_of_range_are_refused() -> None:
     with pytest.raises(UsageError, match="names cover 2 of 2"):
         groups(["a", "b"], pairs=[(0, 2)])
     with pytest.raises(UsageError, match="names cover -1 of 2"):
         groups(["a", "b"], pairs=[(-1, 0)])
-    with pytest.raises(UsageError, match="one of each"):
-        group_covers(["a"], [], [""], NO_PAIRS)
+    with pytest.raises(UsageError, match="artists of 1 covers and dup_groups of 0"):
+        group_covers([[("a", "")]], [], NO_PAIRS)
 
 
 @given(

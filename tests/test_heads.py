@@ -246,13 +246,6 @@ def test_wrong_use_is_refused(wrong: Callable[[Head], object], message: str) -> 
         wrong(make_head())
 
 
-def test_features_of_another_backbone_are_refused() -> None:
-    head = make_head()
-    head.check_fingerprint("image", head.fingerprints["image"])
-    with pytest.raises(StaleArtifact, match=r"fitted on image imageima.*albo train"):
-        head.check_fingerprint("image", "0" * 64)
-
-
 def test_a_missing_head_is_named(tmp_path: Path) -> None:
     with pytest.raises(StaleArtifact, match=r"no head in .*albo train"):
         Head.load(tmp_path / "none")
@@ -350,7 +343,7 @@ HUGE = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (WIDTH, 5), (0, 
 def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
     make_head().save(tmp_path)
     tamper(tmp_path, keep, **arrays)
-    with pytest.raises(StaleArtifact, match=r"is damaged .*run `albo train`"):
+    with pytest.raises(StaleArtifact, match=r"is damaged .*run `albo train --name "):
         Head.load(tmp_path)
 
 
@@ -386,7 +379,7 @@ def test_manifests_that_do_not_fit_are_refused(
         write_manifest(tmp_path, manifest)
     except ValueError:  # infinity is no JSON; write it as others might
         (tmp_path / MANIFEST).write_text(json.dumps(manifest))
-    with pytest.raises(StaleArtifact, match=r"is damaged .*run `albo train`"):
+    with pytest.raises(StaleArtifact, match=r"is damaged .*run `albo train --name "):
         Head.load(tmp_path)
 
 

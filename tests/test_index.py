@@ -22,16 +22,15 @@ from albo.errors import EmptyIndex, StaleArtifact, UsageError
 from albo.index import (
     Index,
     IndexKind,
-    choose_codes,
-    choose_nlist,
     digest_set_hash,
     open_index,
     update_index,
 )
+from albo.nearest import choose_codes, choose_nlist
 from albo.records import Embeddings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from albo.records import Digest, Floats, Halves, Ints
 
@@ -49,7 +48,6 @@ class Shelf:
         self.rows: dict[Digest, Halves] = {}
         self.put(digests, vectors)
         self.was_read = 0
-        self.was_gone_through = 0
 
     def put(self, digests: Sequence[Digest], vectors: Floats) -> None:
         self.rows.update(zip(digests, vectors.astype(np.float16), strict=True))
@@ -65,22 +63,12 @@ class Shelf:
         rows = np.array([self.rows[digest] for digest in digests], dtype=np.float32)
         return rows / np.sqrt(np.einsum("nd,nd->n", rows, rows))[:, None]
 
-    def read(
-        self, digests: Sequence[Digest], middle: bool = True
-    ) -> tuple[list[Digest], Embeddings]:
-        assert not middle
-        self.was_read += len(digests)
-        return list(digests), Embeddings(self.unit(digests), np.empty((len(digests), 0), "f4"))
-
-    def batches(
-        self, rows: int, middle: bool = False
-    ) -> Iterator[tuple[list[Digest], Halves, None]]:
-        assert not middle
-        self.was_gone_through += 1
-        names = list(self.rows)
-        for start in range(0, len(names), rows):
-            some = names[start : start + rows]
-            yield some, np.array([self.rows[name] for name in some]), None
+    def batches(self, among: Collection[Digest]) -> Iterator[tuple[list[Digest], Halves]]:
+        names = [name for name in self.rows if name in among]
+        self.was_read += len(names)
+        for start in range(0, len(names), 256):
+            some = names[start : start + 256]
+            yield some, np.array([self.rows[name] for name in some])
 
 
 def make_digests(count: int, start: int = 0) -> list[Digest]:
@@ -184,15 +172,15 @@ def test_adding_and_removing_equals_building_anew(tmp_path: Path) -> None:
     digests = shelf.digests()
     queries = make_vectors(20, 64, seed=3)
     update_index(tmp_path, shelf, digests[:400])
-    shelf.was_gone_through = 0
+    shelf.was_read = 0
     added = update_index(tmp_path, shelf, digests[:450])
     assert (added.added, added.removed, added.rebuilt, added.count) == (50, 0, False, 450)
-    assert (shelf.was_read, shelf.was_gone_through) == (50, 0)
+    assert shelf.was_read == 50
     expected = search_by_hand(shelf, digests[:450], queries, 10)
     assert found_by(open_index(tmp_path), queries, 10) == expected
     changed = update_index(tmp_path, shelf, digests[30:])
     assert (changed.added, changed.removed, changed.rebuilt) == (50, 30, False)
-    assert (shelf.was_read, shelf.was_gone_through) == (100, 0)
+    assert shelf.was_read == 100
     expected = search_by_hand(shelf, digests[30:], queries, 10)
     assert found_by(open_index(tmp_path), queries, 10) == expected
     assert open_index(tmp_path).digests() == set(digests[30:])
@@ -262,26 +250,15 @@ def test_filters_equal_brute_force_over_what_they_admit(tmp_path: Path) -> None:
     assert found_by(index, queries, 10, among=digests[:90] + unknown) == search_by_hand(
         shelf, digests[:90], queries, 10
     )
-    assert found_by(index, queries, 10, without=digests[:7]) == search_by_hand(
-        shelf, digests[7:], queries, 10
-    )
-    assert found_by(index, queries, 10, without=digests[:300] + unknown) == search_by_hand(
-        shelf, digests[300:], queries, 10
-    )
-    assert found_by(index, queries, 10, among=digests[:90], without=digests[:50]) == search_by_hand(
-        shelf, digests[50:90], queries, 10
-    )
     assert [len(row) for row in found_by(index, queries, 10, among=digests[:4])] == [4] * 10
-    assert [len(row) for row in found_by(index, queries, 400, without=digests[:1])] == [399] * 10
 
 
-def test_too_many_neighbours_are_refused_with_the_remedy(tmp_path: Path) -> None:
+def test_where_there_are_fewer_neighbours_all_of_them_come(tmp_path: Path) -> None:
     shelf = make_shelf(12)
     update_index(tmp_path, shelf, shelf.digests())
     index = open_index(tmp_path)
     query = make_vectors(1, 64, seed=6)
-    with pytest.raises(UsageError, match="k=50 but the index holds 12 covers; use -k 12 or fewer"):
-        index.search(query, 50)
+    assert len(index.search(query, 50)[0].digests) == 12
     with pytest.raises(UsageError, match="k=0"):
         index.search(query, 0)
     assert index.search(np.empty((0, 64), np.float32), 3) == []
@@ -297,8 +274,6 @@ def test_an_empty_index_says_so(tmp_path: Path) -> None:
     index = open_index(tmp_path)
     with pytest.raises(EmptyIndex, match="admits 0 of the index's 3 covers"):
         index.search(make_vectors(1, 64), 1, among=make_digests(2, start=50))
-    with pytest.raises(EmptyIndex, match="admits 0"):
-        index.search(make_vectors(1, 64), 1, without=shelf.digests())
     assert update_index(tmp_path, shelf, []).count == 0
     assert open_index(tmp_path).count == 0
 
@@ -390,8 +365,8 @@ def test_filtered_ivf_has_the_same_recall(
         expected = search_by_hand(shelf_of_4000, admitted, queries, 10)
         assert found_by(index, queries, 10, among=admitted) == expected
     else:
-        found = index.search(queries, 10, among=admitted, without=admitted[:50])
-        allowed = set(admitted[50:])
+        found = index.search(queries, 10, among=admitted)
+        allowed = set(admitted)
         assert all(len(each.digests) == 10 and allowed.issuperset(each.digests) for each in found)
 
 

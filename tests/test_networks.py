@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from albo import networks
-from albo.errors import MissingWeights, UnknownBackbone
+from albo.errors import MissingWeights, UnknownBackbone, UsageError
 from albo.networks import Card, build, describe, offers
 
 if TYPE_CHECKING:
@@ -554,7 +554,7 @@ def test_nothing_of_the_trunk_may_be_missing_or_of_another_shape(
 
 def test_a_file_that_is_not_there_or_a_folder_is_said(tmp_path: Path) -> None:
     for file in (tmp_path, tmp_path / "none.pth"):
-        with pytest.raises(MissingWeights, match=r"no file .*; --weights takes a state dict"):
+        with pytest.raises(UsageError, match=r"no file .*; --weights takes a state dict"):
             describe(TINY, file)
 
 

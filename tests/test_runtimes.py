@@ -21,7 +21,7 @@ import torchvision
 from torch import nn
 
 from albo import runtimes
-from albo.errors import RuntimeFailed
+from albo.errors import RuntimeFailed, UsageError
 from albo.images import decode, read_file
 from albo.networks import build, describe
 from albo.runtimes import Device, OpenVinoRuntime, TorchRuntime, open_runtime, probe_images
@@ -478,9 +478,9 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(card: Card) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is an Apple GPU")
 def test_a_device_that_is_not_there_is_said(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RuntimeFailed, match="no CUDA device here; use --device auto or"):
+    with pytest.raises(UsageError, match="no CUDA device here; use --device auto or"):
         open_runtime(card, Device.CUDA)
-    with pytest.raises(RuntimeFailed, match="no Apple GPU here; use --device auto or"):
+    with pytest.raises(UsageError, match="no Apple GPU here; use --device auto or"):
         open_runtime(card, Device.MPS)
     monkeypatch.setattr(runtimes, "_may_have_gpu", lambda: True)
     assert open_runtime(card).device is Device.CPU

@@ -8,6 +8,7 @@ import os
 import socket
 import tempfile
 import tracemalloc
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,15 @@ from pyarrow import parquet
 
 from albo.errors import UnknownSource, UsageError
 from albo.records import Album
-from albo.sources import FILES, Folder, ListedFiles, Manifest, open_sources, possible_names
+from albo.sources import (
+    FILES,
+    Folder,
+    ListedFiles,
+    Manifest,
+    genre_notes,
+    open_sources,
+    possible_names,
+)
 from tests.plain_user import as_plain_user
 
 if TYPE_CHECKING:
@@ -49,6 +58,10 @@ def genres(source: Source) -> dict[str, str]:
 def opened(path: Path, genre: str | None = None) -> Source:
     [source] = open_sources([str(path)], genre)
     return source
+
+
+def notes_on_genres(path: Path) -> list[str]:
+    return genre_notes(Counter(genres(opened(path)).values()))
 
 
 def one_note(source: Source, part: str) -> str:
@@ -113,9 +126,7 @@ def test_a_blank_genre_is_refused(tmp_path: Path) -> None:
 
 def test_genres_from_folders_are_named(tmp_path: Path) -> None:
     touch(*(tmp_path / f"Genre {i}" / f"{j}.jpg" for i in range(10) for j in range(i + 2)))
-    source = opened(tmp_path)
-    listed(source)
-    [note] = source.report.notes
+    [note] = notes_on_genres(tmp_path)
     assert note.startswith("10 genres from the folders' names: Genre 9 11, Genre 8 10")
     assert note.endswith(" and 2 more")
 
@@ -128,32 +139,27 @@ def test_nothing_is_said_of_genres_that_were_not_taken_from_folders(
     source = opened(tmp_path, genre)
     listed(source)
     assert not source.report.notes
+    assert not source.report.names_genres
+    assert opened(tmp_path).report.names_genres
 
 
 def test_an_artist_album_tree_is_warned_of(tmp_path: Path) -> None:
     touch(*(tmp_path / f"Artist {i}" / f"Album {i}{j}" / "x.jpg" for i in range(3) for j in "ab"))
-    source = opened(tmp_path)
-    listed(source)
-    note = one_note(source, "Artist/Album")
+    _, note = notes_on_genres(tmp_path)
     assert note.startswith("6 of 6 folders hold one cover each")
     assert "--genre none" in note
 
 
 def test_genres_with_a_few_single_covers_are_not_warned_of(tmp_path: Path) -> None:
     touch(*(tmp_path / g / f"{i}.jpg" for g, n in (("A", 4), ("B", 3), ("C", 1)) for i in range(n)))
-    source = opened(tmp_path)
-    listed(source)
-    assert len(source.report.notes) == 1
+    assert len(notes_on_genres(tmp_path)) == 1
 
 
 def test_a_flat_folder_is_warned_of(tmp_path: Path) -> None:
     touch(*(tmp_path / "covers" / f"{i}.jpg" for i in range(3)))
-    source = opened(tmp_path / "covers")
-    listed(source)
-    assert "'covers'" in one_note(source, "all covers are in one folder")
-    single = opened(tmp_path / "covers" / "0.jpg")
-    listed(single)
-    assert not single.report.notes
+    _, note = notes_on_genres(tmp_path / "covers")
+    assert note.startswith("all covers are in one folder, so all are of the genre 'covers'")
+    assert not opened(tmp_path / "covers" / "0.jpg").report.names_genres
 
 
 @posix
@@ -736,3 +742,25 @@ def test_a_row_of_parquet_that_is_not_utf8_is_skipped(tmp_path: Path, kind: pa.D
     assert [f.reason for f in source.report.failures] == [
         "column `file` is not UTF-8 text; save it as UTF-8"
     ]
+
+
+@pytest.mark.parametrize("header", ["file,genre,genre", "file,Genre , genre"])
+def test_a_column_given_twice_is_refused(tmp_path: Path, header: str) -> None:
+    (tmp_path / "labels.csv").write_text(f"{header}\na.jpg,Jazz,Rock\n")
+    with pytest.raises(UsageError, match="has the column `genre` more than once; keep one"):
+        opened(tmp_path / "labels.csv")
+
+
+def test_columns_that_albo_does_not_know_may_come_twice(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("file,note,note\na.jpg,x,y\n")
+    assert ids(opened(tmp_path / "labels.csv")) == ["a.jpg"]
+
+
+@pytest.mark.parametrize("address", ["http://example.org/a.jpg", "https://x/a.png", "s3://b/a.jpg"])
+def test_a_row_with_a_url_is_skipped_with_the_reason(tmp_path: Path, address: str) -> None:
+    (tmp_path / "labels.csv").write_text(f"file\n{address}\na.jpg\n")
+    source = opened(tmp_path / "labels.csv")
+    assert ids(source) == ["a.jpg"]
+    (failure,) = source.report.failures
+    assert failure.uri.endswith("labels.csv, row 1")
+    assert failure.reason.startswith(f"{address} is a URL; albo reads files only")

@@ -166,12 +166,6 @@ def test_a_cover_is_stored_once(folder: Path) -> None:
     check(store, digests_of([1, 2, 3, 4]))
 
 
-def test_missing_keeps_order_and_drops_repetitions(folder: Path) -> None:
-    store = create(folder)
-    fill(store, range(5))
-    assert store.missing(digests_of([9, 3, 8, 9, 0])) == digests_of([9, 8])
-
-
 def test_state_tells_which_covers_there_are(folder: Path) -> None:
     store = create(folder)
     empty = store.state
@@ -191,19 +185,33 @@ def test_state_tells_which_covers_there_are(folder: Path) -> None:
 def test_batches_go_through_everything(folder: Path) -> None:
     store = create(folder)
     fill(store, range(50), range(50, 75))
-    for rows, most in ((3, 3), (100, 7)):
-        batches = list(store.batches(rows, middle=True))
-        assert max(len(digests) for digests, _, _ in batches) == most
-        digests = [digest for batch in batches for digest in batch[0]]
-        assert digests == digests_of(range(75))
-        truth = look(digests)
-        vector = np.concatenate([vector for _, vector, _ in batches])
-        middle = np.concatenate([middle for *_, middle in batches if middle is not None])
-        np.testing.assert_array_equal(vector, truth.vector.astype(np.float16))
-        np.testing.assert_array_equal(middle, truth.middle.astype(np.float16))
-    assert next(store.batches())[2] is None
-    with pytest.raises(ValueError, match="rows=0"):
-        next(store.batches(0))
+    batches = list(store.batches())
+    assert max(len(digests) for digests, _ in batches) == 7
+    digests = [digest for batch in batches for digest in batch[0]]
+    assert digests == digests_of(range(75))
+    vector = np.concatenate([vector for _, vector in batches])
+    np.testing.assert_array_equal(vector, look(digests).vector.astype(np.float16))
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_of_a_few_covers_only_their_row_groups_are_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = create(folder)
+    fill(store, range(50), range(50, 75))
+    read: list[list[str] | None] = []
+    table = room._OpenPart.table
+    monkeypatch.setattr(
+        room._OpenPart,
+        "table",
+        lambda part, group, columns=None: read.append(columns) or table(part, group, columns),
+    )
+    few = digests_of([3, 4, 60, 999])
+    batches = list(store.batches(few))
+    assert [digests for digests, _ in batches] == [digests_of([3, 4]), digests_of([60])]
+    assert read.count(["vector"]) == 2
+    vector = np.concatenate([vector for _, vector in batches])
+    np.testing.assert_array_equal(vector, look(few[:3]).vector.astype(np.float16))
 
 
 def test_a_cover_without_a_vector_is_named(folder: Path) -> None:
@@ -517,7 +525,7 @@ def test_a_missing_part_is_named_and_its_covers_are_embedded_again(folder: Path)
     assert store.drop_damaged() == [
         f"{part} is missing: its covers, 20 of them, have to be embedded again"
     ]
-    assert store.missing(digests_of(range(2))) == digests_of(range(2))
+    assert store.digests() == []
 
 
 def test_a_writer_drops_damaged_parts_and_says_so(folder: Path) -> None:
@@ -533,7 +541,7 @@ def test_a_writer_drops_damaged_parts_and_says_so(folder: Path) -> None:
         assert writer.notes == [
             f"{part} is damaged (checksum): its covers, 20 of them, have to be embedded again"
         ]
-        assert store.missing(digests_of(range(20))) == digests_of(range(20))
+        assert store.digests() == []
         writer.add(digests_of(range(20)), look(digests_of(range(20))))
     check(store, digests_of(range(20)))
     assert not part.exists()
@@ -599,15 +607,16 @@ def test_a_reader_follows_the_next_manifest(folder: Path, monkeypatch: pytest.Mo
 
 
 @posix
+@pytest.mark.usefixtures("small_parts")
 def test_a_reader_under_way_is_not_disturbed_by_a_compaction(folder: Path) -> None:
     store = create(folder)
-    fill(store, range(5))
-    batches = store.batches(rows=2)
+    fill(store, range(20))
+    batches = store.batches()
     seen = list(next(batches)[0])
-    fill(store, range(5, 30))
-    for digests, _, _ in batches:
+    fill(store, range(20, 50))
+    for digests, _ in batches:
         seen += digests
-    assert seen == digests_of(range(5))
+    assert seen == digests_of(range(20))
 
 
 def test_leftovers_of_killed_runs_go_with_the_next_writer(folder: Path) -> None:

@@ -1,0 +1,155 @@
+"""What `import albo` gives: several backbones side by side, filters, many queries at once."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import timm
+import torch
+
+from albo import Albo
+from albo.errors import RuntimeFailed
+from tests.conftest import write_manifest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TINY = "timm/test_resnet.r160_in1k"
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state dict of a random network of 0.4 million numbers."""
+    file = tmp_path_factory.mktemp("weights") / "tiny.pth"
+    torch.manual_seed(1)
+    torch.save(timm.create_model("test_resnet").state_dict(), file)
+    return file
+
+
+@pytest.fixture
+def albo(sample_artifacts: Path, tmp_path: Path) -> Albo:
+    """An artifacts folder of its own, with the 300 sample covers."""
+    shutil.copytree(sample_artifacts, tmp_path / "artifacts")
+    return Albo(tmp_path / "artifacts")
+
+
+def notes_of(albo: Albo) -> list[str]:
+    """Collect what the folder's owner is told from now on."""
+    said: list[str] = []
+    albo.note = said.append
+    return said
+
+
+# --- several backbones ---------------------------------------------------------------------------
+
+
+def test_every_backbones_index_follows_the_catalog(
+    albo: Albo, kept_aside: list[str], tiny: Path
+) -> None:
+    albo.embed(kept_aside[:5], backbone=TINY, weights=tiny)
+    said = notes_of(albo)
+    (first,) = albo.similar(kept_aside[:1], 300, backbone="efficientnet-lite0")
+    assert len(first.neighbours) == 300
+    assert said == [
+        "5 covers have no vector and are left out;"
+        " run `albo embed --backbone efficientnet-lite0` to embed them"
+    ]
+    albo.embed([], backbone="efficientnet-lite0")
+    (whole,) = albo.similar(kept_aside[:1], 305, backbone="efficientnet-lite0")
+    assert len(whole.neighbours) == 305
+    assert [(one.backbone, one.count) for one in albo.index()] == [
+        ("efficientnet-lite0", 305),
+        (TINY, 5),
+    ]
+
+
+def test_a_run_that_broke_off_goes_on_with_the_same_backbone(
+    albo: Albo, kept_aside: list[str], tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Albo, "_update_index", lambda *_: _fail())
+        with pytest.raises(RuntimeFailed):
+            albo.embed(kept_aside[:2], backbone=TINY, weights=tiny)
+    assert albo.embed(kept_aside[:3]).backbone == TINY
+
+
+def _fail() -> None:
+    raise RuntimeFailed("the lights went out")
+
+
+# --- filters -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def twice_listed(tmp_path: Path, kept_aside: Sequence[str]) -> Albo:
+    """Six covers: two of Rock, one of rock, one of Jazz, two of Blues; one of Rock and Blues."""
+    files = [Path(file) for file in kept_aside[:6]]
+    first = write_manifest_of(
+        tmp_path / "first.csv", zip(files, ["Rock", "Rock", "rock", "Jazz"], strict=False)
+    )
+    second = write_manifest_of(tmp_path / "second.csv", [(files[0], "Blues"), (files[5], "Blues")])
+    albo = Albo(tmp_path / "artifacts")
+    albo.embed([str(first), str(second)])
+    return albo
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [
+        ("Rock", ["Rock", "Rock"]),
+        ("rock", ["rock"]),
+        ("ROCK", ["Rock", "Rock", "rock"]),
+        ("blues", ["Blues", "Blues"]),
+    ],
+)
+def test_a_genre_is_found_as_written_else_whatever_its_case(
+    twice_listed: Albo, kept_aside: list[str], asked: str, shown: list[str]
+) -> None:
+    (answer,) = twice_listed.similar(kept_aside[4:5], genre=asked)
+    found = [near.album.genre for near in answer.neighbours if near.album]
+    assert sorted(found) == shown
+
+
+# --- many queries --------------------------------------------------------------------------------
+
+
+def test_queries_are_answered_in_order_more_than_fit_a_batch(
+    albo: Albo, samples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("albo.api._QUERY_BATCH", 7)
+    with (samples / "labels.csv").open(encoding="utf-8", newline="") as file:
+        covers = [str(samples / row["file"]) for row in csv.DictReader(file)][:20]
+    covers[8] = str(samples / "none.jpg")
+    answers = list(albo.similar(covers, 3))
+    assert [answer.query for answer in answers] == covers
+    for answer, cover in zip(answers, covers, strict=True):
+        assert [n.mark for n in answer.neighbours][:1] == ([] if answer.error else ["same file"])
+        assert bool(answer.error) == (cover == covers[8])
+    others = list(albo.similar(covers, 2, without_self=True))
+    for both, other in zip(answers, others, strict=True):
+        kept = [near.digest for near in both.neighbours[1:]]
+        assert [near.digest for near in other.neighbours] == kept
+        assert [near.rank for near in other.neighbours] == ([] if other.error else [1, 2])
+
+
+# --- how far a score is to be believed -----------------------------------------------------------
+
+
+def test_training_says_what_its_scores_lack(albo: Albo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("albo.classify.SEEDS", (0, 1))
+    said = notes_of(albo)
+    report = albo.train()
+    assert (report["seeds"], report["near_duplicates_measured"], said) == ([0, 1], True, [])
+    monkeypatch.setattr("albo.backbones._NEAR_DUPLICATE", {})
+    report = albo.train(seeds=(1,))
+    assert (report["seeds"], report["near_duplicates_measured"]) == ([1], False)
+    assert said == [
+        "nobody has measured these weights of efficientnet-lite0: copies of one artwork may be on"
+        " both sides of a split and raise the scores; a column dup_group keeps them together",
+        "scored with fold seed 1 alone; `albo train --seeds 2` takes the mean over 2,"
+        " which chance moves less",
+    ]
