@@ -234,7 +234,7 @@ class Albo:
         is named and none is known. A cover that cannot be read is in the summary's `skipped`.
         """
         check_device(device)
-        opened = open_sources(sources, genre, lines)
+        opened = open_sources(sources, genre, lines, self._was_source)
         if not (sources or self.artifacts.catalog_file.is_file()):
             raise EmptyCatalog(self._nothing_yet())
         card = self._card_to_embed_with(backbone, weights)
@@ -260,6 +260,12 @@ class Albo:
             if index.missing:
                 summary.notes.append(_lacking(index.missing, "covers", "albo embed"))
         return EmbedResult(summary, index, card.name)
+
+    def _was_source(self, name: str) -> bool:
+        if not self.artifacts.catalog_file.is_file():
+            return False
+        with self._reading() as catalog:
+            return bool(catalog.listed(name))
 
     def _make_default(self, vectors: Vectors, card: Card) -> None:
         """Let this backbone be the one that commands mean where none is named."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from albo.database import Database
 from albo.records import Album
@@ -38,6 +38,12 @@ _MIGRATIONS = (
     CREATE INDEX albums_by_digest ON albums (digest) WHERE missing = 0;
     CREATE INDEX albums_by_uri ON albums (uri)
     """,
+    # Covers, of a genre too, are looked up in the index alone: rows are ten times as long. It does
+    # not begin with `missing`, or SQLite would take it to find a file.
+    """
+    DROP INDEX albums_by_digest;
+    CREATE INDEX albums_by_digest ON albums (digest, missing, genre)
+    """,
 )
 _COLUMNS = tuple(field.name for field in fields(Album))
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM albums"  # noqa: S608  names are the record's own
@@ -48,15 +54,16 @@ _UPSERT = (
     + ", ".join(f"{c} = excluded.{c}" for c in _COLUMNS[2:])
 )
 _values = attrgetter(*_COLUMNS)
-_CHUNK = 500
-T = TypeVar("T")
 
 
 class Catalog(Protocol):
     """Where albums are kept. Albums marked missing are remembered but answer nothing."""
 
     def upsert(self, albums: Iterable[Album]) -> None:
-        """Write rows, replacing those of the same source and album id; none is missing then."""
+        """Write rows, replacing those of the same source and album id; none is missing then.
+
+        A file holds one cover: what other sources list at the same uris gets the new digests too.
+        """
         ...
 
     def albums(self, digests: Collection[Digest] | None = None) -> Iterator[Album]:
@@ -70,8 +77,17 @@ class Catalog(Protocol):
         """Return the album ids of a source, each with whether it is missing."""
         ...
 
-    def find(self, source: str, album_ids: Sequence[str]) -> dict[str, Album]:
-        """Return those albums of a source that are known and not missing, by album id."""
+    def find(
+        self, source: str, album_ids: Sequence[str], *, missing: bool = False
+    ) -> dict[str, Album]:
+        """Return those albums of a source that are known, by album id.
+
+        missing : whether they are those marked missing, or those that are not.
+        """
+        ...
+
+    def at(self, uris: Sequence[str]) -> Iterator[Album]:
+        """Go through the albums of these files that are not missing, whatever lists them."""
         ...
 
     def digests(self, genre: str | None = None, *, missing: bool = False) -> set[Digest]:
@@ -112,8 +128,13 @@ class SqliteCatalog:
 
     def upsert(self, albums: Iterable[Album]) -> None:
         """Write rows, replacing those of the same source and album id; none is missing then."""
+        written = list(albums)
         with self._database.transaction() as transaction:
-            transaction.executemany(_UPSERT, map(_values, albums))
+            transaction.executemany(_UPSERT, map(_values, written))
+            transaction.executemany(
+                "UPDATE albums SET digest = ? WHERE uri = ? AND missing = 0 AND digest IS NOT ?",
+                ((album.digest, album.uri, album.digest) for album in written),
+            )
 
     def albums(self, digests: Collection[Digest] | None = None) -> Iterator[Album]:
         """Go through albums that are not missing: all, or those with one of these covers."""
@@ -121,10 +142,8 @@ class SqliteCatalog:
             in_order = f"{_SELECT} WHERE missing = 0 ORDER BY source, album_id"
             yield from _records(self._database.rows(in_order))
             return
-        for chunk in _chunks(list(digests)):
-            marks = ", ".join("?" * len(chunk))
-            query = f"{_SELECT} WHERE missing = 0 AND digest IN ({marks})"
-            yield from _records(self._database.rows(query, chunk))
+        of_these = f"{_SELECT} WHERE missing = 0 AND digest IN"
+        yield from _records(self._database.rows_in(of_these, list(digests)))
 
     def listed(self, source: str) -> dict[str, bool]:
         """Return the album ids of a source, each with whether it is missing."""
@@ -133,27 +152,27 @@ class SqliteCatalog:
         )
         return {album_id: bool(missing) for album_id, missing in rows}
 
-    def find(self, source: str, album_ids: Sequence[str]) -> dict[str, Album]:
-        """Return those albums of a source that are known and not missing, by album id."""
-        found: dict[str, Album] = {}
-        for chunk in _chunks(album_ids):
-            marks = ", ".join("?" * len(chunk))
-            query = f"{_SELECT} WHERE missing = 0 AND source = ? AND album_id IN ({marks})"
-            rows = self._database.rows(query, (source, *chunk))
-            found.update((album.album_id, album) for album in _records(rows))
-        return found
+    def find(
+        self, source: str, album_ids: Sequence[str], *, missing: bool = False
+    ) -> dict[str, Album]:
+        """Return those albums of a source that are known, by album id."""
+        query = f"{_SELECT} WHERE source = ? AND missing = ? AND album_id IN"
+        rows = self._database.rows_in(query, album_ids, (source, missing))
+        return {album.album_id: album for album in _records(rows)}
+
+    def at(self, uris: Sequence[str]) -> Iterator[Album]:
+        """Go through the albums of these files that are not missing, whatever lists them."""
+        yield from _records(self._database.rows_in(f"{_SELECT} WHERE missing = 0 AND uri IN", uris))
 
     def digests(self, genre: str | None = None, *, missing: bool = False) -> set[Digest]:
         """Return the covers of albums, of one genre where one is named.
 
         missing : whether those of albums marked missing are among them.
         """
-        query = "SELECT DISTINCT digest FROM albums WHERE digest IS NOT NULL"
-        if not missing:
-            query += " AND missing = 0"
-        if genre is None:
-            return {row[0] for row in self._database.rows(query)}
-        return {row[0] for row in self._database.rows(f"{query} AND genre = ?", (genre,))}
+        query = "SELECT DISTINCT digest FROM albums WHERE missing <= ? AND digest IS NOT NULL"
+        of_one = () if genre is None else (genre,)
+        rows = self._database.rows(query + " AND genre = ?" * len(of_one), (missing, *of_one))
+        return {digest for (digest,) in rows}
 
     def genres(self) -> dict[str, int]:
         """Return each genre with its number of covers, most first."""
@@ -190,7 +209,3 @@ class SqliteCatalog:
 
 def _records(rows: Iterator[tuple[Any, ...]]) -> Iterator[Album]:
     return (Album(*row) for row in rows)
-
-
-def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    return (items[i : i + _CHUNK] for i in range(0, len(items), _CHUNK))

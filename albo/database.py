@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BUSY_SECONDS = 60.0
-_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR")
+_CHUNK = 500
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _UNWRITABLE = ("SQLITE_CANTOPEN", "SQLITE_READONLY")
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
 
@@ -50,6 +51,18 @@ class Database:
         with self._plain_errors():
             yield from self._connection.execute(query, parameters)
 
+    def rows_in(
+        self, query: str, items: Sequence[object], parameters: Sequence[object] = ()
+    ) -> Iterator[tuple[Any, ...]]:
+        """Run a query that ends in `IN`, for so many items at a time as SQLite takes.
+
+        parameters : of the query's part before that.
+        """
+        for start in range(0, len(items), _CHUNK):
+            chunk = items[start : start + _CHUNK]
+            marks = ", ".join("?" * len(chunk))
+            yield from self.rows(f"{query} ({marks})", (*parameters, *chunk))
+
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Give the connection to change something: all of it, or after an error nothing."""
@@ -84,7 +97,8 @@ class Database:
             raise self._plain(error) from error
 
     def _plain(self, error: sqlite3.DatabaseError) -> AlboError:
-        kind = error.sqlite_errorname
+        # Without a name it is Python's own: text that is none, which nobody but damage writes.
+        kind = getattr(error, "sqlite_errorname", "SQLITE_CORRUPT")
         if kind.startswith(_BUSY):
             return AlboError(f"{self._file} is locked by another program; end that and try again")
         if kind.startswith("SQLITE_FULL"):
@@ -95,6 +109,11 @@ class Database:
             return StaleArtifact(
                 f"{self._file} is damaged ({error}); move it away and run `albo embed SOURCE`:"
                 " vectors are kept, so that files are only read"
+            )
+        if kind == "SQLITE_ERROR":  # a table or a column that is not there
+            return StaleArtifact(
+                f"{self._file} is not as albo makes it ({error}); if it is another program's, name"
+                " another folder with --artifacts"
             )
         if self._write:
             return CannotWrite(

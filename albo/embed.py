@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
-from operator import attrgetter
+from operator import itemgetter
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
@@ -23,7 +23,7 @@ from albo.errors import AlboError, BadCover
 from albo.files import NOT_AN_IMAGE, KnownFile
 from albo.images import Limits, decode, digest_of, has_image_signature, read_file
 from albo.records import Album, Embeddings, Skipped, Stamp
-from albo.sources import Entry, genre_notes, stamp_file
+from albo.sources import FILES, Entry, genre_notes, is_gone, stamp_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -138,7 +138,10 @@ def embed_catalog(
     workers: int | None = None,
     progress: Progress = _silent,
 ) -> Summary:
-    """Embed every cover of the catalog that has no vector yet. See `embed_sources`."""
+    """Embed every cover of the catalog that has no vector yet. See `embed_sources`.
+
+    Files that were named one by one and had vanished are taken up again where they are back.
+    """
     with _running(
         stores, card, open_backbone, limits=limits, workers=workers, progress=progress
     ) as run:
@@ -172,13 +175,9 @@ def _running(
 
 
 class _Journal:
-    """Puts what is done on the disk: vectors first, so that no file or album passes for embedded.
-
-    known : the digests that have a vector, here or on the disk.
-    """
+    """Puts what is done on the disk: vectors first, so that nothing else passes for embedded."""
 
     def __init__(self, stores: Stores) -> None:
-        self.known: set[Digest] = set()
         self._stores = stores
         self._writer = stores.vectors.writer()
         self._files: list[KnownFile] = []
@@ -188,7 +187,6 @@ class _Journal:
     def __enter__(self) -> Self:
         """Learn what is there; damaged parts are taken out first, so that nothing rests on them."""
         self._writer.__enter__()
-        self.known.update(self._stores.vectors.digests())
         return self
 
     def __exit__(
@@ -209,6 +207,11 @@ class _Journal:
             error.add_note(f"the files read last will be read again: {second}")
 
     @property
+    def known(self) -> set[Digest]:
+        """The digests that have a vector, here or on the disk: one set, which grows."""
+        return self._writer.known
+
+    @property
     def notes(self) -> list[str]:
         """A line for each part of the vectors that was lost."""
         return self._writer.notes
@@ -216,7 +219,6 @@ class _Journal:
     def add_vectors(self, digests: Sequence[Digest], embeddings: Embeddings) -> None:
         """Take up embedded covers; only then may files and albums with their digests follow."""
         self._writer.add(digests, embeddings)
-        self.known.update(digests)
 
     def add_file(self, file: KnownFile) -> None:
         """Take up what is known of a file."""
@@ -348,6 +350,7 @@ class _Run:
         self._is_warm = False
         # The covers that the network has at the moment, each with the files of the same content.
         self._in_flight: dict[Digest, list[_Read]] = {}
+        self._taken: set[str] = set()
         self._before: dict[str, bool] = {}  # the albums of the source at hand, as `listed` has them
         self._genres: Counter[str] = Counter()  # of the source's covers that are in
         self._appeared: set[Digest] = set()
@@ -373,35 +376,52 @@ class _Run:
             if not (missing or album_id in seen) and source.is_gone(album_id)
         ]
         self._mark_missing(self._stores.catalog.find(source.name, gone).values())
+        self._taken.add(source.name)
 
     def take_catalog(self) -> None:
-        """Go through the covers of the catalog that have no vector."""
-        lacking = [
-            album
-            for album in self._stores.catalog.albums()
-            if album.digest not in self._journal.known
-        ]
-        there = [album for album in lacking if os.path.lexists(album.uri)]
+        """Go through the covers of the catalog that have no vector, and named files that are back.
+
+        A file that was named by itself is in no folder that would list it again, when the disk that
+        it is on is mounted again.
+        """
+        catalog = self._stores.catalog
+        lacking = [album for album in catalog.albums() if album.digest not in self._journal.known]
+        there = [album for album in lacking if not is_gone(album.uri)]
+        kept = set(map(_key, there))
+        vanished = [album for album, missing in catalog.listed(FILES).items() if missing]
+        back = [path for path in vanished if not is_gone(path)]
+        there += catalog.find(FILES, back, missing=True).values()
         self._total = len(there)
         self.summary.seen += len(there)
         self._embed(Entry(album, stamp_file(album.uri)) for album in there)
-        kept = set(map(_key, there))
         self._mark_missing(album for album in lacking if _key(album) not in kept)
 
     def finish(self) -> None:
-        """Tell what moved from what is missing: sources may come in any order."""
+        """Tell what moved from what is missing: sources may come in any order.
+
+        What appeared may have moved here from a source that was not named in this run. That one is
+        not gone through, but of these covers the files are looked for: a renamed folder takes its
+        old name out of the catalog, while a disk that is not mounted keeps all that has no copy.
+        """
+        elsewhere = self._stores.catalog.albums(self._appeared)
+        self._mark_missing(
+            album for album in elsewhere if album.source not in self._taken and is_gone(album.uri)
+        )
         moved = sum(digest in self._appeared for digest in self._vanished)
         self.summary.moved = moved
         self.summary.missing = len(self._vanished) - moved
 
     def _mark_missing(self, albums: Iterable[Album]) -> None:
+        """Mark albums as missing, and what else lists their files where those are gone."""
+        gone = {_key(album): album for album in albums}
         # What appeared elsewhere is written first: a cover that moved is always somewhere.
         self._journal.commit()
-        for source, group in groupby(albums, attrgetter("source")):
-            gone = list(group)
-            self._vanished += [album.digest for album in gone]
-            self._stores.catalog.mark_missing(source, [album.album_id for album in gone])
-            self._stores.files.forget(album.uri for album in gone if not os.path.lexists(album.uri))
+        uris = [album.uri for album in gone.values() if is_gone(album.uri)]
+        gone.update((_key(album), album) for album in self._stores.catalog.at(uris))
+        for source, group in groupby(sorted(gone), itemgetter(0)):
+            self._stores.catalog.mark_missing(source, [album_id for _, album_id in group])
+        self._stores.files.forget(uris)
+        self._vanished += [album.digest for album in gone.values()]
 
     # --- what must be read -----------------------------------------------------------------------
 

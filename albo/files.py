@@ -30,7 +30,6 @@ _MIGRATIONS = (
     """,
 )
 _SELECT = "SELECT path, size, mtime_ns, inode, digest, reason FROM files"
-_CHUNK = 500
 NOT_AN_IMAGE = "not an image"
 """Reason of a file without an image's suffix that was looked into and is none: it is ignored."""
 
@@ -61,13 +60,8 @@ class Files:
 
     def find(self, paths: Sequence[str]) -> dict[str, KnownFile]:
         """Return what is known of these paths."""
-        found: dict[str, KnownFile] = {}
-        for start in range(0, len(paths), _CHUNK):
-            chunk = paths[start : start + _CHUNK]
-            marks = ", ".join("?" * len(chunk))
-            rows = self._database.rows(f"{_SELECT} WHERE path IN ({marks})", chunk)
-            found.update((row[0], _known(row)) for row in rows)
-        return found
+        rows = self._database.rows_in(f"{_SELECT} WHERE path IN", paths)
+        return {row[0]: _known(row) for row in rows}
 
     def record(self, files: Iterable[KnownFile]) -> None:
         """Write what was read, replacing what was known of those paths."""

@@ -12,16 +12,19 @@ import re
 import stat
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from itertools import chain, dropwhile
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from albo.errors import UnknownSource, UsageError
 from albo.images import IMAGE_SUFFIXES
 from albo.records import Album, Skipped, Stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from _csv import Reader as CsvReader
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import TextIO
+
+    import pyarrow as pa
 
 # Paths are plain strings here, taken apart by os.path: several times faster than Path, and a
 # listing has nothing else to do.
@@ -38,12 +41,16 @@ _COLUMNS = frozenset(
 _MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")
 _LONGEST_FIELD = 1 << 20
 _LONGEST_LINE = 1 << 24
+_LONGEST_TEXT = 1 << 16
 _SHOWN_GENRES = 8
+_ABSENCE = (FileNotFoundError, NotADirectoryError)
 _INT63 = (1 << 63) - 1
+_NO_TEXT = "not UTF-8 text; save it as UTF-8"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _NOT_UTF8 = "its name is not valid UTF-8; rename it"
 
-Row: TypeAlias = "dict[str, str]"
+Row: TypeAlias = "dict[str, str] | str"
+"""The columns of a row that albo knows, or why the row cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,10 @@ class Source(Protocol):
 
 
 def open_sources(
-    texts: Sequence[str], genre: str | None = None, lines: Iterable[str] = ()
+    texts: Sequence[str],
+    genre: str | None = None,
+    lines: Iterable[str] = (),
+    was_source: Callable[[str], bool] = lambda _name: False,
 ) -> list[Source]:
     """Make sources of what the user wrote.
 
@@ -104,6 +114,8 @@ def open_sources(
     texts : folders, images, manifests (.csv, .tsv, .parquet), or `-` for the paths in `lines`.
     genre : `folder`, `none`, or the genre of every cover. By default folders name the genres of
         what is below them and manifests those of their rows; files named one by one have none.
+    was_source : says whether albums are kept under a source's name; where nothing is there any
+        more, it is then taken for a `VanishedSource`.
 
     Raises UnknownSource for what is not there, UsageError for a blank genre.
     """
@@ -112,7 +124,7 @@ def open_sources(
     opened: dict[str, Source] = {}
     files: list[str] = []
     for text in texts:
-        source = None if text == "-" else _open(text, genre)
+        source = None if text == "-" else _open(text, genre, was_source)
         if source is not None:
             opened.setdefault(source.name, source)
         else:
@@ -121,12 +133,19 @@ def open_sources(
     return list(opened.values())
 
 
-def _open(text: str, genre: str | None) -> Source | None:
+def _open(text: str, genre: str | None, was_source: Callable[[str], bool]) -> Source | None:
     """Open a folder or a manifest; None for anything else, which is taken for an image file."""
     path = os.path.expanduser(text)
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError) as error:
+        vanished = [
+            name
+            for name in (possible_names(text) if isinstance(error, _ABSENCE) else ())
+            if is_gone(name) and was_source(name)
+        ]
+        if vanished:
+            return VanishedSource(vanished[0])
         if os.path.islink(path):
             return None  # a link to nowhere is a file that cannot be read, no mistyped name
         raise UnknownSource(_unknown(text, error)) from error
@@ -173,6 +192,17 @@ def stamp_file(path: str) -> Stamp | None:
         return None
 
 
+def is_gone(path: str) -> bool:
+    """Whether nothing is at a path; not where that cannot be told, as on a disk that fails."""
+    try:
+        os.lstat(path)
+    except (*_ABSENCE, ValueError):  # the last for what is no path at all
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _stamp_of(found: os.stat_result) -> Stamp | None:
     if not stat.S_ISREG(found.st_mode):
         return None
@@ -193,6 +223,29 @@ def _is_text(path: str) -> bool:
 
 def _shown(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode()
+
+
+class VanishedSource:
+    """A folder or manifest that albums were listed in and that is no longer there.
+
+    It lists nothing, so that its albums are marked missing. Only one that the user names is taken
+    so: a disk that is not mounted looks the same, and takes no covers along when it is not asked
+    about. Vectors are kept, so a wrong guess costs a reading: naming the source again, when it is
+    back, brings the albums back.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        note = f"{name} is no longer there: its albums are missing until it is back and named again"
+        self.report = Report(notes=[note])
+
+    def entries(self) -> Iterator[Entry]:
+        """List nothing."""
+        return iter(())
+
+    def is_gone(self, album_id: str) -> bool:  # noqa: ARG002
+        """Say yes."""
+        return True
 
 
 # --- folders -------------------------------------------------------------------------------------
@@ -350,7 +403,7 @@ class ListedFiles:
 
     def is_gone(self, album_id: str) -> bool:
         """Say whether the file is still there: one that is not named this time is only unnamed."""
-        return not os.path.lexists(album_id)
+        return is_gone(album_id)
 
 
 # --- manifests -----------------------------------------------------------------------------------
@@ -367,18 +420,15 @@ class Manifest:
         self.report = Report()
         self._genre = genre
         self._folder = os.path.dirname(self.name)
+        self._is_whole = True
         next(self._rows(), None)
 
     def entries(self) -> Iterator[Entry]:
-        """List the table's rows in order. Raises UsageError for what is no such table."""
+        """List the table's rows in order; those that cannot be read, and why, are reported."""
         times: Counter[str] = Counter()
         repeated = 0
-        for number, row in enumerate(self._rows(), start=1):
-            file = row.get("file", "")
-            problem = _unusable(file)
-            if problem:
-                self.report.failures.append(Skipped(f"{self.name}, row {number}", problem))
-                continue
+        for row in self._readable_rows():
+            file = row["file"]
             key = row.get("album_id") or file
             repeated += key in times
             album = self._album(row, file, _own_id(key, times))
@@ -390,14 +440,30 @@ class Manifest:
             )
 
     def is_gone(self, album_id: str) -> bool:  # noqa: ARG002
-        """Say yes: a table that was read to its end lists all it has."""
-        return True
+        """Say yes, unless it may be what could not be read."""
+        return self._is_whole
+
+    def _readable_rows(self) -> Iterator[dict[str, str]]:
+        failures = self.report.failures
+        try:
+            for number, row in enumerate(self._rows(), start=1):
+                where = f"{self.name}, row {number}"
+                if isinstance(row, str):
+                    self._is_whole = False
+                    failures.append(Skipped(where, row))
+                elif problem := _unusable(row["file"]):
+                    failures.append(Skipped(where, problem))
+                else:
+                    yield row
+        except UsageError as error:
+            self._is_whole = False
+            failures.append(Skipped(self.name, str(error).removeprefix(f"{self.name} ")))
 
     def _rows(self) -> Iterator[Row]:
         is_parquet = self.name.lower().endswith(".parquet")
-        return _parquet_rows(self.name) if is_parquet else _csv_rows(self.name)
+        return map(_sound, _parquet_rows(self.name) if is_parquet else _csv_rows(self.name))
 
-    def _album(self, row: Row, file: str, album_id: str) -> Album:
+    def _album(self, row: dict[str, str], file: str, album_id: str) -> Album:
         uri = os.path.normpath(os.path.join(self._folder, file))
         if self._genre is None:
             genre = row.get("genre", "")
@@ -417,9 +483,19 @@ class Manifest:
         )
 
 
+def _sound(row: Row) -> Row:
+    """Return a row, or what is wrong with its text."""
+    for name, text in () if isinstance(row, str) else row.items():
+        if not _is_text(text):
+            return f"column `{name}` is {_NO_TEXT}"
+        if len(text) > _LONGEST_TEXT:
+            return f"column `{name}` has {len(text):,} characters, more than {_LONGEST_TEXT:,}"
+    return row
+
+
 def _unusable(file: str) -> str:
     """Say why a row's file cannot be one; "" where it can."""
-    if not file or not _is_text(file) or "\0" in file:
+    if not file or "\0" in file:
         return "no usable file name in column `file`"
     if _URL.match(file):
         return f"{file} is a URL; albo reads files only: download it and name the file"
@@ -439,25 +515,51 @@ def _own_id(key: str, times: Counter[str]) -> str:
 def _csv_rows(path: str) -> Iterator[Row]:
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
     try:
-        with open(path, encoding="utf-8-sig", newline="") as opened:
-            lines = dropwhile(str.isspace, _csv_lines(opened))
-            header = next(lines, "")
+        # What is not UTF-8 spoils its row alone: it comes as lone surrogates.
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
+            lines = _csv_lines(opened)
+            header, blank = next(lines, ""), 0
+            while header.isspace():
+                header, blank = next(lines, ""), blank + 1
+            if not _is_text(header):
+                raise UsageError(f"{path} is {_NO_TEXT}")
             separator = max(",;\t", key=header.count)
-            reader = csv.DictReader(chain([header], lines), delimiter=separator, strict=True)
-            _check_columns(path, reader.fieldnames or [])
-            for row in reader:
-                if any(value.strip() for value in row.values() if isinstance(value, str)):
-                    yield _texts(row)
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text; save it as UTF-8") from error
+            reader = csv.reader(chain([header], lines), delimiter=separator, strict=True)
+            names = next(reader, [])
+            _check_columns(path, names)
+            yield from _csv_table(reader, [_column(name) for name in names], blank)
     except (csv.Error, OSError) as error:
         raise UsageError(f"{path} cannot be read as CSV: {error}") from error
+
+
+def _csv_table(reader: CsvReader, names: Sequence[str], before: int) -> Iterator[Row]:
+    """Go on after a row that cannot be read: the reader then begins with the next line.
+
+    before : lines above those that the reader counts.
+    """
+    while True:
+        first = before + reader.line_num + 1
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield f"line {first} is not CSV: {error}; check its quotes"
+            continue
+        if any(map(str.strip, values[len(names) :])):
+            surplus = f"{len(values)} fields for {len(names)} columns"
+            yield f"line {first} has {surplus}; put quotes around what holds a separator"
+        elif any(map(str.strip, values)):
+            columns = zip_longest(names, values[: len(names)], fillvalue="")
+            yield {name: value.strip() for name, value in columns if name in _COLUMNS}
 
 
 def _csv_lines(opened: TextIO) -> Iterator[str]:
     while line := opened.readline(_LONGEST_LINE):
         if len(line) == _LONGEST_LINE:
-            raise csv.Error(f"a line of {_LONGEST_LINE:,} characters or more")
+            raise csv.Error(
+                f"a line of {_LONGEST_LINE:,} characters or more, where reading has ended"
+            )
         yield line
 
 
@@ -466,16 +568,39 @@ def _parquet_rows(path: str) -> Iterator[Row]:
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(path) as table:
-            names = table.schema_arrow.names
-            _check_columns(path, names)
-            # Only these: what else there is may be the images themselves.
-            wanted = [name for name in names if _column(name) in _COLUMNS]
+        schema = parquet.read_schema(path)
+        _check_columns(path, schema.names)
+        # Only these: what else there is may be the images themselves.
+        wanted = [name for name in schema.names if _column(name) in _COLUMNS]
+        # A few bytes may stand for one long text in millions of rows: it is kept once.
+        flat = [f.name for f in schema if f.name in wanted and not pa.types.is_nested(f.type)]
+        with parquet.ParquetFile(path, read_dictionary=flat) as table:
             for batch in table.iter_batches(batch_size=4_096, columns=wanted):
-                yield from map(_texts, batch.to_pylist())
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+                known = [_column(name) for name in batch.schema.names]
+                for texts in zip(*map(_column_texts, batch.columns), strict=True):
+                    yield dict(zip(known, texts, strict=True))
+    except (pa.ArrowException, OSError, ValueError, OverflowError, LookupError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"{path} cannot be read as Parquet: {reason}") from error
+
+
+def _column_texts(column: pa.Array) -> list[str]:
+    """Return a column's values as text; equal ones of a dictionary are one object."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        numbers = column.indices.unique()
+        texts = _column_texts(column.dictionary.take(numbers))
+        text_of = dict(zip(numbers.to_pylist(), texts, strict=True))
+        return [text_of[number] for number in column.indices.to_pylist()]
+    if pa.types.is_timestamp(kind):
+        column = column.cast(pa.timestamp(kind.unit))  # its time zone may be one that nobody knows
+    if pa.types.is_temporal(kind):
+        column = column.cast(pa.string())  # Arrow knows more times than Python
+    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        column = column.cast(pa.large_binary())  # it need not be valid UTF-8
+    return [_text(value) for value in column.to_pylist()]
 
 
 def _column(name: str) -> str:
@@ -492,20 +617,11 @@ def _check_columns(path: str, names: Iterable[str]) -> None:
         raise UsageError(f"{path} has the column `{twice[0]}` more than once; keep one of them")
 
 
-def _texts(row: dict[str, Any]) -> Row:
-    """Take the columns that albo knows, as text; a row longer than the header has a key None."""
-    return {
-        name: _text(value)
-        for key, value in row.items()
-        if key is not None and (name := _column(key)) in _COLUMNS
-    }
-
-
 def _text(value: object) -> str:
     if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124  NaN
         return ""
     if isinstance(value, bytes):  # older writers of Parquet do not say that a column is text
-        value = value.decode(errors="replace")
+        value = value.decode(errors="surrogateescape")
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip()

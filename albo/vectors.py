@@ -563,6 +563,11 @@ class VectorWriter:
             error.add_note(f"{self.pending} embedded covers were lost: {second}")
 
     @property
+    def known(self) -> set[Digest]:
+        """The digests that are stored or added: the set itself, which grows. Not to be changed."""
+        return self._known
+
+    @property
     def pending(self) -> int:
         """Rows added and not yet committed."""
         return sum(len(digests) for digests, *_ in self._added)

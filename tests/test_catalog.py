@@ -12,17 +12,21 @@ import threading
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from albo.catalog import SqliteCatalog
+from albo.catalog import _MIGRATIONS, SqliteCatalog
 from albo.database import Database
 from albo.errors import AlboError, CannotWrite, StaleArtifact
 from albo.files import NOT_AN_IMAGE, Files, KnownFile
 from albo.records import Album, Digest, Stamp
 from tests.plain_user import as_plain_user
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ALBUMS = "CREATE TABLE albums (name TEXT)"
@@ -65,6 +69,46 @@ def test_an_album_is_replaced_by_one_of_the_same_source_and_id(tmp_path: Path) -
         catalog.upsert([album(1, "changed", genre="Rock")])
         assert catalog.digests() == {digest("1"), digest("changed")}
         assert catalog.find("/music", ["1.jpg"])["1.jpg"].genre == "Rock"
+
+
+def test_a_file_holds_one_cover_whatever_lists_it(tmp_path: Path) -> None:
+    mine = album(1)
+    other, left = (replace(album(n, "1", source="/other"), uri=mine.uri) for n in (2, 3))
+    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+        catalog.upsert([mine, other, left])
+        catalog.mark_missing("/other", ["3.jpg"])
+        for cover in (digest("new"), None):
+            catalog.upsert([replace(mine, digest=cover)])
+            assert [a.digest for a in catalog.at([mine.uri, "/x"])] == [cover, cover]
+        assert catalog.find("/other", ["2.jpg", "3.jpg"], missing=True) == {"3.jpg": left}
+
+
+def test_no_question_goes_through_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, Sequence[object]]] = []
+    ask = Database.rows
+
+    def rows(self: Database, query: str, parameters: Sequence[object] = ()) -> Iterator[Any]:
+        asked.append((query, parameters))
+        return ask(self, query, parameters)
+
+    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+        monkeypatch.setattr(Database, "rows", rows)
+        catalog.digests()
+        catalog.digests("Jazz")
+        list(catalog.albums([digest("1")]))
+        list(catalog.at(["/music/1.jpg"]))
+        catalog.find("/music", ["1.jpg"])
+        catalog.listed("/music")
+        monkeypatch.undo()
+        plans = [
+            " ".join(
+                row[3] for row in catalog._database.rows(f"EXPLAIN QUERY PLAN {query}", values)
+            )
+            for query, values in asked
+        ]
+    by = "USING INDEX albums_by_"
+    wanted = ["COVERING INDEX", "COVERING INDEX", by + "digest", by + "uri", "PRIMARY", "PRIMARY"]
+    assert all(part in plan for part, plan in zip(wanted, plans, strict=True)), plans
 
 
 def test_missing_albums_answer_nothing_until_they_are_back(tmp_path: Path) -> None:
@@ -258,11 +302,24 @@ def test_damage_that_shows_later_is_told_in_the_same_words(tmp_path: Path) -> No
         list(catalog.albums())
 
 
+def test_text_that_is_none_is_damage(tmp_path: Path) -> None:
+    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+        catalog.upsert([album(1)])
+    with closing(sqlite3.connect(tmp_path / "c.sqlite")) as connection:
+        connection.execute("UPDATE albums SET name = CAST(x'ff' AS TEXT)")
+        connection.commit()
+    with (
+        SqliteCatalog(tmp_path / "c.sqlite") as catalog,
+        pytest.raises(StaleArtifact, match="is damaged"),
+    ):
+        list(catalog.albums())
+
+
 def test_another_programs_table_is_refused(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "c.sqlite")) as connection:
         connection.execute("CREATE TABLE songs (title TEXT)")
-        connection.execute("PRAGMA user_version = 1")
-    message = "no such table: albums"
+        connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+    message = r"is not as albo makes it \(no such table: albums\); if it is another program's"
     with (
         SqliteCatalog(tmp_path / "c.sqlite") as catalog,
         pytest.raises(StaleArtifact, match=message),

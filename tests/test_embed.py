@@ -341,6 +341,34 @@ def test_a_cover_that_moved_to_another_source_is_recognised(desk: Desk, music: P
     assert desk.backbone.encoded == 6
 
 
+def test_a_renamed_source_takes_its_old_name_out(desk: Desk, music: Path) -> None:
+    desk.embed(music / "Genre 0", music / "Genre 1", music / "Genre 1" / "1.png")
+    (music / "Genre 1").rename(music / "New")
+    summary = desk.embed(music / "New")
+    assert (summary.embedded, summary.known, summary.moved, summary.missing) == (0, 3, 4, 0)
+    with desk.stores() as stores:
+        assert {Path(album.uri).parent.name for album in stores.catalog.albums()} == {
+            "Genre 0", "New",
+        }  # fmt: skip
+    (music / "New").rename(music / "Genre 1")
+    assert desk.embed(music / "Genre 1").moved == 3  # and back again
+    assert len(desk.digests()) == len(desk.albums()) == 6
+
+
+def test_a_disk_that_is_not_mounted_keeps_what_has_not_appeared_elsewhere(
+    desk: Desk, music: Path
+) -> None:
+    desk.embed(music / "Genre 0", music / "Genre 1")
+    (music / "Genre 1").rename(music / "aside")
+    draw(music / "Genre 0" / "copy.png", 1)
+    summary = desk.embed(music / "Genre 0")
+    assert (summary.moved, summary.missing) == (1, 0)
+    assert len(desk.digests()) == 6
+    (music / "aside").rename(music / "Genre 1")
+    assert desk.embed(music / "Genre 1").known == 3
+    assert len(desk.albums()) == 7
+
+
 def test_a_copy_that_was_there_before_makes_nothing_moved(desk: Desk, music: Path) -> None:
     draw(music / "Genre 1" / "copy.png", 0)
     desk.embed(music)
@@ -427,6 +455,29 @@ def test_a_vanished_subfolder_takes_its_covers_along(desk: Desk, music: Path) ->
     assert len(desk.digests()) == 6
 
 
+@pytest.mark.parametrize("command", ["whole", "part", "file"])
+def test_what_became_of_a_file_is_known_to_all_that_list_it(
+    desk: Desk, music: Path, command: str
+) -> None:
+    part, file = music / "Genre 0", music / "Genre 0" / "0.png"
+    table = music.parent / "labels.csv"
+    table.write_text("file,genre\nmusic/Genre 0/0.png,Jazz\nmusic/Genre 0/3.png,Jazz\n")
+    desk.embed(music, part, file, part / "3.png", table)
+    before = digest_of(file.read_bytes())
+    after = draw(file, 77, side=33)
+    (part / "3.png").unlink()
+    summary = desk.embed({"whole": music, "part": part, "file": file}[command])
+    assert (summary.embedded, summary.missing) == (1, 4)
+    assert len(desk.digests()) == 8
+    assert before not in desk.digests()
+    with desk.stores() as stores:
+        assert len(list(stores.catalog.albums([after]))) == 4
+        assert not list(stores.catalog.at([str(part / "3.png")]))
+    file.write_bytes(b"spoilt")
+    desk.embed(part)
+    assert len(desk.digests()) == 7
+
+
 @posix
 def test_a_subfolder_that_cannot_be_read_keeps_its_covers() -> None:
     with as_plain_user() as home:
@@ -484,6 +535,31 @@ def test_a_named_file_that_is_gone_leaves_when_others_are_named(desk: Desk, musi
     one.unlink()
     assert desk.embed(third).missing == 1
     assert len(desk.digests()) == 2
+
+
+def test_a_named_file_that_is_back_is_taken_up_with_no_source(desk: Desk, music: Path) -> None:
+    one, other = (music / f"Genre {n}" / f"{n}.png" for n in range(2))
+    desk.embed(one, other, genre="Jazz")
+    (music / "Genre 0").rename(music / "unmounted")
+    assert desk.embed(other, genre="Jazz").missing == 1
+    assert desk.embed().seen == 0
+    (music / "unmounted").rename(music / "Genre 0")
+    summary = desk.embed()
+    assert (summary.seen, summary.known, summary.embedded) == (1, 1, 0)
+    assert [genre for _, genre, _ in desk.albums()] == ["Jazz", "Jazz"]
+    assert desk.embed().seen == 0
+
+
+@posix
+def test_a_file_that_cannot_be_looked_at_has_not_vanished() -> None:
+    with as_plain_user() as home:
+        desk = Desk(home / "artifacts")
+        for number in range(2):
+            draw(home / str(number) / "cover.png", number)
+        desk.embed(home / "0" / "cover.png", home / "1" / "cover.png")
+        (home / "0").chmod(0)
+        assert desk.embed(home / "1" / "cover.png").missing == 0
+        assert len(desk.digests()) == 2
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
@@ -1021,15 +1097,26 @@ def test_an_interrupt_while_waiting_for_files_keeps_what_is_done(desk: Desk, mus
     assert desk.embed(music).embedded == 4
 
 
-def test_a_manifest_that_breaks_off_keeps_what_is_done(desk: Desk, tmp_path: Path) -> None:
-    for number in range(600):
-        draw(tmp_path / f"{number}.bmp", number, side=16)
-    rows = b"".join(b"%d.bmp\n" % (number % 600) for number in range(3_000))
-    (tmp_path / "labels.csv").write_bytes(b"file\n" + rows + b"\xff\n")
-    desk.backbone.batch_size = 64
-    with pytest.raises(UsageError, match="not UTF-8"):
-        desk.embed(tmp_path / "labels.csv")
-    assert 400 <= len(desk.stored()) <= 600
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ('"music/Genre 1/1.png"x,Jazz', "line 3 is not CSV: ',' expected after"),
+        ("music/Genre 1/1.png," + "x" * (1 << 24), "line 3 is not CSV: a line of 16,777,216"),
+    ],
+    ids=["row", "rest"],
+)
+def test_a_manifest_that_cannot_be_read_to_its_end_keeps_its_covers(
+    desk: Desk, music: Path, damage: str, reason: str
+) -> None:
+    table = music.parent / "labels.csv"
+    table.write_text("file,genre\nmusic/Genre 0/0.png,Jazz\nmusic/Genre 1/1.png,Jazz\n")
+    desk.embed(table)
+    table.write_text(f"file,genre\nmusic/Genre 0/0.png,Jazz\n{damage}\n")
+    summary = desk.embed(table, music / "Genre 2")
+    assert (summary.known, summary.embedded, summary.missing) == (1, 3, 0)
+    [skipped] = summary.skipped
+    assert skipped.reason.startswith(reason)
+    assert len(desk.digests()) == 5
 
 
 def fail_on_a_full_disk(
@@ -1233,6 +1320,27 @@ def test_a_bad_source_among_good_ones_stops_before_anything_is_done(
     with pytest.raises(UsageError, match="no column `file`"):
         albo.embed([str(music), str(music / "labels.csv")])
     assert not albo.artifacts.root.exists()
+
+
+@pytest.mark.parametrize("name", ["music", "labels.csv", "link"])
+def test_a_source_that_is_no_longer_there_is_taken_as_empty_when_it_is_named(
+    albo: Albo, music: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (music.parent / "labels.csv").write_text("file\nmusic/Genre 0/0.png\n")
+    (music.parent / "link").symlink_to("music")
+    source = music.parent / name
+    before = albo.embed([str(source)])
+    source.resolve().rename(music.parent / "aside")
+    result = albo.embed([str(source)])
+    assert (result.summary.seen, result.summary.missing) == (0, before.summary.seen)
+    assert result.index.count == 0
+    [note] = result.summary.notes
+    assert "is no longer there: its albums are missing until it is back" in note
+    (music.parent / "aside").rename(source if name != "link" else music)
+    assert albo.embed([str(source)]).index.count == before.index.count
+    monkeypatch.chdir(music)
+    with pytest.raises(UnknownSource):
+        albo.embed([""])  # no name of the folder we are in
 
 
 def test_forget_a_source(albo: Albo, music: Path) -> None:
