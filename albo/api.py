@@ -353,22 +353,27 @@ class Albo:
             self._writing("albo forget") as catalog,
             Files(self.artifacts.files_file, write=True) as files,
         ):
-            forgotten = self._forget(what, catalog)
-            files.forget(album.uri for album in forgotten)
-            digests = {album.digest for album in forgotten if album.digest is not None}
-            gone = digests - catalog.digests(missing=True)
-            for vectors in self._all_vectors():
+            forgotten = self._albums_of(what, catalog)
+            gone = catalog.shown_only_by(forgotten)
+            there = self._all_vectors()
+            # The catalog last: whoever is stopped before can give the same command again.
+            for vectors in there:
                 vectors.remove(gone)
+            files.forget(album.uri for album in forgotten)
+            catalog.forget(forgotten)
+            for vectors in there:
                 self._update_index(vectors, catalog)
         return len(forgotten)
 
-    def _forget(self, what: str, catalog: Catalog) -> list[Album]:
+    def _albums_of(self, what: str, catalog: Catalog) -> list[Album]:
+        """Find what a source, a file or a digest names, missing albums too."""
         if what == "-":
-            forgotten = catalog.forget(source=FILES)
+            found = catalog.matching(source=FILES)
         else:
             names = possible_names(what) if what else ()
-            forgotten = [a for name in names for a in catalog.forget(source=name, uri=name)]
-        return forgotten or catalog.forget(digest=self._one_digest(what, catalog))
+            every = (a for name in names for a in catalog.matching(source=name, uri=name))
+            found = list({(a.source, a.album_id): a for a in every}.values())
+        return found or catalog.matching(digest=self._one_digest(what, catalog))
 
     def _one_digest(self, what: str, catalog: Catalog) -> Digest:
         """Find the one cover whose digest begins so."""

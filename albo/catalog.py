@@ -54,6 +54,7 @@ _UPSERT = (
     + ", ".join(f"{c} = excluded.{c}" for c in _COLUMNS[2:])
 )
 _values = attrgetter(*_COLUMNS)
+_key = attrgetter("source", "album_id")
 
 
 class Catalog(Protocol):
@@ -105,10 +106,18 @@ class Catalog(Protocol):
         """Mark albums of a source as missing; returns how many were not before."""
         ...
 
-    def forget(
+    def matching(
         self, *, source: str | None = None, uri: str | None = None, digest: Digest | None = None
     ) -> list[Album]:
-        """Delete the albums of a source, of a file or of a cover, missing ones too; return them."""
+        """Return the albums of a source, of a file or of a cover, missing ones too."""
+        ...
+
+    def shown_only_by(self, albums: Iterable[Album]) -> set[Digest]:
+        """Return the covers of these albums that no other album shows, missing ones included."""
+        ...
+
+    def forget(self, albums: Iterable[Album]) -> None:
+        """Delete these albums."""
         ...
 
 
@@ -193,18 +202,30 @@ class SqliteCatalog:
             )
             return transaction.total_changes - before
 
-    def forget(
+    def matching(
         self, *, source: str | None = None, uri: str | None = None, digest: Digest | None = None
     ) -> list[Album]:
-        """Delete the albums of a source, of a file or of a cover, missing ones too; return them."""
+        """Return the albums of a source, of a file or of a cover, missing ones too."""
         wanted = {"source": source, "uri": uri, "digest": digest}
         given = {column: value for column, value in wanted.items() if value is not None}
         where = " OR ".join(f"{column} = ?" for column in given) or "0"
+        query = f"{_SELECT} WHERE {where} ORDER BY source, album_id"
+        return list(_records(self._database.rows(query, list(given.values()))))
+
+    def shown_only_by(self, albums: Iterable[Album]) -> set[Digest]:
+        """Return the covers of these albums that no other album shows, missing ones included."""
+        digest_of = {_key(album): album.digest for album in albums}
+        digests = {digest for digest in digest_of.values() if digest is not None}
+        query = "SELECT source, album_id, digest FROM albums WHERE digest IN"
+        rows = self._database.rows_in(query, list(digests))
+        return digests - {digest for *key, digest in rows if tuple(key) not in digest_of}
+
+    def forget(self, albums: Iterable[Album]) -> None:
+        """Delete these albums."""
         with self._database.transaction() as transaction:
-            query = f"{_SELECT} WHERE {where} ORDER BY source, album_id"
-            albums = list(_records(self._database.rows(query, list(given.values()))))
-            transaction.execute(f"DELETE FROM albums WHERE {where}", [*given.values()])  # noqa: S608
-        return albums
+            transaction.executemany(
+                "DELETE FROM albums WHERE source = ? AND album_id = ?", map(_key, albums)
+            )
 
 
 def _records(rows: Iterator[tuple[Any, ...]]) -> Iterator[Album]:

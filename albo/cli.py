@@ -169,7 +169,7 @@ def embed(
             limits=_limits(max_mib, max_mpx),
             lines=(sys.stdin or ()) if "-" in (source or []) else (),
         )
-    if source and not result.summary.seen:
+    if source and not (result.summary.seen or result.summary.notes):
         terminal.note("no covers there: neither images nor rows of a manifest", quiet=quiet)
     for note in result.summary.notes:
         terminal.note(note, quiet=quiet)

@@ -13,6 +13,7 @@ import torch
 
 from albo import Albo
 from albo.errors import RuntimeFailed
+from albo.vectors import Vectors
 from tests.conftest import write_manifest_of
 
 if TYPE_CHECKING:
@@ -79,6 +80,19 @@ def test_a_run_that_broke_off_goes_on_with_the_same_backbone(
 
 def _fail() -> None:
     raise RuntimeFailed("the lights went out")
+
+
+def test_forgetting_that_was_stopped_can_be_done_again(
+    albo: Albo, kept_aside: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    albo.embed(kept_aside[:3])
+    with monkeypatch.context() as patched:
+        patched.setattr(Vectors, "remove", lambda *_: _fail())
+        with pytest.raises(RuntimeFailed):
+            albo.forget(kept_aside[0])
+    assert albo.status()["covers"] == 303
+    assert albo.forget(kept_aside[0]) == 1
+    assert [backbone["vectors"] for backbone in albo.status()["backbones"]] == [302]
 
 
 # --- filters -------------------------------------------------------------------------------------

@@ -180,10 +180,21 @@ def test_forget(tmp_path: Path, wanted: dict[str, str], left: set[str]) -> None:
     with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
         catalog.upsert(albums)
         catalog.mark_missing("/music", ["3.jpg"])
-        forgotten = catalog.forget(**wanted)  # type: ignore[arg-type]
+        forgotten = catalog.matching(**wanted)  # type: ignore[arg-type]
+        catalog.forget(forgotten)
         catalog.upsert(a for a in [album(3)] if "3.jpg" in catalog.listed("/music"))
         assert {a.uri for a in catalog.albums()} == left
         assert {a.uri for a in forgotten} == {a.uri for a in albums} - left
+
+
+def test_a_cover_that_another_album_shows_is_not_theirs_alone(tmp_path: Path) -> None:
+    albums = [album(1), album(2), album(3), album(1, source="/other")]
+    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+        catalog.upsert(albums)
+        catalog.mark_missing("/other", ["1.jpg"])
+        assert catalog.shown_only_by(albums[:2]) == {digest("2")}
+        assert catalog.shown_only_by(albums) == {digest("1"), digest("2"), digest("3")}
+        assert catalog.shown_only_by([]) == set()
 
 
 def test_a_failed_write_writes_nothing(tmp_path: Path) -> None:
