@@ -15,7 +15,7 @@ from __future__ import annotations
 import difflib
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -162,11 +162,11 @@ class Classified:
 
 @dataclass(frozen=True)
 class DuplicateMember:
-    """A cover of a group of near-duplicates; `score` is the cosine of its nearest one there."""
+    """A file of a group of near-duplicates; `score` is the cosine of its nearest one there."""
 
     digest: Digest
     score: float
-    album: Album | None
+    album: Album
 
     def as_json(self) -> Json:
         """One member of a group of `albo duplicates --json`."""
@@ -490,7 +490,7 @@ class Albo:
     def duplicates(
         self, threshold: float | None = None, *, backbone: str | None = None
     ) -> list[tuple[DuplicateMember, ...]]:
-        """Group covers that show the same artwork, largest groups first.
+        """Group files that show the same artwork, largest groups first; copies of a file too.
 
         threshold : least cosine; by default what the backbone was measured to need.
         Raises EmptyCatalog, UsageError.
@@ -514,15 +514,15 @@ class Albo:
                 least,
                 lambda done, total: self.progress("comparing", done, total),
             )
-            wanted = {digests[row] for group in groups for row in group.rows}
-            albums = _by_digest(catalog.albums(wanted))
-        return [
-            tuple(
-                DuplicateMember(digests[row], score, albums.get(digests[row]))
-                for row, score in zip(group.rows, group.scores, strict=True)
-            )
-            for group in groups
-        ]
+            near = [
+                [(digests[row], score) for row, score in zip(g.rows, g.scores, strict=True)]
+                for g in groups
+            ]
+            grouped = {digest for group in near for digest, _ in group}
+            near += [[(digest, 1.0)] for digest in catalog.copied() if digest not in grouped]
+            files = _files_of(catalog.albums({digest for group in near for digest, _ in group}))
+        members = [tuple(_members(group, files)) for group in near]
+        return sorted(members, key=len, reverse=True)
 
     # --- train, classify -------------------------------------------------------------------------
 
@@ -584,7 +584,7 @@ class Albo:
         with self.artifacts.lock("albo train", self.note):
             training.head.save(folder)
             self._remember(self.artifacts.heads_folder, {"name": name})
-        if len(training.report["seeds"]) < len(SEEDS):
+        if seeds is None and len(training.report["seeds"]) < len(SEEDS):
             self.note(_few_seeds(training.report["seeds"], len(SEEDS)))
         return {**training.report, "saved": str(folder)}
 
@@ -610,6 +610,7 @@ class Albo:
         check_device(device)
         loaded = self._head(head)
         card = self._card_of_head(loaded)
+        asked: list[Digest] = []
         for query in chain.from_iterable(self._queries(covers, card, device, limits)):
             if query.embeddings is None:
                 yield Classified(query.name, error=query.error)
@@ -619,6 +620,20 @@ class Albo:
                 loaded, features, prior=prior, decide=decide, coverage=coverage, top=top
             )[0]
             yield Classified(query.name, said, loaded.name, card.name)
+            asked.append(query.digest)
+        self._note_known(asked)
+
+    def _note_known(self, asked: Collection[Digest]) -> None:
+        """Tell of covers that a head may have learnt from: their answers are no test of it."""
+        known: set[Digest | None] = set()
+        # A head answers without a catalog too.
+        with suppress(AlboError), self._reading() as catalog:
+            known = {album.digest for album in catalog.albums(set(asked)) if album.genre}
+        if known:
+            self.note(
+                f"{len(known)} of the covers asked about {'is' if len(known) == 1 else 'are'} in"
+                " your collection with a genre: the head may have learnt it from there"
+            )
 
     def _head(self, name: str | None) -> Head:
         from albo.heads import Head
@@ -740,7 +755,13 @@ class Albo:
                 f"{self.artifacts.catalog_file} is gone; run `albo embed SOURCE` to register the"
                 " covers again: their vectors are kept"
             )
-        return f"{self.artifacts.root} holds no covers; run `albo embed SOURCE` first"
+        root = self.artifacts.root
+        if not root.exists():
+            return (
+                f"there is no folder {root.absolute()}; run `albo embed SOURCE` to make it, or name"
+                " yours with --artifacts or $ALBO_ARTIFACTS"
+            )
+        return f"{root} holds no covers; run `albo embed SOURCE` first"
 
     def _remember(self, folder: Path, content: Json) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -889,6 +910,25 @@ def _few_seeds(seeds: Sequence[int], usual: int) -> str:
 
 def _present(vectors: Vectors, digests: Collection[Digest]) -> list[Digest]:
     return [digest for digest in vectors.digests() if digest in digests]
+
+
+def _files_of(albums: Iterable[Album]) -> Mapping[Digest, list[Album]]:
+    """Return the files that each cover lies in, one album for each, in the order of the albums."""
+    found: dict[Digest, dict[str, Album]] = {}
+    for album in albums:
+        if album.digest is not None:
+            found.setdefault(album.digest, {}).setdefault(album.uri, album)
+    return {digest: list(files.values()) for digest, files in found.items()}
+
+
+def _members(
+    covers: Iterable[tuple[Digest, float]], files: Mapping[Digest, list[Album]]
+) -> Iterator[DuplicateMember]:
+    """Go through the files of the covers of a group: what lies in several is as near as can be."""
+    for digest, score in covers:
+        there = files[digest]
+        for album in there:
+            yield DuplicateMember(digest, 1.0 if len(there) > 1 else score, album)
 
 
 def _by_digest(albums: Iterable[Album], genre: str | None = None) -> Mapping[Digest, Album]:

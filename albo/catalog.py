@@ -98,6 +98,10 @@ class Catalog(Protocol):
         """
         ...
 
+    def copied(self) -> list[Digest]:
+        """Return the covers that lie in several files, in ascending order."""
+        ...
+
     def genres(self) -> dict[str, int]:
         """Return each genre with its number of covers, most first."""
         ...
@@ -182,6 +186,14 @@ class SqliteCatalog:
         of_one = () if genre is None else (genre,)
         rows = self._database.rows(query + " AND genre = ?" * len(of_one), (missing, *of_one))
         return {digest for (digest,) in rows}
+
+    def copied(self) -> list[Digest]:
+        """Return the covers that lie in several files, in ascending order."""
+        rows = self._database.rows(
+            "SELECT digest FROM albums WHERE missing = 0 AND digest IS NOT NULL"
+            " GROUP BY digest HAVING count(DISTINCT uri) > 1 ORDER BY digest"
+        )
+        return [digest for (digest,) in rows]
 
     def genres(self) -> dict[str, int]:
         """Return each genre with its number of covers, most first."""

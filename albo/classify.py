@@ -414,6 +414,11 @@ def _select(labelling: Labelling, pairs: Ints, min_groups: int) -> _Corpus:
 
 
 def _too_few(labelling: Labelling, groups_of: Mapping[str, set[int]], min_groups: int) -> str:
+    if not labelling.covers and not labelling.conflicting:
+        return (
+            "no cover has a genre; run `albo embed FOLDER --genre folder` where folders are named"
+            " after genres, or `albo embed TABLE.csv` with a column `genre`"
+        )
     largest = sorted(groups_of, key=lambda genre: (-len(groups_of[genre]), genre))[:5]
     there = ", ".join(f"{genre} ({len(groups_of[genre])})" for genre in largest) or "none"
     return (

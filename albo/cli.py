@@ -20,7 +20,7 @@ import typer
 
 from albo import __version__, terminal
 from albo.errors import AlboError, UsageError
-from albo.terminal import printable
+from albo.terminal import many, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,6 +36,7 @@ app = typer.Typer(
 )
 
 _SHOWN_SKIPS = 20
+_FEW_GENRES = 8
 _DESCRIBED = ("genre", "artist", "album", "year")
 _INTERRUPTED = 130  # what Typer makes of Ctrl-C
 _READERS = frozenset({"similar", "duplicates", "classify", "backbones", "status"})
@@ -105,7 +106,7 @@ MaxMib = Annotated[
 MaxMpx = Annotated[
     int, typer.Option("--max-mpx", min=1, max=4096, help="Refuse larger images, in megapixels.")
 ]
-Covers = Annotated[list[str], typer.Argument(metavar="COVER...", help="Image files.")]
+Covers = Annotated[list[str], typer.Argument(metavar="COVER", help="Image files.")]
 
 
 # --- embed and index -----------------------------------------------------------------------------
@@ -116,7 +117,7 @@ def embed(
     source: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SOURCE]...",
+            metavar="SOURCE",
             help="Folders, images, CSV or Parquet manifests, or - for paths on standard input;"
             " none: what the catalog holds and has no vector.",
         ),
@@ -188,7 +189,7 @@ def _describe_embedding(result: EmbedResult) -> str:
     rate = f", {s.embedded / s.seconds:.0f} a second" if s.embedded and s.seconds else ""
     where = f" on {s.device}" if s.device else ""
     parts = [
-        f"{s.seen} covers seen: {s.embedded} embedded with {result.backbone}{where}"
+        f"{many(s.seen, 'cover')} seen: {s.embedded} embedded with {result.backbone}{where}"
         f" in {s.seconds:.1f} s{rate}, {s.known} known"
     ]
     parts += [
@@ -205,7 +206,7 @@ def _describe_embedding(result: EmbedResult) -> str:
     recall = "" if result.index.recall == 1.0 else f", recall@10 {result.index.recall:.3f}"
     return (
         ", ".join(parts)
-        + f"\nindex: {result.index.count} covers, {result.index.kind.value}{recall}"
+        + f"\nindex: {many(result.index.count, 'cover')}, {result.index.kind.value}{recall}"
     )
 
 
@@ -243,7 +244,7 @@ def index(
 @app.command()
 def forget(
     what: Annotated[
-        list[str], typer.Argument(metavar="SOURCE|DIGEST...", help="Sources, files, or digests.")
+        list[str], typer.Argument(metavar="SOURCE|DIGEST", help="Sources, files, or digests.")
     ],
     artifacts: Artifacts = None,
     as_json: AsJson = False,
@@ -268,7 +269,7 @@ def _forget(albo: Albo, name: str, *, as_json: bool, quiet: bool) -> bool:
     if as_json:
         terminal.print_json({"forgotten": name, "albums": count})
     elif not quiet:
-        terminal.say(f"{name}: {count} albums forgotten")
+        terminal.say(f"{name}: {many(count, 'album')} forgotten")
     return True
 
 
@@ -463,7 +464,7 @@ def _show_training(report: dict[str, Any]) -> None:
         terminal.note(
             f"{report['conflicting']} covers with several labels are left out", quiet=False
         )
-    terminal.say(f"saved in {report['saved']}")
+    terminal.say(f"saved in {report['saved']}; `albo classify` uses it from now on")
 
 
 @app.command()
@@ -526,8 +527,10 @@ def _show_classified(answer: Classified, coverage: float) -> None:
     for genre, probability in zip(said.genres, said.probabilities, strict=True):
         bar = "█" * round(probability * 40)
         terminal.say(f"  {printable(genre):{width}}  {probability:6.1%}  {bar}")
-    members = ", ".join(printable(genre) for genre in said.conformal_set)
-    terminal.say(f"  {coverage * 100:g}% sure that it is one of: {members}")
+    members = said.conformal_set
+    of = "one of" if len(members) <= _FEW_GENRES else f"one of these {len(members)}"
+    listed = ", ".join(map(printable, members))
+    terminal.say(f"  {coverage * 100:g}% sure that it is {of}: {listed}")
 
 
 # --- the rest ------------------------------------------------------------------------------------
@@ -549,14 +552,16 @@ def backbones(
             terminal.print_json(offer)
         return
     table = terminal.table("any timm network goes by timm/NAME; --weights FILE takes your own")
-    for title in ("name", "dimension", "input", "licence", "weights"):
-        table.add_column(title, no_wrap=title == "name")
+    for title in ("name", "d", "px", "weights"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("licence")
     for offer in listed:
         licence = offer["licence"] + ("" if offer["commercial"] else " (no commercial use)")
-        here = "here" if offer["weights_here"] else "downloaded on first use"
-        size = f"{offer['size']} px"
-        table.add_row(offer["name"], str(offer["dimension"]), size, licence, here)
+        here = "here" if offer["weights_here"] else "-"
+        sizes = (str(offer["dimension"]), str(offer["size"]))
+        table.add_row(offer["name"], *sizes, here, licence)
     terminal.console().print(table)
+    terminal.say("d: numbers in a vector; px: side of the input; what is not here is fetched")
 
 
 @app.command()
@@ -567,21 +572,20 @@ def status(artifacts: Artifacts = None, as_json: AsJson = False) -> None:
     if as_json:
         terminal.print_json(found)
         return
-    terminal.say(f"{found['artifacts']}: {found['covers']} covers")
+    terminal.say(f"{found['artifacts']}: {many(found['covers'], 'cover')}")
     if not found.get("sources"):
         terminal.say(found.get("problem", "nothing embedded yet; run `albo embed SOURCE`"))
         return
     for source, count in found["sources"].items():
-        terminal.say(f"  source    {printable(source)}: {count} albums")
+        terminal.say(f"  source    {printable(source)}: {many(count, 'album')}")
     genres = found["genres"]
     shown = ", ".join(f"{printable(name)} {n}" for name, n in list(genres.items())[:8])
     terminal.say(f"  genres    {len(genres)}: {shown}{', …' if len(genres) > 8 else ''}")  # noqa: PLR2004
     for backbone in found["backbones"]:
         terminal.say(f"  backbone  {_describe_backbone(backbone)}")
-    heads = ", ".join(
-        n + (" (default)" if n == found["default_head"] else "") for n in found["heads"]
-    )
-    terminal.say(f"  heads     {heads or 'none; run `albo train`'}")
+    heads = ", ".join(found["heads"])
+    used = f"; classify uses {found['default_head']}" if len(found["heads"]) > 1 else ""
+    terminal.say(f"  heads     {heads + used or 'none; run `albo train`'}")
     _show_skipped(found["skipped"])
     if found["writer"]:
         terminal.say(f"  at work   {found['writer']}")
@@ -589,7 +593,7 @@ def status(artifacts: Artifacts = None, as_json: AsJson = False) -> None:
 
 def _describe_backbone(backbone: dict[str, Any]) -> str:
     default = " (default)" if backbone["default"] else ""
-    said = f"{backbone['backbone']}{default}: {backbone['vectors']} vectors"
+    said = f"{backbone['backbone']}{default}: {many(backbone['vectors'], 'vector')}"
     if "index" in backbone:
         said += f", index {backbone['index']} of {backbone['indexed']}"
     return said + (f"; {backbone['problem']}" if "problem" in backbone else "")
@@ -599,7 +603,8 @@ def _show_skipped(skipped: list[dict[str, str]]) -> None:
     if not skipped:
         return
     terminal.say(
-        f"  skipped   {len(skipped)} files, tried again at the next `albo embed` of their source:"
+        f"  skipped   {many(len(skipped), 'file')}, tried again at the next `albo embed` of their"
+        " source:"
     )
     for one in skipped[:_SHOWN_SKIPS]:
         terminal.say(f"            {printable(one['uri'])}: {one['error']}")

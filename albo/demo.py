@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from albo.errors import BadCover
+from albo.errors import BadCover, UsageError
 from albo.images import open_image, read_file
-from albo.samples import STYLES, plan_kept_aside, sample_file, write_samples
+from albo.samples import STYLES, is_sample_folder, plan_kept_aside, sample_file, write_samples
 from albo.sheet import Bar, SheetRow, Tile, draw_sheet, save_sheet
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def run_demo(
     albo : an artifacts folder of the demo's own, opened; it reports progress. say : told, in lines,
     what is done. Returns the path of the contact sheet. Raises CannotWrite.
     """
+    _check_is_ours(folder)
     began = time.monotonic()
     samples = folder / "samples"
     say(f"Drawing {len(STYLES)} styles of sample covers into {samples}")
@@ -54,6 +55,12 @@ def run_demo(
     say(f"Done in {time.monotonic() - began:.0f} s. Look at {sheet}")
     _say_what_next(say, albo.artifacts.root, samples / sample_file(plan_kept_aside()[0]))
     return sheet
+
+
+def _check_is_ours(folder: Path) -> None:
+    """Refuse a folder with files that no demo has made: some would be written over."""
+    if folder.is_dir() and any(folder.iterdir()) and not is_sample_folder(folder / "samples"):
+        raise UsageError(f"{folder} holds other files; name a folder for it: `albo demo FOLDER`")
 
 
 def _search(albo: Albo, samples: Path, sheet: Path, say: Callable[[str], None]) -> Path:
@@ -96,9 +103,7 @@ def _row(sample: Sample, similar: Similar, classified: Classified) -> SheetRow:
             for genre, probability in zip(said.genres, said.probabilities, strict=True)
         )
     )
-    query = Tile(
-        _picture(similar.query), sample.style, f"{sample.artist} - {sample.album}", "query"
-    )
+    query = Tile(_picture(similar.query), sample.style, f"{sample.artist} - {sample.album}", "")
     return SheetRow(query, neighbours, bars)
 
 

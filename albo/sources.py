@@ -356,7 +356,8 @@ def genre_notes(genres: Counter[str]) -> list[str]:
     """
     if not genres:
         return []
-    shown = ", ".join(f"{name} {n}" for name, n in genres.most_common(_SHOWN_GENRES))
+    ranked = sorted(genres.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN_GENRES]
+    shown = ", ".join(f"{name} {n}" for name, n in ranked)
     more = f" and {len(genres) - _SHOWN_GENRES} more" if len(genres) > _SHOWN_GENRES else ""
     plural = "s" if len(genres) > 1 else ""
     notes = [f"{len(genres)} genre{plural} from the folders' names: {shown}{more}"]

@@ -128,6 +128,11 @@ def printable(value: object) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def many(count: int, noun: str) -> str:
+    """Say how many there are of something."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def short(path: str) -> str:
     """Show a path from here where that is shorter."""
     relative = os.path.relpath(path) if path.startswith(os.sep) else path

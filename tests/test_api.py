@@ -12,7 +12,8 @@ import timm
 import torch
 
 from albo import Albo
-from albo.errors import RuntimeFailed
+from albo.demo import run_demo
+from albo.errors import RuntimeFailed, TooFewCovers, UsageError
 from albo.vectors import Vectors
 from tests.conftest import write_manifest_of
 
@@ -128,6 +129,52 @@ def test_a_genre_is_found_as_written_else_whatever_its_case(
     assert sorted(found) == shown
 
 
+# --- what is told --------------------------------------------------------------------------------
+
+
+def test_copies_of_a_file_are_duplicates(albo: Albo, kept_aside: list[str], tmp_path: Path) -> None:
+    before = albo.duplicates()
+    copy = tmp_path / "copy.jpg"
+    shutil.copy(kept_aside[3], copy)
+    albo.embed([kept_aside[3], str(copy)])
+    (group,) = [group for group in albo.duplicates() if group not in before]
+    found = {member.album.uri: member.score for member in group}
+    assert found == {kept_aside[3]: 1.0, str(copy): 1.0}
+
+
+def test_a_cover_that_a_head_may_have_learnt_from_is_told(
+    albo: Albo, samples: Path, kept_aside: list[str]
+) -> None:
+    said = notes_of(albo)
+    list(albo.classify(kept_aside[:2]))
+    assert said == []
+    learnt = sorted(str(path) for path in (samples / "covers" / "Woodcut").iterdir())
+    list(albo.classify([*kept_aside[:2], learnt[0]]))
+    assert [note.partition(" in your collection")[0] for note in said] == [
+        "1 of the covers asked about is"
+    ]
+    albo.artifacts.catalog_file.unlink()
+    assert len(list(albo.classify(kept_aside[:2]))) == 2
+
+
+def test_without_genres_training_says_how_to_give_some(
+    kept_aside: list[str], tmp_path: Path
+) -> None:
+    albo = Albo(tmp_path / "artifacts")
+    albo.embed(kept_aside)
+    with pytest.raises(TooFewCovers, match=r"no cover has a genre.*--genre folder"):
+        albo.train()
+
+
+def test_the_demo_leaves_other_peoples_folders_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "samples").mkdir(parents=True)
+    (tmp_path / "mine" / "samples" / "labels.csv").write_text("file\n")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UsageError, match="holds other files"):
+        run_demo(tmp_path / "mine", Albo(tmp_path / "mine" / "artifacts"), print)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 # --- many queries --------------------------------------------------------------------------------
 
 
@@ -159,11 +206,12 @@ def test_training_says_what_its_scores_lack(albo: Albo, monkeypatch: pytest.Monk
     report = albo.train()
     assert (report["seeds"], report["near_duplicates_measured"], said) == ([0, 1], True, [])
     monkeypatch.setattr("albo.backbones._NEAR_DUPLICATE", {})
-    report = albo.train(seeds=(1,))
-    assert (report["seeds"], report["near_duplicates_measured"]) == ([1], False)
+    monkeypatch.setattr("albo.classify.SMALL_CORPUS", 299)
+    report = albo.train()
+    assert (report["seeds"], report["near_duplicates_measured"]) == ([0], False)
     assert said == [
         "nobody has measured these weights of efficientnet-lite0: copies of one artwork may be on"
         " both sides of a split and raise the scores; a column dup_group keeps them together",
-        "scored with fold seed 1 alone; `albo train --seeds 2` takes the mean over 2,"
+        "scored with fold seed 0 alone; `albo train --seeds 2` takes the mean over 2,"
         " which chance moves less",
     ]

@@ -6,7 +6,7 @@ each other; and some covers borrow a motif from another style, so styles overlap
 """
 
 from albo.samples.covers import draw_sample
-from albo.samples.folder import sample_file, write_samples
+from albo.samples.folder import is_sample_folder, sample_file, write_samples
 from albo.samples.plan import EDITIONS, STYLES, Sample, plan_kept_aside, plan_samples
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "STYLES",
     "Sample",
     "draw_sample",
+    "is_sample_folder",
     "plan_kept_aside",
     "plan_samples",
     "sample_file",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _MARKER = "samples.json"
-
+_SAYING = "README.txt"
 
 _README = """These covers were drawn by albo, a program; none of them belongs to a record.
 
@@ -46,6 +46,14 @@ def sample_file(sample: Sample) -> str:
     name = f"{sample.artist} - {sample.album}.jpg"
     aside = sample.number % 1000 >= MOST_PER_STYLE
     return f"kept-aside/{name}" if aside else f"covers/{sample.style}/{name}"
+
+
+def is_sample_folder(folder: Path) -> bool:
+    """Whether a folder says of itself that it holds sample covers, all of them or some."""
+    try:
+        return (folder / _SAYING).read_bytes() == _README.encode()
+    except OSError:
+        return False
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -126,6 +134,8 @@ def write_samples(
     labelled = plan_samples(per_style)
     samples = labelled + plan_kept_aside()
     before, done = _read_marker(folder / _MARKER), {}
+    # First, so that a folder that was never finished is known for what it is too.
+    _write(folder / _SAYING, _README.encode())
     for count, sample in enumerate(samples, start=1):
         name = sample_file(sample)
         if _is_there(folder / name, before.get(name)):
@@ -137,7 +147,6 @@ def write_samples(
         if progress is not None:
             progress(count, len(samples))
     _remove_stale(folder, before, set(done))
-    _write(folder / "README.txt", _README.encode())
     _write(folder / "labels.csv", _labels(labelled))
     marker = {"version": VERSION, "per_style": per_style, "files": done}
     write_json(folder / _MARKER, marker)
