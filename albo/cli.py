@@ -32,6 +32,7 @@ app = typer.Typer(
     name="albo",
     help="albo reads an album cover: what it looks like, and what genre it reads as.",
     context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,  # plain help: twice as soon there, and as wide as the terminal
     pretty_exceptions_enable=False,
 )
 
@@ -155,7 +156,7 @@ def embed(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Register covers, embed the new ones, and bring the index up to date."""
+    """Register covers, embed the new ones, update the index."""
     from albo.runtimes import Device as Where
 
     with _opened(artifacts, quiet=quiet) as albo:
@@ -220,7 +221,7 @@ def index(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Build the index of every backbone anew, or change its kind."""
+    """Build every index anew, or change its kind."""
     from albo.index import IndexKind
 
     with _opened(artifacts, quiet=quiet) as albo:
@@ -418,7 +419,7 @@ def train(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fit a head on what is embedded and labelled, and say how good it is."""
+    """Fit a head on labelled covers, and say how good it is."""
     with _opened(artifacts, quiet=quiet) as albo:
         report = albo.train(
             name,
@@ -543,7 +544,7 @@ def backbones(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the networks there are, and whether their weights are here."""
+    """List networks, and whether their weights are here."""
     from albo.api import Albo
 
     listed = Albo.backbones(everything=everything)
@@ -566,7 +567,7 @@ def backbones(
 
 @app.command()
 def status(artifacts: Artifacts = None, as_json: AsJson = False) -> None:
-    """Say what there is: sources, genres, backbones, indexes, heads, skipped files."""
+    """Say what there is: sources, genres, indexes, heads."""
     with _opened(artifacts, quiet=True) as albo:
         found = albo.status()
     if as_json:
@@ -619,7 +620,7 @@ def demo(
     ] = Path("albo-demo"),
     quiet: Quiet = False,
 ) -> None:
-    """Draw sample covers, then embed, index, train, classify and search: the whole of albo."""
+    """Draw sample covers, and run all of albo on them."""
     from albo.artifacts import check_can_be_folder
     from albo.demo import run_demo
 
