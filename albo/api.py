@@ -235,8 +235,8 @@ class Albo:
         """
         check_device(device)
         opened = open_sources(sources, genre, lines, self._was_source)
-        if not (sources or self.artifacts.catalog_file.is_file()):
-            raise EmptyCatalog(self._nothing_yet())
+        if not sources:
+            self._require_catalog()
         card = self._card_to_embed_with(backbone, weights)
         if weights is not None:
             self.note(f"albo does not know the licence of {weights}; its author does")
@@ -301,8 +301,7 @@ class Albo:
 
     def index(self, kind: IndexKind | None = None) -> list[IndexSummary]:
         """Build the index of every backbone anew. Raises EmptyCatalog where nothing is embedded."""
-        if not self.artifacts.catalog_file.is_file():
-            raise EmptyCatalog(self._nothing_yet())
+        self._require_catalog()
         with self._writing("albo index") as catalog:
             there = self._all_vectors()
             if not there:
@@ -347,8 +346,7 @@ class Albo:
         one by one. Returns how many albums are forgotten.
         Raises UnknownSource where nothing of that name is known, EmptyCatalog.
         """
-        if not self.artifacts.catalog_file.is_file():
-            raise EmptyCatalog(self._nothing_yet())
+        self._require_catalog()
         with (
             self._writing("albo forget") as catalog,
             Files(self.artifacts.files_file, write=True) as files,
@@ -522,7 +520,7 @@ class Albo:
             near += [[(digest, 1.0)] for digest in catalog.copied() if digest not in grouped]
             files = _files_of(catalog.albums({digest for group in near for digest, _ in group}))
         members = [tuple(_members(group, files)) for group in near]
-        return sorted(members, key=len, reverse=True)
+        return sorted((each for each in members if len(each) > 1), key=len, reverse=True)
 
     # --- train, classify -------------------------------------------------------------------------
 
@@ -744,10 +742,13 @@ class Albo:
 
     @contextmanager
     def _reading(self) -> Iterator[SqliteCatalog]:
-        if not self.artifacts.catalog_file.is_file():
-            raise EmptyCatalog(self._nothing_yet())
+        self._require_catalog()
         with SqliteCatalog(self.artifacts.catalog_file) as catalog:
             yield catalog
+
+    def _require_catalog(self) -> None:
+        if not self.artifacts.catalog_file.is_file():
+            raise EmptyCatalog(self._nothing_yet())
 
     def _nothing_yet(self) -> str:
         if any(self.artifacts.vectors_folder.glob(f"*/{MANIFEST}")):
@@ -926,7 +927,7 @@ def _members(
 ) -> Iterator[DuplicateMember]:
     """Go through the files of the covers of a group: what lies in several is as near as can be."""
     for digest, score in covers:
-        there = files[digest]
+        there = files.get(digest, [])  # none where a writer has forgotten it meanwhile
         for album in there:
             yield DuplicateMember(digest, 1.0 if len(there) > 1 else score, album)
 

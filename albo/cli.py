@@ -390,7 +390,7 @@ def duplicates(
         terminal.say(f"group {number}: {len(group)} covers")
         for member in members:
             names = " - ".join(printable(member[key]) for key in ("artist", "album") if member[key])
-            uri = printable(terminal.short(member["uri"] or member["digest"]))
+            uri = printable(terminal.short(member["uri"]))
             terminal.say(f"  {member['score']:.3f}  {uri}{'  ' + names if names else ''}")
     if not groups and not as_json and not quiet:
         terminal.say("no near-duplicates")
