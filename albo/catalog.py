@@ -5,12 +5,13 @@ A catalog is anything with the methods of `Catalog`; the default is one SQLite f
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from albo.database import Database
-from albo.records import Album
+from albo.records import Album, CatalogRow, Feed, Listing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -44,6 +45,39 @@ _MIGRATIONS = (
     DROP INDEX albums_by_digest;
     CREATE INDEX albums_by_digest ON albums (digest, missing, genre)
     """,
+    # What charts say stands apart: few albums have it, and whoever goes through albums wants short
+    # rows.
+    """
+    CREATE TABLE listings (
+        source TEXT NOT NULL,
+        album_id TEXT NOT NULL,
+        charts TEXT NOT NULL,
+        genre_id INTEGER,
+        genre_name TEXT NOT NULL,
+        storefront TEXT NOT NULL,
+        released TEXT NOT NULL,
+        link TEXT NOT NULL,
+        first_seen TEXT NOT NULL,
+        last_seen TEXT NOT NULL,
+        art_url TEXT NOT NULL,
+        art_kept TEXT NOT NULL,
+        art_width INTEGER,
+        art_height INTEGER,
+        art_arriving BLOB,
+        art_error TEXT NOT NULL,
+        PRIMARY KEY (source, album_id)
+    ) WITHOUT ROWID;
+    CREATE INDEX listings_without_cover ON listings (source, album_id)
+        WHERE art_kept = '' AND art_url != '';
+    CREATE TABLE feeds (
+        url TEXT PRIMARY KEY,
+        fetched TEXT NOT NULL,
+        album_ids TEXT NOT NULL,
+        etag TEXT NOT NULL,
+        modified TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE runs (plan TEXT PRIMARY KEY, started TEXT NOT NULL) WITHOUT ROWID
+    """,
 )
 _COLUMNS = tuple(field.name for field in fields(Album))
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM albums"  # noqa: S608  names are the record's own
@@ -52,6 +86,20 @@ _UPSERT = (
     f" VALUES ({', '.join('?' * len(_COLUMNS))}, 0)"
     " ON CONFLICT (source, album_id) DO UPDATE SET missing = 0, "
     + ", ".join(f"{c} = excluded.{c}" for c in _COLUMNS[2:])
+)
+_LISTING_COLUMNS = tuple(field.name for field in fields(Listing))
+_SELECT_ROWS = (
+    f"SELECT {', '.join(f'albums.{name}' for name in _COLUMNS)}, missing,"  # noqa: S608
+    f" {', '.join(_LISTING_COLUMNS)} FROM albums"
+    " LEFT JOIN listings USING (source, album_id)"
+)
+_PUT_ALBUM = (
+    f"INSERT OR REPLACE INTO albums ({', '.join(_COLUMNS)}, missing)"  # noqa: S608
+    f" VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
+)
+_PUT_LISTING = (
+    f"INSERT OR REPLACE INTO listings (source, album_id, {', '.join(_LISTING_COLUMNS)})"  # noqa: S608
+    f" VALUES ({', '.join('?' * (len(_LISTING_COLUMNS) + 2))})"
 )
 _values = attrgetter(*_COLUMNS)
 _key = attrgetter("source", "album_id")
@@ -121,7 +169,44 @@ class Catalog(Protocol):
         ...
 
     def forget(self, albums: Iterable[Album]) -> None:
-        """Delete these albums."""
+        """Delete these albums, and what charts say of them."""
+        ...
+
+    def rows(
+        self, source: str | None = None, album_ids: Sequence[str] | None = None
+    ) -> Iterator[CatalogRow]:
+        """Go through all that is known of albums, missing ones too, by source and album id.
+
+        Of all, of one source, or of these of its albums. Nothing may be written meanwhile.
+        """
+        ...
+
+    def without_cover(self, source: str) -> list[CatalogRow]:
+        """Return the albums of a source whose artwork is known of and not kept, by album id."""
+        ...
+
+    def put(self, rows: Iterable[CatalogRow], feeds: Iterable[Feed] = ()) -> None:
+        """Write rows as they are, replacing all that was known of those albums; then feeds."""
+        ...
+
+    def saw(self, source: str, album_ids: Sequence[str], when: str) -> None:
+        """Write down when these albums of charts were last seen."""
+        ...
+
+    def feeds(self, urls: Sequence[str] | None = None) -> dict[str, Feed]:
+        """Return what is known of charts, of these or of all, by url."""
+        ...
+
+    def runs(self) -> dict[str, str]:
+        """Return the harvests that have begun and not ended: when, by plan."""
+        ...
+
+    def begin_run(self, plan: str, when: str) -> None:
+        """Write down that a harvest by this plan has begun."""
+        ...
+
+    def end_run(self, plan: str) -> None:
+        """Write down that the harvest by this plan has ended."""
         ...
 
 
@@ -233,12 +318,107 @@ class SqliteCatalog:
         return digests - {digest for *key, digest in rows if tuple(key) not in digest_of}
 
     def forget(self, albums: Iterable[Album]) -> None:
-        """Delete these albums."""
+        """Delete these albums, and what charts say of them."""
+        keys = [_key(album) for album in albums]
+        with self._database.transaction() as transaction:
+            transaction.executemany("DELETE FROM albums WHERE source = ? AND album_id = ?", keys)
+            transaction.executemany("DELETE FROM listings WHERE source = ? AND album_id = ?", keys)
+
+    def rows(
+        self, source: str | None = None, album_ids: Sequence[str] | None = None
+    ) -> Iterator[CatalogRow]:
+        """Go through all that is known of albums, missing ones too, by source and album id."""
+        if source is None:
+            found = self._database.rows(f"{_SELECT_ROWS} ORDER BY source, album_id")
+        elif album_ids is None:
+            where = "WHERE albums.source = ? ORDER BY source, album_id"
+            found = self._database.rows(f"{_SELECT_ROWS} {where}", (source,))
+        else:
+            where = "WHERE albums.source = ? AND albums.album_id IN"
+            ids = sorted(set(album_ids))
+            found = self._database.rows_in(f"{_SELECT_ROWS} {where}", ids, (source,))
+        yield from map(_catalog_row, found)
+
+    def without_cover(self, source: str) -> list[CatalogRow]:
+        """Return the albums of a source whose artwork is known of and not kept, by album id."""
+        query = (
+            "SELECT album_id FROM listings"
+            " WHERE source = ? AND art_kept = '' AND art_url != '' ORDER BY album_id"
+        )
+        return list(
+            self.rows(source, [found for (found,) in self._database.rows(query, (source,))])
+        )
+
+    def put(self, rows: Iterable[CatalogRow], feeds: Iterable[Feed] = ()) -> None:
+        """Write rows as they are, replacing all that was known of those albums; then feeds."""
+        written = list(rows)
+        listed = [(row.album, row.listing) for row in written if row.listing is not None]
         with self._database.transaction() as transaction:
             transaction.executemany(
-                "DELETE FROM albums WHERE source = ? AND album_id = ?", map(_key, albums)
+                _PUT_ALBUM, ((*_values(row.album), row.missing) for row in written)
             )
+            transaction.executemany(
+                "DELETE FROM listings WHERE source = ? AND album_id = ?",
+                (_key(row.album) for row in written if row.listing is None),
+            )
+            transaction.executemany(
+                _PUT_LISTING, ((*_key(album), *_listing_values(said)) for album, said in listed)
+            )
+            transaction.executemany(
+                "INSERT OR REPLACE INTO feeds VALUES (?, ?, ?, ?, ?)", map(_feed_values, feeds)
+            )
+
+    def saw(self, source: str, album_ids: Sequence[str], when: str) -> None:
+        """Write down when these albums of charts were last seen."""
+        with self._database.transaction() as transaction:
+            transaction.executemany(
+                "UPDATE listings SET last_seen = ? WHERE source = ? AND album_id = ?",
+                ((when, source, album_id) for album_id in album_ids),
+            )
+
+    def feeds(self, urls: Sequence[str] | None = None) -> dict[str, Feed]:
+        """Return what is known of charts, of these or of all, by url."""
+        query = "SELECT url, fetched, album_ids, etag, modified FROM feeds"
+        if urls is None:
+            found = self._database.rows(f"{query} ORDER BY url")
+        else:
+            found = self._database.rows_in(f"{query} WHERE url IN", urls)
+        return {
+            url: Feed(url, fetched, tuple(json.loads(ids)), etag, modified)
+            for url, fetched, ids, etag, modified in found
+        }
+
+    def runs(self) -> dict[str, str]:
+        """Return the harvests that have begun and not ended: when, by plan."""
+        return dict(self._database.rows("SELECT plan, started FROM runs"))
+
+    def begin_run(self, plan: str, when: str) -> None:
+        """Write down that a harvest by this plan has begun."""
+        with self._database.transaction() as transaction:
+            transaction.execute("INSERT OR REPLACE INTO runs VALUES (?, ?)", (plan, when))
+
+    def end_run(self, plan: str) -> None:
+        """Write down that the harvest by this plan has ended."""
+        with self._database.transaction() as transaction:
+            transaction.execute("DELETE FROM runs WHERE plan = ?", (plan,))
 
 
 def _records(rows: Iterator[tuple[Any, ...]]) -> Iterator[Album]:
     return (Album(*row) for row in rows)
+
+
+def _catalog_row(row: tuple[Any, ...]) -> CatalogRow:
+    width = len(_COLUMNS)
+    album, missing, (charts, *said) = Album(*row[:width]), bool(row[width]), row[width + 1 :]
+    listing = None if charts is None else Listing(json.loads(charts), *said)
+    return CatalogRow(album, listing, missing)
+
+
+def _listing_values(listing: Listing) -> tuple[object, ...]:
+    charts, *said = (getattr(listing, name) for name in _LISTING_COLUMNS)
+    return json.dumps(charts, separators=(",", ":")), *said
+
+
+def _feed_values(feed: Feed) -> tuple[str, ...]:
+    ids = json.dumps(feed.album_ids, separators=(",", ":"))
+    return feed.url, feed.fetched, ids, feed.etag, feed.modified

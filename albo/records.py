@@ -44,6 +44,58 @@ class Album:
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """What charts say of one album, and what has become of its artwork.
+
+    genre_id, genre_name : the album's own, as the chart wrote them; None and "" where it did not.
+    charts : the rank in every chart that it was seen in, by `storefront/genre id`.
+    storefront : where it was seen first; names and links are from there. released : ISO date, ""
+    where unknown. first_seen, last_seen : ISO times, UTC.
+    art_url : as the chart gives it, "" where it gives none. art_kept : where the cover in the store
+    came from, "" while there is none; then art_width and art_height are its pixels.
+    art_arriving : the cover that was on its way into the store. art_error : why there is no cover.
+    """
+
+    charts: dict[str, int]
+    genre_id: int | None = None
+    genre_name: str = ""
+    storefront: str = ""
+    released: str = ""
+    link: str = ""
+    first_seen: str = ""
+    last_seen: str = ""
+    art_url: str = ""
+    art_kept: str = ""
+    art_width: int | None = None
+    art_height: int | None = None
+    art_arriving: Digest | None = None
+    art_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogRow:
+    """All that a catalog knows of one album; `listing` is None for what was in no chart."""
+
+    album: Album
+    listing: Listing | None = None
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A chart as it was fetched last: what to ask with next time, and what it listed, in order.
+
+    etag, modified : the validators that came with it, "" for none. fetched : ISO time, UTC.
+    """
+
+    url: str
+    fetched: str
+    album_ids: tuple[str, ...]
+    etag: str = ""
+    modified: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Stamp:
     """What tells whether a file has changed: size in bytes, modification time in ns, inode."""
 
