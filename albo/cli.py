@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from itertools import compress
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from albo.api import Albo, Classified, EmbedResult, Neighbour, Similar
+    from albo.genres import Genre
     from albo.images import Limits
 
 app = typer.Typer(
@@ -40,7 +41,7 @@ _SHOWN_SKIPS = 20
 _FEW_GENRES = 8
 _DESCRIBED = ("genre", "artist", "album", "year")
 _INTERRUPTED = 130  # what Typer makes of Ctrl-C
-_READERS = frozenset({"similar", "duplicates", "classify", "backbones", "status"})
+_READERS = frozenset({"similar", "duplicates", "classify", "backbones", "genres", "status"})
 # click's UsageError, which Typer takes from click or from a copy of its own, by version, and
 # offers under no name.
 _WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]
@@ -563,6 +564,55 @@ def backbones(
         table.add_row(offer["name"], *sizes, here, licence)
     terminal.console().print(table)
     terminal.say("d: numbers in a vector; px: side of the input; what is not here is fetched")
+
+
+@app.command()
+def genres(
+    genre: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="GENRE", help="Names or ids; none: the whole tree."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the genres of the iTunes store: umbrellas, their subgenres, and the id of each."""
+    from albo.genres import find_genre, umbrellas, with_subgenres
+
+    asked = [find_genre(name) for name in genre] if genre else umbrellas()
+    # Each once, where someone asks for an umbrella and for a part of it.
+    listed = dict.fromkeys(part for one in asked for part in with_subgenres(one))
+    if as_json:
+        _print_genres(listed)
+    else:
+        _show_genres(listed)
+
+
+def _print_genres(listed: Iterable[Genre]) -> None:
+    from albo.genres import genre_of
+
+    for genre in listed:
+        umbrella = None if genre.parent_id is None else genre_of(genre.parent_id)
+        terminal.print_json(
+            {
+                "id": genre.id,
+                "name": genre.name,
+                "umbrella": umbrella and umbrella.name,
+                "umbrella_id": genre.parent_id,
+            }
+        )
+
+
+def _show_genres(listed: Iterable[Genre]) -> None:
+    """Print a line for each genre, subgenres indented below their umbrella."""
+    from albo.genres import umbrella_of
+
+    above = None
+    for genre in listed:
+        umbrella = umbrella_of(genre.id)
+        if umbrella and umbrella != above:
+            terminal.say(f"{umbrella.id:>8}  {umbrella.name}")
+            above = umbrella
+        if genre != umbrella:
+            terminal.say(f"{genre.id:>8}    {genre.name}")
 
 
 @app.command()

@@ -45,7 +45,7 @@ class TooFewCovers(AlboError):
 
 
 class UnknownGenre(UsageError):
-    """No cover has that genre; the message names the nearest ones."""
+    """No genre goes by that name or id, or no cover has it; the message names the nearest ones."""
 
 
 class UnknownHead(UsageError):

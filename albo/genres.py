@@ -1,0 +1,174 @@
+"""The genres of the iTunes store: 37 umbrellas and their subgenres, by id and by name.
+
+The tree is the file `genres.tsv` beside this module, in the store's order.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import cache
+from importlib.resources import files
+
+from albo.errors import UnknownGenre, UsageError
+
+_JOINERS = frozenset({"and", "n", "y"})  # said for & and /, or left out
+_SPELLINGS = {"rnb": "r b"}
+_LONGEST = 100  # characters of what may be a name; the longest in the tree has 30
+_SHOWN = 40  # characters of what was asked that a message repeats
+_NEAR = 5  # names that a message offers
+_LIKE = 0.6  # share of letters in common from which two names are alike
+_TELLING = 4  # letters from which what stands inside a word tells something
+
+
+@dataclass(frozen=True)
+class Genre:
+    """One genre of the tree; an umbrella has no parent."""
+
+    id: int
+    name: str
+    parent_id: int | None
+
+
+# --- the tree ------------------------------------------------------------------------------------
+
+
+def umbrellas() -> tuple[Genre, ...]:
+    """Return every umbrella, in the tree's order."""
+    return tuple(genre for genre in _tree().values() if genre.parent_id is None)
+
+
+def subgenres_of(genre: Genre) -> tuple[Genre, ...]:
+    """Return an umbrella's subgenres in the tree's order; a subgenre has none."""
+    return tuple(other for other in _tree().values() if other.parent_id == genre.id)
+
+
+def with_subgenres(genre: Genre) -> tuple[Genre, ...]:
+    """Return a genre, then its subgenres in the tree's order; a subgenre alone."""
+    return (genre, *subgenres_of(genre))
+
+
+def genre_of(genre_id: int) -> Genre | None:
+    """Return the genre of that id, or None where the tree has none."""
+    return _tree().get(genre_id)
+
+
+def umbrella_of(genre_id: int) -> Genre | None:
+    """Return the umbrella that a genre is under, or is; None where the tree has no such id."""
+    genre = genre_of(genre_id)
+    if genre is None or genre.parent_id is None:
+        return genre
+    return genre_of(genre.parent_id)
+
+
+@cache
+def _tree() -> dict[int, Genre]:
+    """Read the tree: genres by id, in the file's order."""
+    _header, *lines = files("albo").joinpath("genres.tsv").read_text(encoding="utf-8").splitlines()
+    rows = (line.split("\t") for line in lines)
+    genres = (Genre(int(i), name, int(parent) if parent else None) for i, name, parent in rows)
+    return {genre.id: genre for genre in genres}
+
+
+# --- by name -------------------------------------------------------------------------------------
+
+
+def find_genre(text: str) -> Genre:
+    """Find the genre that people mean by an id or a name.
+
+    Case, accents, punctuation and blanks make no difference, nor does `&` for `and`. Of an umbrella
+    and a subgenre of one name it is the umbrella. Raises UnknownGenre, and UsageError where two
+    subgenres have the name.
+    """
+    asked = text.strip()
+    if asked.isascii() and asked.isdigit():
+        return _genre_with_id(asked)
+    words = _fold(asked) if len(asked) <= _LONGEST else ""
+    alike = _by_name().get(_join(words), ())
+    found = [genre for genre in alike if genre.parent_id is None] or alike
+    if not found:
+        near = "".join(f", {genre.name} ({genre.id})" for genre in _nearest(words))
+        offer = f" nearest: {near[2:]};" if near else ""
+        raise UnknownGenre(f"{_shown(asked)!r} is no genre of the iTunes store;{offer} {_remedy()}")
+    if len(found) > 1:
+        several = " and ".join(f"{genre.id} (in {_umbrella_name(genre)})" for genre in found)
+        raise UsageError(f"{_shown(asked)!r} is the name of {several}; say which by its id")
+    return found[0]
+
+
+def _genre_with_id(digits: str) -> Genre:
+    # As text: what has thousands of digits is no number to Python.
+    found = next((genre for genre in _tree().values() if str(genre.id) == digits), None)
+    if found is None:
+        raise UnknownGenre(f"no genre of the iTunes store has the id {_shown(digits)}; {_remedy()}")
+    return found
+
+
+def _umbrella_name(genre: Genre) -> str:
+    umbrella = umbrella_of(genre.id)
+    return umbrella.name if umbrella else ""
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def _remedy() -> str:
+    return f"`albo genres` lists all {len(_tree())} with their ids"
+
+
+@cache
+def _by_name() -> dict[str, tuple[Genre, ...]]:
+    """Return the genres of each name, folded and joined, in the tree's order."""
+    named: dict[str, tuple[Genre, ...]] = {}
+    for genre in _tree().values():
+        key = _join(_fold(genre.name))
+        named[key] = (*named.get(key, ()), genre)
+    return named
+
+
+def _fold(name: str) -> str:
+    """Keep the words that tell names apart, without accents, a blank between them."""
+    letters = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).casefold())
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    words = re.findall(r"[^\W_]+", plain)
+    return " ".join(_SPELLINGS.get(word, word) for word in words if word not in _JOINERS)
+
+
+def _join(words: str) -> str:
+    """Write folded words as one: people write hiphop, hip-hop and hip hop."""
+    return words.replace(" ", "")
+
+
+# --- near names ----------------------------------------------------------------------------------
+
+
+def _nearest(asked: str) -> list[Genre]:
+    """Return the genres whose names are nearest to a folded one, the nearest first."""
+    if not asked:
+        return []
+    ranked = []
+    for genre in _tree().values():
+        kinship, likeness = _compare(asked, _fold(genre.name))
+        if kinship or likeness >= _LIKE:
+            # Of many names that hold a word, umbrellas say most; of typing errors, the likest.
+            later = bool(kinship) and genre.parent_id is not None
+            ranked.append(((-kinship, later, -likeness), genre))
+    return [genre for _rank, genre in sorted(ranked, key=lambda one: one[0])[:_NEAR]]
+
+
+def _compare(asked: str, name: str) -> tuple[int, float]:
+    """Compare folded names: how far one holds the other (0 not at all), and how like they are.
+
+    The likeness is the share of letters in common, difflib's ratio.
+    """
+    asked_letters, letters = _join(asked), _join(name)
+    likeness = SequenceMatcher(None, letters, asked_letters).ratio()
+    if letters.startswith(asked_letters):
+        return 3, likeness
+    if f" {asked}" in f" {name}":
+        return 2, likeness
+    inside = len(asked_letters) >= _TELLING and asked_letters in letters
+    return int(inside or f" {name} " in f" {asked} "), likeness
