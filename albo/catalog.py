@@ -67,8 +67,6 @@ _MIGRATIONS = (
         art_error TEXT NOT NULL,
         PRIMARY KEY (source, album_id)
     ) WITHOUT ROWID;
-    CREATE INDEX listings_without_cover ON listings (source, album_id)
-        WHERE art_kept = '' AND art_url != '';
     CREATE TABLE feeds (
         url TEXT PRIMARY KEY,
         fetched TEXT NOT NULL,
@@ -181,8 +179,8 @@ class Catalog(Protocol):
         """
         ...
 
-    def without_cover(self, source: str) -> list[CatalogRow]:
-        """Return the albums of a source whose artwork is known of and not kept, by album id."""
+    def without_cover(self, source: str) -> list[str]:
+        """Return the albums of a source that await a cover (see CatalogRow), by album id."""
         ...
 
     def put(self, rows: Iterable[CatalogRow], feeds: Iterable[Feed] = ()) -> None:
@@ -339,15 +337,14 @@ class SqliteCatalog:
             found = self._database.rows_in(f"{_SELECT_ROWS} {where}", ids, (source,))
         yield from map(_catalog_row, found)
 
-    def without_cover(self, source: str) -> list[CatalogRow]:
-        """Return the albums of a source whose artwork is known of and not kept, by album id."""
+    def without_cover(self, source: str) -> list[str]:
+        """Return the albums of a source that await a cover (see CatalogRow), by album id."""
         query = (
-            "SELECT album_id FROM listings"
-            " WHERE source = ? AND art_kept = '' AND art_url != '' ORDER BY album_id"
+            "SELECT album_id FROM listings JOIN albums USING (source, album_id) WHERE source = ?"
+            " AND art_url != ''"
+            " AND (art_kept = '' OR art_arriving IS NOT NULL OR digest IS NULL) ORDER BY album_id"
         )
-        return list(
-            self.rows(source, [found for (found,) in self._database.rows(query, (source,))])
-        )
+        return [album_id for (album_id,) in self._database.rows(query, (source,))]
 
     def put(self, rows: Iterable[CatalogRow], feeds: Iterable[Feed] = ()) -> None:
         """Write rows as they are, replacing all that was known of those albums; then feeds."""

@@ -66,3 +66,15 @@ class WriterAtWork(AlboError):
 
 class ForeignArtifact(StaleArtifact):
     """Something built is another backbone's, a newer albo's or closed to us: never overwritten."""
+
+
+class DownloadFailed(AlboError):
+    """Something could not be fetched; the message is the reason alone, without the URL."""
+
+
+class HostUnavailable(DownloadFailed):
+    """A host does not answer, or refuses all that it is asked: there is no use in going on."""
+
+
+class BadFeed(AlboError):
+    """What came is no album chart; the message is the reason alone, without the URL."""

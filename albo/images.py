@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 Resample: TypeAlias = Literal["bilinear", "bicubic", "lanczos"]
 
+_LYING = (5, 6, 7, 8)  # EXIF orientations that a quarter turn puts right
+
 SHORTEST_SIDE = 16
 """Covers with a shorter side are refused: below a favicon's size there is no artwork to look at,
 only spacers and tracking pixels. The smallest thumbnails that shops serve have 55 pixels."""
@@ -110,14 +112,14 @@ def _read_descriptor(descriptor: int, max_bytes: int) -> bytes:
         raise BadCover("a folder, not an image file")
     if not stat.S_ISREG(status.st_mode):
         raise BadCover("a pipe, socket or device, not an image file")
-    _check_bytes(status.st_size, max_bytes)
+    check_bytes(status.st_size, max_bytes)
     # The file may have grown since, or lie about its size as files under /proc do.
     parts = [os.read(descriptor, status.st_size + 1)]
     length = len(parts[0])
     while length <= max_bytes and parts[-1]:
         parts.append(os.read(descriptor, min(max_bytes + 1 - length, 2**20)))
         length += len(parts[-1])
-    _check_bytes(length, max_bytes)
+    check_bytes(length, max_bytes)
     return b"".join(part for part in parts if part)  # of one part: that part, not a copy
 
 
@@ -224,6 +226,42 @@ def open_image(
         return _upright(image, cover.orientation)
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a cover that was found whole.
+
+    kind : MIME type, such as `image/jpeg`. width, height : in pixels, upright.
+    """
+
+    kind: str
+    width: int
+    height: int
+
+
+def examine(data: bytes, limits: Limits = _DEFAULT_LIMITS) -> Facts:
+    """
+    See whether a cover decodes to its last pixel, as cheaply as that can be seen.
+
+    Parameters
+    ----------
+    data
+        As for `decode`.
+    limits
+        As for `decode`.
+
+    Raises
+    ------
+    BadCover
+        As `decode`.
+    """
+    cover = _inspect(data, limits)
+    with _one_reason(cover.format), _turn(cover):
+        _load(cover, (1, 1))
+    size = cover.width, cover.height
+    width, height = reversed(size) if cover.orientation in _LYING else size
+    return Facts(f"image/{cover.format.lower()}", width, height)
+
+
 def _filter(resample: Resample) -> Image.Resampling:
     from PIL import Image
 
@@ -288,7 +326,7 @@ class _Cover:
 def _inspect(data: bytes, limits: Limits) -> _Cover:
     if not data:
         raise BadCover("empty file (0 bytes): fetch it again")
-    _check_bytes(len(data), limits.max_bytes)
+    check_bytes(len(data), limits.max_bytes)
     name = _format_of(data[:32])
     if name is None:
         raise BadCover(_reason_foreign(data))
@@ -299,7 +337,8 @@ def _inspect(data: bytes, limits: Limits) -> _Cover:
     return cover
 
 
-def _check_bytes(length: int, max_bytes: int) -> None:
+def check_bytes(length: int, max_bytes: int) -> None:
+    """Raise BadCover, with both numbers, where a file has more bytes than the limit."""
     if length > max_bytes:
         raise BadCover(
             f"{length:,} bytes is over the limit of {max_bytes:,}: save a smaller copy of it"

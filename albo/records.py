@@ -52,8 +52,8 @@ class Listing:
     storefront : where it was seen first; names and links are from there. released : ISO date, ""
     where unknown. first_seen, last_seen : ISO times, UTC.
     art_url : as the chart gives it, "" where it gives none. art_kept : where the cover in the store
-    came from, "" while there is none; then art_width and art_height are its pixels.
-    art_arriving : the cover that was on its way into the store. art_error : why there is no cover.
+    came from, "" while there is none, and art_width and art_height its pixels. art_arriving : the
+    cover while it is on its way into the store. art_error : why there is none.
     """
 
     charts: dict[str, int]
@@ -79,6 +79,14 @@ class CatalogRow:
     album: Album
     listing: Listing | None = None
     missing: bool = False
+
+    @property
+    def awaits_cover(self) -> bool:
+        """Whether there is artwork to be had that is not, or not surely, in the store."""
+        said = self.listing
+        if said is None or not said.art_url:
+            return False
+        return not said.art_kept or said.art_arriving is not None or self.album.digest is None
 
 
 @dataclass(frozen=True, slots=True)
