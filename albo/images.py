@@ -110,14 +110,14 @@ def _read_descriptor(descriptor: int, max_bytes: int) -> bytes:
         raise BadCover("a folder, not an image file")
     if not stat.S_ISREG(status.st_mode):
         raise BadCover("a pipe, socket or device, not an image file")
-    _check_bytes(status.st_size, max_bytes)
+    check_bytes(status.st_size, max_bytes)
     # The file may have grown since, or lie about its size as files under /proc do.
     parts = [os.read(descriptor, status.st_size + 1)]
     length = len(parts[0])
     while length <= max_bytes and parts[-1]:
         parts.append(os.read(descriptor, min(max_bytes + 1 - length, 2**20)))
         length += len(parts[-1])
-    _check_bytes(length, max_bytes)
+    check_bytes(length, max_bytes)
     return b"".join(part for part in parts if part)  # of one part: that part, not a copy
 
 
@@ -288,7 +288,7 @@ class _Cover:
 def _inspect(data: bytes, limits: Limits) -> _Cover:
     if not data:
         raise BadCover("empty file (0 bytes): fetch it again")
-    _check_bytes(len(data), limits.max_bytes)
+    check_bytes(len(data), limits.max_bytes)
     name = _format_of(data[:32])
     if name is None:
         raise BadCover(_reason_foreign(data))
@@ -299,7 +299,8 @@ def _inspect(data: bytes, limits: Limits) -> _Cover:
     return cover
 
 
-def _check_bytes(length: int, max_bytes: int) -> None:
+def check_bytes(length: int, max_bytes: int) -> None:
+    """Raise BadCover, with both numbers, where a file has more bytes than the limit."""
     if length > max_bytes:
         raise BadCover(
             f"{length:,} bytes is over the limit of {max_bytes:,}: save a smaller copy of it"
