@@ -112,7 +112,7 @@ def open_covers(uri: str, *, endpoint: str | None = None) -> S3Covers | FolderCo
     if scheme is None:
         if not uri or "\0" in uri:
             raise UsageError(f"{uri!r} is no place for covers; name a folder or s3://bucket/prefix")
-        return FolderCovers(Path(uri))
+        return FolderCovers(_expanded(uri))
     place = _S3_PLACE.fullmatch(uri)
     if place is None:
         name = scheme[1] or scheme[2]
@@ -136,16 +136,16 @@ class FolderCovers:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder.expanduser().absolute()
+        self._folder = folder.absolute()
         self.place = str(self._folder)
 
     def check(self) -> None:
         """Write something and remove it; sweep what killed runs left a day ago or earlier."""
-        try:
-            check_can_be_folder(self._folder, _ELSEWHERE)
-        except UsageError as error:
-            raise CannotWrite(str(error)) from error
         with plain_write_errors(self._folder, _ELSEWHERE):
+            try:
+                check_can_be_folder(self._folder, _ELSEWHERE)
+            except UsageError as error:
+                raise CannotWrite(str(error)) from error
             self._folder.mkdir(parents=True, exist_ok=True)
             probe = self._temporary("check")
             try:
@@ -197,14 +197,11 @@ class FolderCovers:
     def _find(self, digest: Digest) -> Path | None:
         """Look for a cover by any suffix: which it got depends on what a server called it."""
         name = digest.hex()
+        folder = f"{self._folder}/{name[:2]}/{name[2:4]}"
         # One listing (a dozen names in a million covers) costs less than asking for each suffix.
-        with (
-            suppress(FileNotFoundError, NotADirectoryError),
-            os.scandir(f"{self._folder}/{name[:2]}/{name[2:4]}") as entries,
-        ):
-            for entry in entries:
-                if entry.name.startswith(name) and _is_cover(entry):
-                    return Path(entry.path)
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+            there = [e.path for e in entries if e.name.startswith(name) and _is_cover(e)]
+            return Path(min(there)) if there else None
         return None
 
     def _temporary(self, name: str) -> Path:
@@ -324,6 +321,7 @@ class S3Covers:
         return f"s3://{self._bucket}/{self._key(digest)}"
 
     def _head(self, key: str) -> dict[str, Any] | None:
+        """Ask about an object; None where it is not, or its bucket, which a HEAD does not tell."""
         from botocore.exceptions import ClientError
 
         try:
@@ -555,7 +553,7 @@ _REFUSALS = {
     "AccessDenied": _ACCESS,
     "AllAccessDisabled": _ACCESS,
     "Forbidden": _ACCESS,
-    "403": _ACCESS,
+    "403": f"{_ACCESS}, or renew them",  # a HEAD has no code, so this may be either
     "InvalidAccessKeyId": _DENIED_KEYS,
     "SignatureDoesNotMatch": _DENIED_KEYS,
     "ExpiredToken": _DENIED_KEYS,
@@ -565,7 +563,8 @@ _REFUSALS = {
     "PermanentRedirect": _REGION,
     "AuthorizationHeaderMalformed": _REGION,
     "301": _REGION,
-    "400": f"{_DENIED_KEYS}, or set AWS_DEFAULT_REGION",  # all that a HEAD may say of either
+    "400": f"{_DENIED_KEYS}, or set AWS_DEFAULT_REGION",
+    "InvalidObjectState": "a cover is in an archive; restore it from there",
     "BadDigest": _WAY,
     "XAmzContentSHA256Mismatch": _WAY,
     "XAmzContentChecksumMismatch": _WAY,
@@ -573,12 +572,12 @@ _REFUSALS = {
     "XMinioStorageFull": _FULL,
     "507": _FULL,
 }
-"""What to say of a server's error code, or of its HTTP status where there is no such code."""
+"""What to say of a server's error code, or of its HTTP status where it gives no code."""
 
 
 def _say_refusal(error: Any) -> str:  # noqa: ANN401  (botocore is not typed)
     code, status = _code_of(error), _status_of(error)
-    if found := _REFUSALS.get(code) or _REFUSALS.get(str(status)):
+    if found := _REFUSALS.get(code or str(status)):
         return found
     shown = re.sub(r"[^A-Za-z0-9.]", "", code)[:40]
     named = f"{status}" if code == str(status) else f"{status} {shown}"
@@ -600,7 +599,8 @@ def _say_failure(error: Exception, server: str) -> str:
         ((known.ProfileNotFound,), "AWS_PROFILE names no profile; name one that is in ~/.aws"),
         (
             (known.SSLError,),
-            f"{server} has no certificate that is trusted; set AWS_CA_BUNDLE to its authority's",
+            f"{server} shows no certificate that is trusted; set AWS_CA_BUNDLE to its authority's,"
+            " or write http:// where it has none",
         ),
         (_broken_streams()[:2], f"the connection to {server} breaks off; run it again"),
         (
@@ -627,7 +627,7 @@ def _knows_no_sha256(error: Any) -> bool:  # noqa: ANN401
 
 
 def _code_of(error: Any) -> str:  # noqa: ANN401
-    return str(error.response.get("Error", {}).get("Code", ""))
+    return str(error.response.get("Error", {}).get("Code") or "")
 
 
 def _status_of(error: Any) -> int:  # noqa: ANN401
@@ -640,6 +640,13 @@ def _status_of(error: Any) -> int:  # noqa: ANN401
 def _check_digest(digest: Digest, data: bytes) -> None:
     if digest_of(data) != digest:
         raise ValueError(f"{digest.hex()} is not the digest of these {len(data):,} bytes")
+
+
+def _expanded(folder: str) -> Path:
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError:
+        raise UsageError(f"{folder!r} names no home; write the folder's whole path") from None
 
 
 def _check_bucket(bucket: str) -> None:

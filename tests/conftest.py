@@ -16,7 +16,7 @@ import pytest
 
 from albo import Albo
 from albo.samples import write_samples
-from tests.servers import S3, S3_ENV, running_s3
+from tests.servers import S3, S3_ENV, running_s3, use_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -86,19 +86,15 @@ def s3() -> Iterator[S3]:
 
     given = os.environ.get("ALBO_TEST_S3")
     bucket = os.environ.get("ALBO_TEST_S3_BUCKET")
+    real_env = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    env = real_env if given else S3_ENV
     with nullcontext(given) if given else running_s3() as endpoint:
-        env = {name: os.environ[name] for name in S3_ENV if name in os.environ} if given else S3_ENV
         if bucket is None:
             bucket = f"albo-tests-{uuid4().hex}"
-            client = Session().client(
-                "s3",
-                endpoint_url=endpoint,
-                region_name="us-east-1",
-                aws_access_key_id=env.get("AWS_ACCESS_KEY_ID"),
-                aws_secret_access_key=env.get("AWS_SECRET_ACCESS_KEY"),
-            )
-            client.create_bucket(Bucket=bucket)
-            client.close()
+            with pytest.MonkeyPatch.context() as patch:
+                use_only(env, patch)
+                client = Session().client("s3", endpoint_url=endpoint, region_name="us-east-1")
+                client.create_bucket(Bucket=bucket)
         yield S3(endpoint, bucket, env)
 
 

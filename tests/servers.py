@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    import pytest
 
 PATIENCE_SECONDS = 60
 
@@ -29,6 +31,18 @@ S3_ENV = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 """The environment for a server that takes any credentials, and nothing of the machine's own."""
+
+
+def _without_aws(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if not name.startswith("AWS_")}
+
+
+def use_only(env: dict[str, str], patch: pytest.MonkeyPatch) -> None:
+    """Make this all that boto3 finds in the environment."""
+    for name in os.environ.keys() - _without_aws(os.environ):
+        patch.delenv(name)
+    for name, value in env.items():
+        patch.setenv(name, value)
 
 
 @dataclass(frozen=True)
@@ -51,7 +65,7 @@ def running_s3() -> Iterator[str]:
                 [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
                 stdout=file,
                 stderr=file,
-                env={**os.environ, **S3_ENV},
+                env={**_without_aws(os.environ), **S3_ENV},
             )
         try:
             yield _wait_for_address(server, log)

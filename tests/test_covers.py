@@ -21,7 +21,7 @@ from albo.covers import CoverStore, FolderCovers, S3Covers, StoredCovers, is_rem
 from albo.errors import AlboError, BadCover, CannotWrite, UsageError
 from albo.images import Limits, digest_of
 from tests.plain_user import as_plain_user
-from tests.servers import S3, S3_ENV, Answer, running_s3, scripted
+from tests.servers import S3, S3_ENV, Answer, running_s3, scripted, use_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,10 +42,7 @@ def covers_like(count: int) -> dict[bytes, bytes]:
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Credentials that are nobody's, and nothing of the machine's own configuration."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in S3_ENV.items():
-        monkeypatch.setenv(name, value)
+    use_only(S3_ENV, monkeypatch)
 
 
 @pytest.fixture
@@ -57,8 +54,7 @@ def once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def bucket(s3: S3, monkeypatch: pytest.MonkeyPatch) -> str:
     """A place of this test's own on the server, with the environment for it."""
-    for name, value in s3.env.items():
-        monkeypatch.setenv(name, value)
+    use_only(s3.env, monkeypatch)
     return f"s3://{s3.bucket}/{uuid4().hex}/covers"
 
 
@@ -181,6 +177,25 @@ def test_threads_put_at_once(store: CoverStore, reader: StoredCovers) -> None:
     assert list(store.digests()) == sorted(made)
 
 
+def test_one_client_serves_all_threads(
+    s3: S3, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = open_covers(bucket, endpoint=s3.endpoint).put(DIGEST, COVER, JPEG)
+    made = []
+    make = covers._Server._make_client
+
+    def count(server: covers._Server) -> object:
+        made.append(server)
+        return make(server)
+
+    monkeypatch.setattr(covers._Server, "_make_client", count)
+    reader = StoredCovers(s3.endpoint)
+    with ThreadPoolExecutor(8) as pool:
+        read = list(pool.map(lambda _: reader.read(uri, DIGEST, LIMITS), range(16)))
+    assert read == [COVER] * 16
+    assert len(made) == 1
+
+
 # --- folders -------------------------------------------------------------------------------------
 
 
@@ -269,6 +284,10 @@ def test_a_closed_folder_is_named() -> None:
             store.check()
         with pytest.raises(CannotWrite, match="may not be written to"):
             store.put(digest_of(b"other"), b"other", JPEG)
+        folder.chmod(0)
+        with pytest.raises(CannotWrite, match="may not be written to"):
+            FolderCovers(folder / "below").check()
+        folder.chmod(0o700)
         uri.parent.chmod(0)
         with pytest.raises(AlboError, match=r"cannot read the covers in .*: Permission denied"):
             store.find(DIGEST)
@@ -368,6 +387,8 @@ def test_foreign_names_in_a_bucket_are_passed_over(bucket: str, s3: S3) -> None:
 
 
 def test_a_bucket_needs_no_prefix(s3: S3, bucket: str) -> None:  # noqa: ARG001
+    if "ALBO_TEST_S3_BUCKET" in os.environ:
+        pytest.skip("makes a bucket of its own")
     name = f"albo-tests-{uuid4().hex}"
     client_of(s3).create_bucket(Bucket=name)
     for uri in (f"s3://{name}", f"s3://{name}/", f"S3://{name}//"):
@@ -499,7 +520,8 @@ def test_a_server_that_knows_no_sha256_gets_the_older_checksum() -> None:
         (403, "AccessDenied", "access denied; allow these credentials s3:PutObject"),
         (403, "InvalidAccessKeyId", "does not accept these credentials; renew them"),
         (403, "SignatureDoesNotMatch", "does not accept these credentials; renew them"),
-        (403, "SomethingNew", "access denied"),
+        (403, "SomethingNew", r"refuses \(403 SomethingNew\)"),
+        (403, "", "access denied; .*, or renew them"),
         (403, "RequestTimeTooSkewed", "clock is wrong; set it"),
         (404, "NoSuchBucket", "no such bucket; make it"),
         (405, "MethodNotAllowed", r"refuses \(405 MethodNotAllowed\); see that the endpoint"),
@@ -529,6 +551,14 @@ def assert_keeps_secrets(error: Exception) -> None:
     assert "\n" not in str(error)
     for marker in (SECRET, "AKIA"):
         assert marker not in "".join(format_exception(error))
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_server_that_redirects_for_ever_is_named() -> None:
+    with scripted(Answer(301, headers={"Location": "https://elsewhere/"})) as server:
+        store = S3Covers("bucket", "", server.endpoint)
+        with pytest.raises(AlboError, match="redirects every request; write the endpoint"):
+            store.find(DIGEST)
 
 
 @pytest.mark.usefixtures("aws", "once")
@@ -634,6 +664,7 @@ def test_a_huge_object_is_refused_before_its_body() -> None:
             r"\(901 bytes\) is no prefix for covers; .* 900 bytes at most",
         ),
         ("", "'' is no place for covers; name a folder"),
+        ("~no-such-user/x", "names no home; write the folder's whole path"),
     ],
 )
 def test_other_addresses_are_refused(uri: str, said: str) -> None:
