@@ -6,17 +6,20 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
 from albo import Albo
 from albo.samples import write_samples
+from tests.servers import S3, S3_ENV, running_s3, use_only
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -71,6 +74,28 @@ def sample_artifacts(samples: Path, tmp_path_factory: pytest.TempPathFactory) ->
     albo.embed([str(samples / "labels.csv")])
     albo.train(seeds=(0,))
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """An S3 server: the one at `$ALBO_TEST_S3`, with its credentials in the environment, or ours.
+
+    The bucket is `$ALBO_TEST_S3_BUCKET`, or a new one, which stays behind on a server not ours.
+    """
+    from boto3.session import Session
+
+    given = os.environ.get("ALBO_TEST_S3")
+    bucket = os.environ.get("ALBO_TEST_S3_BUCKET")
+    real_env = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    env = real_env if given else S3_ENV
+    with nullcontext(given) if given else running_s3() as endpoint:
+        if bucket is None:
+            bucket = f"albo-tests-{uuid4().hex}"
+            with pytest.MonkeyPatch.context() as patch:
+                use_only(env, patch)
+                client = Session().client("s3", endpoint_url=endpoint, region_name="us-east-1")
+                client.create_bucket(Bucket=bucket)
+        yield S3(endpoint, bucket, env)
 
 
 def write_manifest_of(file: Path, rows: Iterable[tuple[Path, str]]) -> Path:

@@ -1,0 +1,164 @@
+"""Servers that tests talk to over the wire: processes of their own on free loopback ports."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
+from urllib.request import urlopen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import pytest
+
+PATIENCE_SECONDS = 60
+
+S3_ENV = {
+    "AWS_ACCESS_KEY_ID": "AKIAALBOTESTS",
+    "AWS_SECRET_ACCESS_KEY": "albo-tests-secret",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+"""The environment for a server that takes any credentials, and nothing of the machine's own."""
+
+
+def _without_aws(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if not name.startswith("AWS_")}
+
+
+def use_only(env: dict[str, str], patch: pytest.MonkeyPatch) -> None:
+    """Make this all that boto3 finds in the environment."""
+    for name in os.environ.keys() - _without_aws(os.environ):
+        patch.delenv(name)
+    for name, value in env.items():
+        patch.setenv(name, value)
+
+
+@dataclass(frozen=True)
+class S3:
+    """An S3 server with a bucket to write to; `env` is for processes that shall talk to it."""
+
+    endpoint: str
+    bucket: str
+    env: dict[str, str]
+
+
+@contextmanager
+def running_s3() -> Iterator[str]:
+    """Give the endpoint of an S3 server that begins empty and is killed at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        # A log in a file never fills up, as a pipe that nobody reads would.
+        log = Path(folder) / "log"
+        with log.open("wb") as file:
+            server = subprocess.Popen(
+                [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
+                stdout=file,
+                stderr=file,
+                env={**_without_aws(os.environ), **S3_ENV},
+            )
+        try:
+            yield _wait_for_address(server, log)
+        finally:
+            server.kill()
+            server.wait()
+
+
+def _wait_for_address(server: subprocess.Popen[bytes], log: Path) -> str:
+    """Read the port that the system chose from the log, and wait until it answers."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < end and server.poll() is None:
+        found = re.search(r"http://127\.0\.0\.1:\d+", log.read_text(errors="replace"))
+        if found is not None:
+            with urlopen(f"{found[0]}/moto-api/", timeout=PATIENCE_SECONDS):  # noqa: S310
+                return found[0]
+        time.sleep(0.05)
+    raise RuntimeError(f"the S3 server did not start:\n{log.read_text(errors='replace')}")
+
+
+@dataclass
+class Request:
+    """What a client asked."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Answer:
+    """What a server shall say; `length` is what it claims, `body` what comes."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    length: int | None = None
+
+    @classmethod
+    def refusal(cls, status: int, code: str, message: str = "") -> Answer:
+        """Answer as S3 servers refuse."""
+        text = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        return cls(status, text.encode(), {"Content-Type": "application/xml"})
+
+
+@dataclass
+class Scripted:
+    """A server that says what it is told: the answers in turn, the last one for ever."""
+
+    endpoint: str
+    answers: list[Answer]
+    requests: list[Request] = field(default_factory=list)
+
+
+@contextmanager
+def scripted(*answers: Answer) -> Iterator[Scripted]:
+    """Run a server that gives these answers, for what real servers say too rarely."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            script.requests.append(
+                Request(
+                    self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body
+                )
+            )
+            said = script.answers.pop(0) if len(script.answers) > 1 else script.answers[0]
+            self.send_response(said.status)
+            for name, value in said.headers.items():
+                self.send_header(name, value)
+            claimed = len(said.body) if said.length is None else said.length
+            self.send_header("Content-Length", str(claimed))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(said.body)
+            self.close_connection = claimed != len(said.body)
+
+        do_GET = do_HEAD = do_PUT = do_DELETE = answer  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        server.block_on_close = False
+        script = Scripted(f"http://127.0.0.1:{server.server_port}", list(answers))
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield script
+        finally:
+            server.shutdown()
+            thread.join()
