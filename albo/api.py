@@ -26,6 +26,7 @@ import numpy as np
 from albo.artifacts import MANIFEST, Artifacts, backbone_key, read_json, write_json
 from albo.backbones import find_card, near_duplicate_thresholds, open_backbone
 from albo.catalog import SqliteCatalog
+from albo.covers import StoredCovers
 from albo.embed import Stores, Summary, embed_catalog, embed_sources
 from albo.errors import (
     AlboError,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
     from albo.backbones import FrozenBackbone
     from albo.catalog import Catalog
+    from albo.harvest import Harvested, Settings
     from albo.heads import Head
     from albo.index import Index, IndexKind, IndexSummary
     from albo.records import Album, Digest, Json, Pixels, Prediction
@@ -219,6 +221,7 @@ class Albo:
         rehash: bool = False,
         limits: Limits | None = None,
         lines: Iterable[str] = (),
+        s3_endpoint: str | None = None,
     ) -> EmbedResult:
         """Register covers, embed those that are new, and bring the index up to date.
 
@@ -228,6 +231,7 @@ class Albo:
             holds and has no vector.
         genre : "folder", "none", or the genre of all.
         rehash : read every file again, changed or not.
+        s3_endpoint : the address of the S3 server, not Amazon's, that harvested covers are on.
 
         Raises UnknownSource, UnknownBackbone, MissingWeights, CannotWrite, RuntimeFailed,
         UsageError where the device or the weights' file is not here, EmptyCatalog where no source
@@ -250,7 +254,7 @@ class Albo:
             Files(self.artifacts.files_file, write=True) as files,
         ):
             vectors = self._vectors_of(card)
-            stores = Stores(catalog, files, vectors)
+            stores = Stores(catalog, files, vectors, StoredCovers(s3_endpoint))
             summary = self._run_embed(
                 opened, stores, card, device, batch_size, rehash=rehash, limits=limits
             )
@@ -385,6 +389,35 @@ class Albo:
             f"{what!r} is neither a source, a file nor a cover (at least {_SHORTEST_PREFIX} hex"
             " digits) that the catalog holds; `albo status` lists the sources"
         )
+
+    # --- harvest ---------------------------------------------------------------------------------
+
+    def harvest(
+        self, settings: Settings, *, covers: str | None = None, s3_endpoint: str | None = None
+    ) -> Harvested:
+        """Fetch album charts into the catalog, and the covers of what they list into a store.
+
+        covers : a folder or `s3://bucket/prefix`; None is `$ALBO_COVERS`, else `covers` in the
+            artifacts folder. s3_endpoint : the address of an S3 server that is not Amazon's.
+
+        Raises UsageError, UnknownGenre, CannotWrite. What could not be had is in the tallies.
+        """
+        from albo.covers import open_covers
+        from albo.harvest import Harvest
+
+        plan = settings.plan()
+        feeds, artwork = settings.downloads(plan)
+        store = open_covers(self.covers_place(covers), endpoint=s3_endpoint)
+        with self._writing("albo harvest") as catalog:
+            store.check()
+            run = Harvest(
+                plan, catalog, store, feeds, artwork, progress=self.progress, note=self.note
+            )
+            return run.run()
+
+    def covers_place(self, covers: str | None = None) -> str:
+        """Return where harvested covers are kept, as `harvest` understands it."""
+        return covers or os.environ.get("ALBO_COVERS") or str(self.artifacts.root / "covers")
 
     # --- similar, duplicates ---------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from albo.api import Albo, Classified, EmbedResult, Neighbour, Similar
     from albo.genres import Genre
+    from albo.harvest import Harvested, Settings
     from albo.images import Limits
 
 app = typer.Typer(
@@ -108,7 +109,153 @@ MaxMib = Annotated[
 MaxMpx = Annotated[
     int, typer.Option("--max-mpx", min=1, max=4096, help="Refuse larger images, in megapixels.")
 ]
+S3Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--s3-endpoint",
+        help="Address of an S3 server that is not Amazon's.",
+        show_default="as AWS's own settings say",
+    ),
+]
 Covers = Annotated[list[str], typer.Argument(metavar="COVER", help="Image files.")]
+
+
+# --- harvest -------------------------------------------------------------------------------------
+
+
+@app.command()
+def harvest(
+    *,
+    genre: Annotated[
+        list[str] | None,
+        typer.Option(help="A genre by name or id, with its subgenres, or all. May be repeated."),
+    ] = None,
+    storefront: Annotated[
+        list[str] | None,
+        typer.Option(help="A country by two letters. May be repeated.", show_default="us"),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, max=200, help="Albums to ask each chart for; often 100 come.")
+    ] = 200,
+    art_size: Annotated[
+        int, typer.Option(min=55, max=3000, help="Pixels a side to ask for; else 600, else less.")
+    ] = 1000,
+    rate: Annotated[
+        float, typer.Option(min=0, help="Charts a minute; 0: as fast as can be.")
+    ] = 20.0,
+    art_rate: Annotated[
+        float, typer.Option(min=0, help="Artworks a second; 0: as fast as can be.")
+    ] = 5.0,
+    contact: Annotated[
+        str, typer.Option(help="Your mail or web address, sent along to whom it may concern.")
+    ] = "",
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            help="The charts' server.", show_default="$ALBO_ITUNES_URL or https://itunes.apple.com"
+        ),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="Seconds that one attempt may take.")
+    ] = 60.0,
+    attempts: Annotated[
+        int, typer.Option(min=1, max=20, help="How often to ask for one thing, later and later.")
+    ] = 5,
+    covers: Annotated[
+        str | None,
+        typer.Option(
+            help="Where covers are kept: a folder, or s3://BUCKET/PREFIX.",
+            show_default="$ALBO_COVERS or ARTIFACTS/covers",
+        ),
+    ] = None,
+    s3_endpoint: S3Endpoint = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be fetched, and for how long.")
+    ] = False,
+    artifacts: Artifacts = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fetch iTunes' album charts by genre, and their covers."""
+    from albo.harvest import Settings
+
+    settings = Settings(
+        genres=genre or (),
+        storefronts=storefront or ("us",),
+        base_url=base_url,
+        limit=limit,
+        art_size=art_size,
+        rate=rate,
+        art_rate=art_rate,
+        contact=contact,
+        timeout=timeout,
+        attempts=attempts,
+    )
+    with _opened(artifacts, quiet=quiet) as albo:
+        if dry_run:
+            _show_plan(settings, albo.covers_place(covers), as_json=as_json)
+            return
+        done = albo.harvest(settings, covers=covers, s3_endpoint=s3_endpoint)
+    if as_json:
+        for tally in (*done.tallies, done.total):
+            terminal.print_json(tally.as_json())
+    elif not quiet:
+        _show_harvest(done)
+    for reason, count in done.total.reasons.most_common(_SHOWN_SKIPS):
+        terminal.complain(f"{count} times {reason}" if count > 1 else reason)
+    if without := done.total.art_missing:
+        terminal.note(f"{many(without, 'album')} without artwork in the charts", quiet=quiet)
+    _exit(failed=bool(done.total.failed))
+
+
+def _show_plan(settings: Settings, place: str, *, as_json: bool) -> None:
+    plan = settings.plan()
+    agent = settings.downloads(plan)[0].manners.user_agent
+    said = plan.describe(settings.rate, settings.art_rate) | {"covers": place, "user_agent": agent}
+    if as_json:
+        for part in plan.parts:
+            urls = [chart.url(plan.base_url, plan.limit) for chart in part.charts]
+            terminal.print_json({"genre": part.name, "charts": urls})
+        terminal.print_json({"genre": "total", **said})
+        return
+    table = terminal.table(f"charts of {plan.base_url}, {', '.join(said['storefronts'])}")
+    table.add_column("genre")
+    for title in ("charts", "albums at most"):
+        table.add_column(title, justify="right")
+    for part in plan.parts:
+        table.add_row(part.name, str(len(part.charts)), f"{len(part.charts) * plan.limit:,}")
+    table.add_row("total", str(said["charts"]), f"{said['albums_at_most']:,}", style="bold")
+    terminal.console().print(table)
+    terminal.say(f"charts     {_duration(said['chart_seconds'])} at {settings.rate:g} a minute")
+    terminal.say(
+        f"artwork    {_duration(said['artwork_seconds_usually'])} at {settings.art_rate:g} a second"
+        f" for {said['albums_usually']:,} albums, as charts usually list 100; at most"
+        f" {_duration(said['artwork_seconds_at_most'])}; less where albums repeat or are known"
+    )
+    terminal.say(f"covers     {printable(place)}")
+    terminal.say(f"asks as    {agent}")
+
+
+def _duration(seconds: int) -> str:
+    if not seconds:
+        return "no waiting"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min" if seconds >= 90 else f"{seconds} s"  # noqa: PLR2004
+
+
+def _show_harvest(done: Harvested) -> None:
+    columns = ("asked", "listed", "new", "known", "covers", "failed")
+    table = terminal.table(f"albums of the charts, in {_duration(round(done.seconds) or 1)}")
+    table.add_column("genre")
+    for title in columns:
+        table.add_column(title, justify="right")
+    for tally in done.tallies:
+        table.add_row(tally.genre, *(f"{getattr(tally, title):,}" for title in columns))
+    numbers = (f"{getattr(done.total, title):,}" for title in columns)
+    table.add_row("total", *numbers, style="bold")
+    terminal.console().print(table)
 
 
 # --- embed and index -----------------------------------------------------------------------------
@@ -153,6 +300,7 @@ def embed(
     ] = False,
     max_mib: MaxMib = 64,
     max_mpx: MaxMpx = 64,
+    s3_endpoint: S3Endpoint = None,
     artifacts: Artifacts = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -171,6 +319,7 @@ def embed(
             rehash=rehash,
             limits=_limits(max_mib, max_mpx),
             lines=(sys.stdin or ()) if "-" in (source or []) else (),
+            s3_endpoint=s3_endpoint,
         )
     if source and not (result.summary.seen or result.summary.notes):
         terminal.note("no covers there: neither images nor rows of a manifest", quiet=quiet)

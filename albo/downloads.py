@@ -173,11 +173,12 @@ class Downloads:
             sleep_using_event,
             stop_after_attempt,
             stop_when_event_set,
-            wait_exponential_jitter,
+            wait_exponential,
+            wait_random,
         )
 
         backoff = self.manners.backoff
-        doubling = wait_exponential_jitter(backoff, _LONGEST_BACKOFF, jitter=backoff)
+        doubling = wait_exponential(backoff, _LONGEST_BACKOFF) + wait_random(0, backoff)
 
         def wait(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None

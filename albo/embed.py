@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
 import numpy as np
 
+from albo.covers import StoredCovers, is_remote
 from albo.errors import AlboError, BadCover
 from albo.files import NOT_AN_IMAGE, KnownFile
-from albo.images import Limits, decode, digest_of, has_image_signature, read_file
+from albo.images import Limits, decode, digest_of, has_image_signature
+from albo.itunes import SOURCE as CHARTS
 from albo.records import Album, Embeddings, Skipped, Stamp
 from albo.sources import FILES, Entry, genre_notes, is_gone, stamp_file
 
@@ -45,6 +47,7 @@ _BATCH_SECONDS = 0.3  # how long a batch should take
 _POLL_SECONDS = 0.5
 _CHUNK = 500
 _AHEAD = 24  # files a thread
+_REMOTE_WORKERS = 16  # a server answers late, and several at once no later
 _SIGNATURE_BYTES = 16
 _NEVER = Stamp(-1, -1, -1)
 
@@ -98,6 +101,7 @@ class Stores:
     catalog: Catalog
     files: Files
     vectors: Vectors
+    covers: StoredCovers = field(default_factory=StoredCovers)
 
 
 def embed_sources(
@@ -162,7 +166,9 @@ def _running(
     """Give a run; afterwards everything it did is on the disk, however it ends."""
     started = monotonic()
     with _Journal(stores) as journal:
-        reader = _Reader(journal.known, card, limits or Limits(), workers or _cpu_count())
+        reader = _Reader(
+            journal.known, stores.covers, card, limits or Limits(), workers or _cpu_count()
+        )
         run = _Run(stores, journal, reader, open_backbone, progress)
         yield run
         run.finish()
@@ -276,18 +282,30 @@ _Outcome: TypeAlias = "_Read | _Unreadable"
 class _Reader:
     """Reads, hashes and decodes files in threads; a cover that is known is not decoded."""
 
-    def __init__(self, known: set[Digest], card: Card, limits: Limits, workers: int) -> None:
+    def __init__(
+        self,
+        known: set[Digest],
+        covers: StoredCovers,
+        card: Card,
+        limits: Limits,
+        workers: int,
+    ) -> None:
         self._known = known
+        self._covers = covers
         self._card = card
         self._limits = limits
         self._workers = workers
 
-    def read_ahead(self, entries: Iterable[Entry | None]) -> Generator[_Outcome | None, None, None]:
+    def read_ahead(
+        self, entries: Iterable[Entry | None], *, remote: bool = False
+    ) -> Generator[_Outcome | None, None, None]:
         """Yield what became of the files, in order; a bounded number is read ahead.
 
-        None goes in and comes out wherever time has passed without a result.
+        None goes in and comes out wherever time has passed without a result. remote : whether they
+        come from a server, so that threads wait more than they work.
         """
-        with ThreadPoolExecutor(self._workers, "albo-read") as pool:
+        threads = max(self._workers, _REMOTE_WORKERS) if remote else self._workers
+        with ThreadPoolExecutor(threads, "albo-read") as pool:
             waiting: deque[Future[_Outcome]] = deque()
             try:
                 for entry in entries:
@@ -307,8 +325,9 @@ class _Reader:
         path = entry.album.uri
         stamp = entry.stamp or stamp_file(path) or _NEVER
         try:
-            data = read_file(path, self._limits)
-            digest = digest_of(data)
+            # A cover of the store has been read before: what comes must be the same.
+            data = self._covers.read(path, entry.album.digest, self._limits)
+            digest = entry.album.digest or digest_of(data)
             if digest in self._known:
                 return _Read(entry, stamp, digest)
             pixels = decode(data, self._card.size, self._card.resample, self._limits)
@@ -386,15 +405,23 @@ class _Run:
         """
         catalog = self._stores.catalog
         lacking = [album for album in catalog.albums() if album.digest not in self._journal.known]
-        there = [album for album in lacking if not is_gone(album.uri)]
+        stored = [album for album in lacking if album.source == CHARTS and album.digest is not None]
+        own = [album for album in lacking if album.source != CHARTS]
+        there = [album for album in own if not is_gone(album.uri)]
         kept = set(map(_key, there))
         vanished = [album for album, missing in catalog.listed(FILES).items() if missing]
         back = [path for path in vanished if not is_gone(path)]
         there += catalog.find(FILES, back, missing=True).values()
-        self._total = len(there)
-        self.summary.seen += len(there)
-        self._embed(Entry(album, stamp_file(album.uri)) for album in there)
-        self._mark_missing(album for album in lacking if _key(album) not in kept)
+        self._total = len(there) + len(stored)
+        self.summary.seen += self._total
+        # Of a file that is the user's own, what it holds now counts, and not what it did.
+        self._embed(Entry(replace(a, digest=None), stamp_file(a.uri)) for a in there)
+        self._embed((Entry(a, None) for a in stored), remote=any(is_remote(a.uri) for a in stored))
+        self._mark_missing(album for album in own if _key(album) not in kept)
+        if awaiting := len(lacking) - len(own) - len(stored):
+            self.summary.notes.append(
+                f"{awaiting} albums of charts have no cover yet; run `albo harvest` to fetch them"
+            )
 
     def finish(self) -> None:
         """Tell what moved from what is missing: sources may come in any order.
@@ -405,7 +432,9 @@ class _Run:
         """
         elsewhere = self._stores.catalog.albums(self._appeared)
         self._mark_missing(
-            album for album in elsewhere if album.source not in self._taken and is_gone(album.uri)
+            album
+            for album in elsewhere
+            if album.source not in {*self._taken, CHARTS} and is_gone(album.uri)
         )
         moved = sum(digest in self._appeared for digest in self._vanished)
         self.summary.moved = moved
@@ -472,9 +501,9 @@ class _Run:
 
     # --- what must be embedded -------------------------------------------------------------------
 
-    def _embed(self, entries: Iterable[Entry | None]) -> None:
+    def _embed(self, entries: Iterable[Entry | None], *, remote: bool = False) -> None:
         """Read the files, encode those that are new, and record all of them."""
-        with closing(self._reader.read_ahead(entries)) as reads:
+        with closing(self._reader.read_ahead(entries, remote=remote)) as reads:
             fresh = self._fresh(reads)
             for read in fresh:
                 if read is not None:

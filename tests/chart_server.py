@@ -123,7 +123,7 @@ class Fault:
     """What goes wrong for paths that match, for so many requests (None: for good)."""
 
     pattern: str
-    act: Callable[[_Handler], None]
+    act: Callable[[Handler], None]
     times: int | None = None
 
     def takes(self, path: str) -> bool:
@@ -135,28 +135,28 @@ class Fault:
         return True
 
 
-def status(code: int, **headers: str) -> Callable[[_Handler], None]:
+def status(code: int, **headers: str) -> Callable[[Handler], None]:
     """Answer with a status and nothing else."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda handler: handler.answer(code, b"no", "text/plain", named)
 
 
-def body(data: bytes, kind: str) -> Callable[[_Handler], None]:
+def body(data: bytes, kind: str) -> Callable[[Handler], None]:
     """Answer 200 with this."""
     return lambda handler: handler.answer(200, data, kind)
 
 
-def cut(share: float) -> Callable[[_Handler], None]:
+def cut(share: float) -> Callable[[Handler], None]:
     """Send part of the true body as if it were the whole."""
 
-    def act(handler: _Handler) -> None:
+    def act(handler: Handler) -> None:
         data, kind = handler.true_body()
         handler.answer(200, data[: int(len(data) * share)], kind)
 
     return act
 
 
-def reset(handler: _Handler) -> None:
+def reset(handler: Handler) -> None:
     """Break the connection in the middle of the body."""
     data, kind = handler.true_body()
     handler.head(200, len(data), kind)
@@ -167,10 +167,10 @@ def reset(handler: _Handler) -> None:
     handler.hang_up()
 
 
-def drip(seconds: float) -> Callable[[_Handler], None]:
+def drip(seconds: float) -> Callable[[Handler], None]:
     """Send a byte now and then."""
 
-    def act(handler: _Handler) -> None:
+    def act(handler: Handler) -> None:
         data, kind = handler.true_body()
         handler.head(200, len(data), kind)
         for at in range(len(data)):
@@ -181,10 +181,10 @@ def drip(seconds: float) -> Callable[[_Handler], None]:
     return act
 
 
-def endless(mebibytes: int, *, stated: bool) -> Callable[[_Handler], None]:
+def endless(mebibytes: int, *, stated: bool) -> Callable[[Handler], None]:
     """Send that much, with or without saying so before."""
 
-    def act(handler: _Handler) -> None:
+    def act(handler: Handler) -> None:
         chunk = b"\xff\xd8\xff\xe0" + bytes((1 << 20) - 4)
         handler.head(200, mebibytes << 20 if stated else None, "image/jpeg")
         for _ in range(mebibytes):
@@ -194,10 +194,10 @@ def endless(mebibytes: int, *, stated: bool) -> Callable[[_Handler], None]:
     return act
 
 
-def hang(seconds: float) -> Callable[[_Handler], None]:
+def hang(seconds: float) -> Callable[[Handler], None]:
     """Say nothing for a while, then hang up."""
 
-    def act(handler: _Handler) -> None:
+    def act(handler: Handler) -> None:
         time.sleep(seconds)
         handler.hang_up()
 
@@ -227,7 +227,7 @@ class ChartServer:
 
     def __enter__(self) -> Self:
         """Begin to answer, on a free port."""
-        self._http = _Http(("127.0.0.1", self.port), _Handler)
+        self._http = _Http(("127.0.0.1", self.port), Handler)
         self._http.charts = self
         self.port = self._http.server_address[1]
         self._artwork = {
@@ -251,9 +251,7 @@ class ChartServer:
         """What `--base-url` has to be."""
         return f"http://127.0.0.1:{self.port}"
 
-    def fail(
-        self, pattern: str, act: Callable[[_Handler], None], times: int | None = None
-    ) -> Fault:
+    def fail(self, pattern: str, act: Callable[[Handler], None], times: int | None = None) -> Fault:
         """Switch a fault on; `fault.times = 0` switches it off."""
         self.faults.append(Fault(pattern, act, times))
         return self.faults[-1]
@@ -309,7 +307,9 @@ class _Http(ThreadingHTTPServer):
         """Say nothing: whoever hangs up on us means to."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Answers one connection's requests; faults act on it."""
+
     protocol_version = "HTTP/1.1"
     server: _Http
     wbufsize = -1

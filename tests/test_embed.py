@@ -29,6 +29,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from albo import covers as covers_room
 from albo import embed as room
 from albo.api import Albo
 from albo.artifacts import Artifacts
@@ -242,7 +243,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(Path(path).name)
         return read_file(path, limits)
 
-    monkeypatch.setattr(room, "read_file", read)
+    monkeypatch.setattr(covers_room, "read_file", read)
     return names
 
 
@@ -777,7 +778,7 @@ def test_a_file_replaced_while_it_is_read_is_read_again(
         return data or read_file(path, limits)
 
     with monkeypatch.context() as patched:
-        patched.setattr(room, "read_file", read)
+        patched.setattr(covers_room, "read_file", read)
         desk.embed(music)
     summary = desk.embed(music)
     assert summary.embedded == (moment == "after")
@@ -861,7 +862,7 @@ def test_order_does_not_depend_on_workers(tmp_path: Path, monkeypatch: pytest.Mo
         time.sleep(random.Random(path).random() / 200)  # noqa: S311
         return read_file(path, limits)
 
-    monkeypatch.setattr(room, "read_file", read)
+    monkeypatch.setattr(covers_room, "read_file", read)
     states = []
     for workers in (1, 2, 7):
         desk = Desk(tmp_path / f"artifacts {workers}")
@@ -982,7 +983,7 @@ def test_covers_are_committed_within_five_seconds_of_a_slow_disk(
         idle.set()
         return wait(futures, timeout)
 
-    monkeypatch.setattr(room, "read_file", read)
+    monkeypatch.setattr(covers_room, "read_file", read)
     monkeypatch.setattr(room, "wait", wait_idly)
     desk.backbone = CountingBackbone("cuda", batch_size=256)
     assert desk.embed(tmp_path / "music", workers=1).embedded == 40
@@ -1009,7 +1010,7 @@ def test_a_reader_that_hangs_holds_nothing_up(
     monkeypatch.setattr(room, "COMMIT_SECONDS", 0.1)
     monkeypatch.setattr(room, "_GRACE_SECONDS", 0.05)
     monkeypatch.setattr(room, "_POLL_SECONDS", 0.02)
-    monkeypatch.setattr(room, "read_file", read)
+    monkeypatch.setattr(covers_room, "read_file", read)
     desk.backbone.batch_size = 64
     assert desk.embed(music, workers=1).embedded == 9
     assert stored == [8]

@@ -1,0 +1,653 @@
+"""The stage that fills the catalog: album charts by genre, and the covers of what they list.
+
+One thread asks for charts, several fetch artwork, and this one alone writes to the catalog. What
+is ahead of it is bounded, so memory does not grow with the albums. The catalog is told which
+cover is about to be stored before it is, and that it is stored afterwards: whenever the process is
+killed, the next run knows what it has, and fetches nothing again that is in the store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter, deque
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+from albo.downloads import Downloads, Manners
+from albo.errors import (
+    AlboError,
+    BadCover,
+    CannotWrite,
+    DownloadFailed,
+    HostUnavailable,
+    UsageError,
+)
+from albo.genres import find_genre, umbrellas, with_subgenres
+from albo.images import Limits, digest_of, examine
+from albo.itunes import (
+    BASE_URL,
+    LIMIT,
+    SOURCE,
+    Address,
+    Chart,
+    admits_artwork,
+    artwork_key,
+    artwork_urls,
+    check_base_url,
+    check_storefront,
+    merged,
+    parse_chart,
+)
+from albo.records import CatalogRow, Feed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from albo.catalog import Catalog
+    from albo.covers import CoverStore
+    from albo.images import Facts
+    from albo.records import Digest, Json
+
+EVERY_GENRE = "all"
+"""What stands for every umbrella genre."""
+
+ART_SIZE = 1_000
+RATE = 20.0
+"""Charts a minute; Apple asks for about that."""
+ART_RATE = 5.0
+"""Artworks a second."""
+ART_WORKERS = 8
+_LARGEST_CHART = 32 << 20
+_RESUME = timedelta(hours=24)  # charts change daily: what is older is asked for again
+_MOST_WAITING = 2_000  # artworks, before the next chart is asked for
+_BATCH = 32  # covers stored at once
+_BATCH_SECONDS = 1.0
+_POLL_SECONDS = 0.5
+_REFUSALS = 3  # covers in a row that the store does not take
+_CHUNK = 500
+_USUAL = 100  # albums that a chart lists, whatever it is asked for
+
+
+# --- what is asked for ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a harvest is asked for.
+
+    genres : names or ids, "all" for every umbrella; each comes with its subgenres. storefronts :
+    countries by two letters. base_url : the charts' server; None is `$ALBO_ITUNES_URL`, else
+    Apple's. limit : albums that each chart is asked for. art_size : pixels a side of artwork.
+    rate : charts a minute, art_rate : artworks a second; 0 for as fast as can be. contact : a mail
+    or web address that is sent along. timeout : seconds for one attempt. attempts : how often one
+    thing is asked for. backoff : seconds until the second attempt; they double.
+    """
+
+    genres: Sequence[str]
+    storefronts: Sequence[str] = ("us",)
+    base_url: str | None = None
+    limit: int = LIMIT
+    art_size: int = ART_SIZE
+    rate: float = RATE
+    art_rate: float = ART_RATE
+    contact: str = ""
+    timeout: float = 60.0
+    attempts: int = 5
+    backoff: float = 1.0
+
+    def plan(self) -> Plan:
+        """Choose the charts. Raises UsageError, UnknownGenre for what is not understood."""
+        url = self.base_url or os.environ.get("ALBO_ITUNES_URL") or BASE_URL
+        parts = plan_parts(self.genres, self.storefronts)
+        return Plan(parts, check_base_url(url), self.limit, self.art_size)
+
+    def downloads(self, plan: Plan) -> tuple[Downloads, Downloads]:
+        """Prepare what fetches charts, and what fetches artwork. Raises UsageError."""
+        charts = Manners(
+            seconds_apart=60 / self.rate if self.rate else 0.0,
+            attempts=self.attempts,
+            backoff=self.backoff,
+            timeout=self.timeout,
+            max_bytes=_LARGEST_CHART,
+            contact=self.contact,
+        )
+        apart = 1 / self.art_rate if self.art_rate else 0.0
+        artwork = replace(charts, seconds_apart=apart, max_bytes=Limits().max_bytes)
+        home = (urlsplit(plan.base_url).hostname or "").lower()
+        return (
+            Downloads(lambda host: host == home, charts),
+            Downloads(lambda host: admits_artwork(host, home), artwork),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What was asked for by one name: its charts, that of the genre itself first."""
+
+    name: str
+    charts: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a harvest asks for.
+
+    limit : albums that each chart is asked for. art_size : pixels a side that artwork is asked for.
+    """
+
+    parts: tuple[Part, ...]
+    base_url: str
+    limit: int
+    art_size: int
+
+    @property
+    def charts(self) -> list[tuple[Part, Address]]:
+        """Every chart with the part that it belongs to, in the order of asking."""
+        return [(part, chart) for part in self.parts for chart in part.charts]
+
+    @property
+    def key(self) -> str:
+        """What is the same for the same command given again."""
+        urls = "\n".join(chart.url(self.base_url, self.limit) for _, chart in self.charts)
+        return hashlib.sha256(urls.encode()).hexdigest()
+
+    def describe(self, rate: float, art_rate: float) -> Json:
+        """Say what will be asked for, and how long that takes at least.
+
+        rate : charts a minute; art_rate : artworks a second; 0 for as fast as can be.
+        """
+        charts, albums = len(self.charts), len(self.charts) * self.limit
+        return {
+            "charts": charts,
+            "storefronts": sorted({chart.storefront for _, chart in self.charts}),
+            "albums_at_most": albums,
+            "albums_usually": min(albums, charts * _USUAL),
+            "chart_seconds": round(charts * 60 / rate) if rate else 0,
+            "artwork_seconds_at_most": round(albums / art_rate) if art_rate else 0,
+            "artwork_seconds_usually": (
+                round(min(albums, charts * _USUAL) / art_rate) if art_rate else 0
+            ),
+        }
+
+
+def plan_parts(genres: Sequence[str], storefronts: Sequence[str]) -> tuple[Part, ...]:
+    """Choose the charts of genres, by name or id, each with its subgenres; none of them twice.
+
+    Raises UsageError, UnknownGenre, also where nothing is named.
+    """
+    if not genres:
+        raise UsageError("which genres? name some with --genre, or --genre all")
+    named = [
+        genre
+        for text in genres
+        for genre in (
+            umbrellas() if text.strip().casefold() == EVERY_GENRE else (find_genre(text),)
+        )
+    ]
+    codes = list(dict.fromkeys(map(check_storefront, storefronts)))
+    taken: set[int] = set()
+    parts = []
+    # Umbrellas first, whatever the order: a subgenre that is named too belongs to its umbrella.
+    for genre in sorted(dict.fromkeys(named), key=lambda genre: genre.parent_id is not None):
+        own = [each for each in with_subgenres(genre) if each.id not in taken]
+        taken.update(each.id for each in own)
+        if own:
+            charts = tuple(Address(code, each) for code in codes for each in own)
+            parts.append(Part(genre.name, charts))
+    return tuple(parts)
+
+
+# --- the outcome ---------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a harvest did for one name.
+
+    asked : albums asked for; listed : how many came, each of them either new to the catalog or
+    known. covers : stored. failed : charts and covers that were not to be had, each counted in
+    reasons. art_missing : albums for which the charts give no artwork.
+    """
+
+    genre: str
+    asked: int = 0
+    listed: int = 0
+    new: int = 0
+    known: int = 0
+    covers: int = 0
+    failed: int = 0
+    art_missing: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def fail(self, reason: str, count: int = 1) -> None:
+        """Count something that was not to be had."""
+        self.failed += count
+        self.reasons[reason] += count
+
+    def as_json(self) -> Json:
+        """Return the object that `albo harvest --json` prints for it."""
+        return {
+            "genre": self.genre,
+            "asked": self.asked,
+            "listed": self.listed,
+            "new": self.new,
+            "known": self.known,
+            "covers": self.covers,
+            "failed": self.failed,
+            "reasons": dict(self.reasons.most_common()),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Harvested:
+    """What a harvest did: a tally for each part of the plan, and seconds."""
+
+    tallies: tuple[Tally, ...]
+    seconds: float
+
+    @property
+    def total(self) -> Tally:
+        """All of it together."""
+        total = Tally("total")
+        for tally in self.tallies:
+            total.asked += tally.asked
+            total.listed += tally.listed
+            total.new += tally.new
+            total.known += tally.known
+            total.covers += tally.covers
+            total.failed += tally.failed
+            total.art_missing += tally.art_missing
+            total.reasons += tally.reasons
+        return total
+
+
+class Progress(Protocol):
+    """Told how far a stage of the run is."""
+
+    def __call__(self, stage: str, done: int, total: int | None, /) -> None:
+        """Take note of how many steps are done, of how many (None: not known)."""
+        ...
+
+
+# --- what goes between the threads ---------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Art:
+    """One artwork that is wanted, and the albums that it is for, each with its tally."""
+
+    url: str
+    arriving: Digest | None
+    albums: dict[str, Tally]
+
+
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """Artwork that was fetched and is whole; data is None where it is in the store, at `uri`."""
+
+    art: _Art
+    digest: Digest
+    url: str = ""
+    data: bytes | None = None
+    facts: Facts | None = None
+    uri: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """Artwork that was not to be had. is_hosts : whether the server is to blame, for all of it."""
+
+    art: _Art
+    reason: str
+    is_hosts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came of asking for a chart: what it lists, or nothing new, or why there is nothing."""
+
+    feed: Feed
+    chart: Chart | None = None
+    error: AlboError | None = None
+
+
+_Result: TypeAlias = "_Came | _Lost"
+_R = TypeVar("_R", bound=_Result)
+
+
+# --- a run ---------------------------------------------------------------------------------------
+
+
+class Harvest:
+    """One run by a plan. The caller holds the writer lock, and opens and closes what is given."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        catalog: Catalog,
+        covers: CoverStore,
+        feeds: Downloads,
+        artwork: Downloads,
+        *,
+        workers: int = ART_WORKERS,
+        progress: Progress = lambda _stage, _done, _total: None,
+        note: Callable[[str], None] = lambda _line: None,
+    ) -> None:
+        self._plan = plan
+        self._catalog = catalog
+        self._covers = covers
+        self._feeds = feeds
+        self._artwork = artwork
+        self._workers = workers
+        self._progress = progress
+        self._note = note
+        self._tallies = {part.name: Tally(part.name) for part in plan.parts}
+        self._coming = deque(plan.charts)
+        self._known_feeds: dict[str, Feed] = {}
+        self._resumed_from = ""
+        self._is_answered = True  # by every chart's server, be it with an error of the chart's own
+        self._wanted: dict[str, _Art] = {}  # by artwork, in order; those being fetched are not
+        self._by_artwork: dict[str, _Art] = {}  # with those being fetched
+        self._fetching: set[Future[_Result]] = set()
+        self._asking: tuple[Future[_Answer], Part, Address] | None = None
+        self._fetched: list[_Result] = []
+        self._tried: set[str] = set()  # albums whose artwork was not to be had
+        self._stored_at = monotonic()
+        self._refused = 0
+        self._done = 0
+
+    def run(self) -> Harvested:
+        """Go through the plan's charts and fetch the covers that are wanted.
+
+        Raises what the catalog and the store raise, CannotWrite where the store takes nothing; all
+        that was done until then is kept, and the same run goes on from there.
+        """
+        started = monotonic()
+        self._begin()
+        pools = [ThreadPoolExecutor(n, "albo-harvest") for n in (1, self._workers, self._workers)]
+        self._chart_pool, self._art_pool, self._store_pool = pools
+        try:
+            self._gather()
+            self._sweep()
+            self._gather()
+        except KeyboardInterrupt:
+            self._pick_up()
+            self._stop()
+            with suppress(AlboError):  # the stop was asked for: what else fails says nothing new
+                self._keep()
+            raise
+        finally:
+            self._stop()
+            for pool in pools:
+                pool.shutdown(wait=False, cancel_futures=True)
+        if self._is_answered:
+            self._catalog.end_run(self._plan.key)
+        return Harvested(tuple(self._tallies.values()), monotonic() - started)
+
+    def _begin(self) -> None:
+        """Look up what is known of the charts, and whether this run goes on from another."""
+        urls = [self._url(chart) for _, chart in self._plan.charts]
+        self._known_feeds = self._catalog.feeds(urls)
+        oldest = _now(_RESUME)
+        before = self._catalog.runs().get(self._plan.key, "")
+        if before > oldest:
+            self._resumed_from = before
+            fresh = sum(feed.fetched >= before for feed in self._known_feeds.values())
+            self._note(f"going on from where a run stopped: {fresh} of {len(urls)} charts are here")
+        else:
+            self._catalog.begin_run(self._plan.key, _now())
+
+    def _stop(self) -> None:
+        self._feeds.stop()
+        self._artwork.stop()
+
+    def _gather(self) -> None:
+        """Keep charts and artwork coming until there is nothing left to ask for."""
+        while self._coming or self._asking or self._wanted or self._fetching or self._fetched:
+            self._ask()
+            self._wait()
+            if self._asking is not None and self._asking[0].done():
+                future, part, chart = self._asking
+                self._asking = None
+                self._take(part, chart, future.result())
+            self._collect()
+
+    def _ask(self) -> None:
+        """Put to work whoever has none."""
+        while self._coming and self._asking is None and len(self._wanted) < _MOST_WAITING:
+            part, chart = self._coming.popleft()
+            feed = self._known(chart)
+            if feed is not None and self._resumed_from and feed.fetched >= self._resumed_from:
+                self._take(part, chart, _Answer(feed))
+            else:
+                future = self._chart_pool.submit(self._ask_for_chart, self._url(chart), feed)
+                self._asking = future, part, chart
+        while self._wanted and len(self._fetching) < 2 * self._workers:
+            art = self._wanted.pop(next(iter(self._wanted)))
+            self._fetching.add(self._art_pool.submit(self._fetch, art))
+
+    def _wait(self) -> None:
+        waiting: list[Future[Any]] = [*self._fetching]
+        if self._asking is not None:
+            waiting.append(self._asking[0])
+        if waiting:
+            wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+
+    # --- charts ----------------------------------------------------------------------------------
+
+    def _url(self, chart: Address) -> str:
+        return chart.url(self._plan.base_url, self._plan.limit)
+
+    def _known(self, chart: Address) -> Feed | None:
+        """Return what is known of a chart, if the catalog has all that it listed."""
+        feed = self._known_feeds.get(self._url(chart))
+        if feed is None:
+            return None
+        there = sum(1 for _ in self._catalog.rows(SOURCE, feed.album_ids))
+        return feed if there == len(feed.album_ids) else None
+
+    def _ask_for_chart(self, url: str, known: Feed | None) -> _Answer:
+        etag, modified = (known.etag, known.modified) if known is not None else ("", "")
+        try:
+            found, chart = self._feeds.get(url, parse_chart, etag=etag, modified=modified)
+        except (DownloadFailed, HostUnavailable) as error:
+            return _Answer(known or Feed(url, "", ()), error=error)
+        if chart is None and known is not None:
+            return _Answer(replace(known, fetched=_now()))
+        ids = tuple(entry.album_id for entry in chart.entries) if chart is not None else ()
+        return _Answer(Feed(url, _now(), ids, found.etag, found.modified), chart)
+
+    def _take(self, part: Part, chart: Address, answer: _Answer) -> None:
+        """Write down what a chart lists, and want the covers that are not there."""
+        tally = self._tallies[part.name]
+        tally.asked += self._plan.limit
+        self._progress("charts", len(self._plan.charts) - len(self._coming), len(self._plan.charts))
+        if answer.error is not None:
+            self._is_answered &= not isinstance(answer.error, HostUnavailable)
+            tally.fail(f"chart: {answer.error}")
+            self._note(f"{_named(chart)}: {answer.error}")
+            return
+        rows = {
+            row.album.album_id: row for row in self._catalog.rows(SOURCE, answer.feed.album_ids)
+        }
+        new = len(answer.feed.album_ids) - len(rows)
+        if answer.chart is None:
+            self._catalog.saw(SOURCE, answer.feed.album_ids, answer.feed.fetched)
+            self._catalog.put((), [answer.feed])
+        else:
+            when = answer.feed.fetched
+            rows = {
+                entry.album_id: merged(rows.get(entry.album_id), entry, chart, when)
+                for entry in answer.chart.entries
+            }
+            self._catalog.put(rows.values(), [answer.feed])
+        tally.listed += len(rows)
+        tally.new += new
+        tally.known += len(rows) - new
+        self._describe(chart, answer, new)
+        for row in rows.values():
+            self._want(row, tally)
+
+    def _describe(self, chart: Address, answer: _Answer, new: int) -> None:
+        count = len(answer.feed.album_ids)
+        told = f"{_named(chart)}: {count} of {self._plan.limit} came, {new} new"
+        if answer.chart is None:
+            told = f"{_named(chart)}: unchanged, {count} albums"
+        elif answer.chart.without_id:
+            told += f", {answer.chart.without_id} without an id left out"
+        self._note(told)
+
+    def _want(self, row: CatalogRow, tally: Tally) -> None:
+        """Queue an album's artwork; albums that share one share its fetching."""
+        listing, album_id = row.listing, row.album.album_id
+        if listing is None or album_id in self._tried:
+            return
+        if not listing.art_url:
+            tally.art_missing += 1
+        elif row.awaits_cover:
+            key = artwork_key(listing.art_url)
+            art = self._by_artwork.get(key)
+            if art is None:
+                art = _Art(listing.art_url, listing.art_arriving, {})
+                self._by_artwork[key] = self._wanted[key] = art
+            art.albums.setdefault(album_id, tally)
+
+    def _sweep(self) -> None:
+        """Want what earlier runs could not get of these genres and the charts do not list now."""
+        tallies = {
+            chart.key: self._tallies[part.name] for part, chart in reversed(self._plan.charts)
+        }
+        lacking = self._catalog.without_cover(SOURCE)
+        for start in range(0, len(lacking), _CHUNK):
+            for row in self._catalog.rows(SOURCE, lacking[start : start + _CHUNK]):
+                charts = row.listing.charts if row.listing is not None else {}
+                tally = next((tallies[key] for key in charts if key in tallies), None)
+                if tally is not None:
+                    self._want(row, tally)
+
+    # --- artwork ---------------------------------------------------------------------------------
+
+    def _fetch(self, art: _Art) -> _Result:
+        """Fetch artwork in the largest size there is; in a thread of its own."""
+        if art.arriving is not None:
+            uri = self._covers.find(art.arriving)
+            if uri is not None:
+                return _Came(art, art.arriving, uri=uri)
+        reasons: Counter[str] = Counter()
+        for url in artwork_urls(art.url, self._plan.art_size):
+            try:
+                found, facts = self._artwork.get(url, examine)
+            except HostUnavailable as error:
+                return _Lost(art, f"artwork: {error}", is_hosts=True)
+            except (DownloadFailed, BadCover) as error:
+                reasons[str(error)] += 1
+                continue
+            return _Came(art, digest_of(found.data), url, found.data, facts)
+        return _Lost(art, f"artwork: {', '.join(reasons)}")
+
+    def _collect(self) -> None:
+        """Take up what was fetched; store it where it is enough, or has waited long enough."""
+        self._pick_up()
+        is_last = not (self._fetching or self._wanted)
+        is_due = monotonic() - self._stored_at >= _BATCH_SECONDS
+        if len(self._fetched) >= _BATCH or (self._fetched and (is_due or is_last)):
+            self._keep()
+
+    def _pick_up(self) -> None:
+        done = {future for future in self._fetching if future.done()}
+        self._fetching -= done
+        self._fetched += [future.result() for future in done]
+
+    def _keep(self) -> None:
+        """Store covers: say which are coming, store them, say that they are there."""
+        fetched, self._fetched = self._fetched, []
+        came = [result for result in fetched if isinstance(result, _Came)]
+        lost = [result for result in fetched if isinstance(result, _Lost)]
+        self._catalog.put(self._rows_of(came, _arriving))
+        stored, refused = self._store(came)
+        self._catalog.put(self._rows_of(stored, _arrived))
+        self._catalog.put(self._rows_of((r for r in lost if not r.is_hosts), _failed))
+        for there in stored:
+            for tally in there.art.albums.values():
+                tally.covers += 1
+        for gone in (*lost, *refused):
+            self._tried.update(gone.art.albums)
+            for tally in gone.art.albums.values():
+                tally.fail(gone.reason)
+        for result in fetched:
+            self._by_artwork.pop(artwork_key(result.art.url), None)
+        self._stored_at = monotonic()
+        self._done += sum(len(result.art.albums) for result in fetched)
+        self._progress("covers", self._done, None)
+
+    def _store(self, came: Sequence[_Came]) -> tuple[list[_Came], list[_Lost]]:
+        """Put covers into the store. Raises CannotWrite where it takes none any more."""
+        stored, refused = [], []
+        for result, outcome in zip(came, self._store_pool.map(self._put, came), strict=True):
+            if isinstance(outcome, str):
+                stored.append(replace(result, uri=outcome, data=None))
+                self._refused = 0
+                continue
+            refused.append(_Lost(result.art, str(outcome)))
+            self._refused += 1
+            if self._refused >= _REFUSALS:
+                self._catalog.put(self._rows_of(stored, _arrived))
+                raise outcome
+        return stored, refused
+
+    def _put(self, came: _Came) -> str | CannotWrite:
+        if came.data is None or came.facts is None:
+            return came.uri
+        try:
+            return self._covers.put(came.digest, came.data, came.facts.kind)
+        except CannotWrite as error:
+            return error
+
+    def _rows_of(
+        self, results: Iterable[_R], change: Callable[[CatalogRow, _R], CatalogRow]
+    ) -> Iterator[CatalogRow]:
+        """Go through the rows of the albums that results are for, changed."""
+        by_album = {album_id: r for r in results for album_id in r.art.albums}
+        rows = list(self._catalog.rows(SOURCE, list(by_album))) if by_album else ()
+        return (change(row, by_album[row.album.album_id]) for row in rows)
+
+
+def _arriving(row: CatalogRow, came: _Came) -> CatalogRow:
+    if row.listing is None or came.facts is None:
+        return row
+    listing = replace(
+        row.listing,
+        art_kept=came.url,
+        art_width=came.facts.width,
+        art_height=came.facts.height,
+        art_arriving=came.digest,
+    )
+    return replace(row, listing=listing)
+
+
+def _arrived(row: CatalogRow, came: _Came) -> CatalogRow:
+    if row.listing is None:
+        return row
+    album = replace(row.album, digest=came.digest, uri=came.uri)
+    return CatalogRow(album, replace(row.listing, art_arriving=None, art_error=""))
+
+
+def _failed(row: CatalogRow, lost: _Lost) -> CatalogRow:
+    if row.listing is None:
+        return row
+    reason = lost.reason.removeprefix("artwork: ")
+    return replace(row, listing=replace(row.listing, art_error=reason))
+
+
+def _named(chart: Address) -> str:
+    return f"{chart.genre.name} ({chart.key})"
+
+
+def _now(ago: timedelta = timedelta()) -> str:
+    return (datetime.now(UTC) - ago).isoformat(timespec="milliseconds")

@@ -1,0 +1,647 @@
+"""The harvest: charts into the catalog and covers into the store, whatever goes wrong meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from albo import Albo
+from albo.catalog import SqliteCatalog
+from albo.covers import FolderCovers
+from albo.errors import CannotWrite, UnknownGenre, UsageError
+from albo.harvest import Harvest, Settings, plan_parts
+from albo.images import digest_of
+from tests import chart_server as faults
+from tests.chart_server import ChartServer, Served, served_covers, served_feeds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from albo.harvest import Harvested
+    from albo.records import CatalogRow
+    from tests.conftest import Answer
+
+CHART = r"/rss/topalbums/genre=6/"
+ART = r"1000x1000bb\.jpg$"
+COUNTRY = 6
+SUBGENRES = 11  # of Country
+
+
+# --- what the tests work on ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def albums(samples: Path) -> list[Served]:
+    """Twelve drawn covers as albums of Country, in charts."""
+    served = served_covers(samples / "labels.csv")
+    return [replace(album, genre_id=COUNTRY, entry=_country(album.entry)) for album in served[:12]]
+
+
+def _country(entry: dict[str, Any]) -> dict[str, Any]:
+    attributes = {"im:id": str(COUNTRY), "term": "Country", "label": "Country"}
+    return entry | {"category": {"attributes": attributes}}
+
+
+@pytest.fixture
+def server(albums: list[Served]) -> Iterator[ChartServer]:
+    with ChartServer(albums) as running:
+        yield running
+
+
+def quick(server: ChartServer, *genres: str, **changes: object) -> Settings:
+    """Ask without waiting."""
+    quickest = Settings(
+        genres=genres or ("country",),
+        base_url=server.url,
+        rate=0,
+        art_rate=0,
+        timeout=1.0,
+        attempts=3,
+        backoff=0.01,
+    )
+    return replace(quickest, **changes)
+
+
+def run_harvest(root: Path, server: ChartServer, *genres: str, **changes: object) -> Harvested:
+    return Albo(root).harvest(quick(server, *genres, **changes))
+
+
+def rows_of(root: Path) -> dict[str, CatalogRow]:
+    with SqliteCatalog(root / "catalog.sqlite") as catalog:
+        return {row.album.album_id: row for row in catalog.rows("itunes")}
+
+
+def covers_of(root: Path) -> dict[str, bytes]:
+    files = (root / "covers").rglob("*")
+    return {file.name: file.read_bytes() for file in files if file.is_file()}
+
+
+def check_whole(root: Path, server: ChartServer) -> None:
+    """See that every album is there once with its own cover, whole, and nothing else."""
+    rows = rows_of(root)
+    wanted = {s.entry["id"]["attributes"]["im:id"]: s.artwork() for s in server.albums}
+    assert rows.keys() == wanted.keys()
+    for album_id, data in wanted.items():
+        album, listing = rows[album_id].album, rows[album_id].listing
+        assert album.digest == digest_of(data)
+        assert Path(album.uri).read_bytes() == data
+        assert listing is not None
+        assert listing.art_arriving is None
+        assert not listing.art_error
+    assert sorted(covers_of(root).values()) == sorted(set(wanted.values()))
+
+
+# --- when all goes well --------------------------------------------------------------------------
+
+
+def test_charts_and_covers_arrive(tmp_path: Path, server: ChartServer) -> None:
+    done = run_harvest(tmp_path, server)
+    check_whole(tmp_path, server)
+    (tally,) = done.tallies
+    assert (tally.genre, tally.asked) == ("Country", 200 * (1 + SUBGENRES))
+    assert (tally.listed, tally.new, tally.known, tally.covers) == (12, 12, 0, 12)
+    assert tally.failed == 0
+    assert len([path for path in server.seen if "/rss/" in path]) == 1 + SUBGENRES
+
+
+def test_what_is_kept_of_an_album(tmp_path: Path, server: ChartServer) -> None:
+    run_harvest(tmp_path, server)
+    entry = server.albums[3].entry
+    row = rows_of(tmp_path)[entry["id"]["attributes"]["im:id"]]
+    album, listing = row.album, row.listing
+    assert (album.name, album.artist) == (entry["im:name"]["label"], entry["im:artist"]["label"])
+    assert entry["im:artist"]["attributes"]["href"].endswith(f"/{album.artist_id}?uo=2")
+    assert (album.genre, album.subgenre) == ("Country", "")
+    assert album.year == int(entry["im:releaseDate"]["label"][:4])
+    assert listing is not None
+    assert listing.charts == {"us/6": 4}
+    assert (listing.genre_id, listing.genre_name, listing.storefront) == (6, "Country", "us")
+    assert listing.released == f"{album.year}-05-01"
+    assert listing.link == entry["link"]["attributes"]["href"]
+    assert listing.art_kept.endswith("/1000x1000bb.jpg")
+    assert listing.art_url.endswith("/170x170bb.png")
+    assert listing.art_width == listing.art_height
+    assert listing.art_width
+
+
+def test_a_second_run_asks_whether_charts_changed_and_fetches_no_cover(
+    tmp_path: Path, server: ChartServer
+) -> None:
+    run_harvest(tmp_path, server)
+    before = rows_of(tmp_path)
+    server.answered.clear()
+    (tally,) = run_harvest(tmp_path, server).tallies
+    assert not server.answered
+    assert server.unchanged.total() == 1 + SUBGENRES
+    assert (tally.listed, tally.new, tally.known, tally.covers) == (12, 0, 12, 0)
+    for album_id, row in rows_of(tmp_path).items():
+        assert row.listing is not None
+        assert row.listing.last_seen > before[album_id].listing.last_seen
+        assert row.listing.first_seen == before[album_id].listing.first_seen
+
+
+def test_a_server_without_validators_is_asked_again_in_full(
+    tmp_path: Path, albums: list[Served]
+) -> None:
+    with ChartServer(albums, etags=False) as server:
+        run_harvest(tmp_path, server)
+        (tally,) = run_harvest(tmp_path, server).tallies
+        assert (tally.new, tally.known, tally.covers) == (0, 12, 0)
+        assert max(server.art_fetched.values()) == 1
+        check_whole(tmp_path, server)
+
+
+def test_forgotten_albums_come_again_although_the_chart_has_not_changed(
+    tmp_path: Path, server: ChartServer
+) -> None:
+    run_harvest(tmp_path, server)
+    with SqliteCatalog(tmp_path / "catalog.sqlite", write=True) as catalog:
+        catalog.forget([next(catalog.albums())])
+    (tally,) = run_harvest(tmp_path, server).tallies
+    assert (tally.new, tally.known, tally.covers) == (1, 11, 1)
+    check_whole(tmp_path, server)
+
+
+def test_an_album_in_many_charts_is_one_row(tmp_path: Path, albums: list[Served]) -> None:
+    americana = 1034
+    albums[5] = replace(albums[5], genre_id=americana)
+    with ChartServer(albums) as server:
+        done = run_harvest(tmp_path, server, storefronts=("us", "GB"))
+        rows = rows_of(tmp_path)
+        row = rows[albums[5].entry["id"]["attributes"]["im:id"]]
+        assert row.listing is not None
+        assert row.listing.charts == {"us/6": 6, "us/1034": 1, "gb/6": 6, "gb/1034": 1}
+        assert row.listing.storefront == "us"
+        assert len(rows) == 12
+        assert (done.total.listed, done.total.new) == (26, 12)
+        assert max(server.art_fetched.values()) == 1
+
+
+def test_albums_with_the_same_artwork_share_one_fetching(
+    tmp_path: Path, albums: list[Served]
+) -> None:
+    images = albums[0].entry["im:image"]
+    twin = albums[1].entry | {"im:image": images}
+    albums[1] = replace(albums[1], entry=twin, artwork=albums[0].artwork)
+    with ChartServer(albums) as server:
+        (tally,) = run_harvest(tmp_path, server).tallies
+        assert tally.covers == 12
+        assert len(server.art_fetched) == 11
+        check_whole(tmp_path, server)
+
+
+def test_a_subgenre_is_labelled_by_its_umbrella(tmp_path: Path, shared: Path) -> None:
+    feeds = sorted((shared / "itunes").glob("topalbums__*.json"))
+    art = sorted((shared / "covers" / "itunes36" / "images").rglob("*.jpg"))
+    with ChartServer(served_feeds(feeds, lambda n: art[n].read_bytes())) as server:
+        done = run_harvest(tmp_path, server, "all")
+        check_whole(tmp_path, server)
+        rows = rows_of(tmp_path)
+        assert done.total.new == done.total.covers == len(rows) > 90
+        metal = [row for row in rows.values() if row.album.subgenre == "Metal"]
+        assert metal
+        assert {row.album.genre for row in metal} == {"Rock"}
+        assert {row.listing.genre_id for row in metal if row.listing} == {1153}
+        various = [row.album for row in rows.values() if row.album.artist == "Various Artists"]
+        assert various
+        assert {album.artist_id for album in various} == {""}
+
+
+def test_new_artwork_replaces_the_old(tmp_path: Path, albums: list[Served]) -> None:
+    with ChartServer(albums) as server:
+        run_harvest(tmp_path, server)
+        old = server.albums[0]
+        image = {"label": "http://is1-ssl.mzstatic.com/new/art.jpg/170x170bb.png"}
+        new = replace(
+            old,
+            entry=old.entry | {"im:image": [image]},
+            artwork=lambda: albums[0].artwork() + b"new",
+        )
+    with ChartServer([new, *albums[1:]], port=server.port) as server:
+        (tally,) = run_harvest(tmp_path, server).tallies
+        assert (tally.new, tally.covers) == (0, 1)
+        row = rows_of(tmp_path)[old.entry["id"]["attributes"]["im:id"]]
+        assert row.album.digest == digest_of(new.artwork())
+        assert sum(server.art_fetched.values()) == 1
+
+
+# --- the plan ------------------------------------------------------------------------------------
+
+
+def test_what_is_named_twice_is_asked_for_once() -> None:
+    parts = plan_parts(["1034", "Country", "6", " ALL "], ["us", "US", "gb"])
+    charts = [(chart.storefront, chart.genre.id) for part in parts for chart in part.charts]
+    assert len(charts) == len(set(charts)) == 2 * 252
+    assert len(parts) == 37
+    assert [part.name for part in plan_parts(["1034"], ["us"])] == ["Americana"]
+
+
+@pytest.mark.parametrize(
+    ("genres", "storefronts", "error", "words"),
+    [
+        ([], ["us"], UsageError, "--genre all"),
+        (["contry"], ["us"], UnknownGenre, "Country"),
+        (["Latin Jazz"], ["us"], UsageError, "1111"),
+        (["6"], ["usa"], UsageError, "two letters"),
+    ],
+)
+def test_what_cannot_be_asked_for(
+    genres: list[str], storefronts: list[str], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        plan_parts(genres, storefronts)
+
+
+def test_a_dry_run_asks_nobody_and_writes_nothing(
+    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer]
+) -> None:
+    words = ("harvest", "--genre", "all", "--base-url", server.url, "--dry-run")
+    said = run_albo(*words, "--contact", "me@example.org")
+    assert said.code == 0
+    assert "252" in said.out
+    assert "13 min at 20 a minute" in said.out
+    assert "me@example.org" in said.out
+    *parts, total = run_albo(*words, "--json").objects
+    assert len(parts) == 37
+    assert total["charts"] == sum(len(part["charts"]) for part in parts) == 252
+    assert total["chart_seconds"] == 756
+    assert not server.seen
+    assert not list(tmp_path.iterdir())
+
+
+# --- the command line ----------------------------------------------------------------------------
+
+
+def harvest_words(server: ChartServer, *more: str) -> list[str]:
+    quickly = ("--rate", "0", "--art-rate", "0", "--timeout", "2", "--attempts", "2")
+    return ["harvest", "--genre", "6", "--base-url", server.url, *quickly, *more]
+
+
+def test_the_command_prints_a_table(server: ChartServer, run_albo: Callable[..., Answer]) -> None:
+    said = run_albo(*harvest_words(server))
+    assert said.code == 0
+    assert [line.split() for line in said.out.splitlines() if "Country" in line] == [
+        ["Country", "2,400", "12", "12", "0", "12", "0"]
+    ]
+    assert "Country (us/6): 12 of 200 came, 12 new" in said.err
+
+
+def test_the_command_prints_json_alone(
+    server: ChartServer, run_albo: Callable[..., Answer]
+) -> None:
+    server.fail(ART, faults.status(404), times=1)
+    server.fail("600x600", faults.status(404), times=1)
+    server.fail("170x170", faults.status(404), times=1)
+    said = run_albo(*harvest_words(server, "--json"))
+    country, total = said.objects
+    reasons = {"artwork: 404 Not Found": 1}
+    numbers = {"asked": 2400, "listed": 12, "new": 12, "known": 0, "covers": 11, "failed": 1}
+    assert country == {"genre": "Country", **numbers, "reasons": reasons}
+    assert total == country | {"genre": "total"}
+    assert said.code == 1
+    assert said.err.splitlines()[-1] == "albo: artwork: 404 Not Found"
+
+
+def test_the_address_may_come_from_the_environment(
+    server: ChartServer, run_albo: Callable[..., Answer]
+) -> None:
+    words = [word for word in harvest_words(server) if word not in {"--base-url", server.url}]
+    assert run_albo(*words, ALBO_ITUNES_URL=server.url).code == 0
+    assert server.seen
+
+
+def test_harvested_covers_are_embedded_and_known_by_name(
+    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer]
+) -> None:
+    run_albo(*harvest_words(server))
+    (done,) = run_albo("embed", "--json").objects
+    assert (done["seen"], done["embedded"], done["skipped"]) == (12, 12, 0)
+    (again,) = run_albo("embed", "--json").objects
+    assert (again["seen"], again["missing"]) == (0, 0)
+    cover = next((tmp_path / "artifacts" / "covers").rglob("*.jpg"))
+    (answer,) = run_albo("similar", cover, "-k", "1", "--json").objects
+    assert answer["neighbours"][0]["uri"] == str(cover)
+    assert answer["neighbours"][0]["genre"] == "Country"
+    status = run_albo("status", "--json").objects[0]
+    assert status["sources"] == {"itunes": 12}
+
+
+def test_a_damaged_or_lost_cover_is_skipped_and_fetched_again(
+    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer]
+) -> None:
+    run_albo(*harvest_words(server))
+    first, second, *_ = sorted((tmp_path / "artifacts" / "covers").rglob("*.jpg"))
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:-1])
+    said = run_albo("embed", "--json")
+    assert said.code == 1
+    assert said.objects[0]["skipped"] == 2
+    assert said.err.count("albo harvest") == 2
+    assert run_albo(*harvest_words(server, "--json")).objects[-1]["covers"] == 2
+    assert run_albo("embed", "--json").objects[0]["embedded"] == 2
+    check_whole(tmp_path / "artifacts", server)
+
+
+# --- artwork -------------------------------------------------------------------------------------
+
+
+def test_smaller_artwork_where_there_is_no_larger(tmp_path: Path, server: ChartServer) -> None:
+    server.fail(ART, faults.status(404))
+    run_harvest(tmp_path, server)
+    check_whole(tmp_path, server)
+    kept = [row.listing.art_kept for row in rows_of(tmp_path).values() if row.listing]
+    assert all(url.endswith("/600x600bb.jpg") for url in kept)
+
+
+def test_artwork_as_given_where_there_is_nothing_else(tmp_path: Path, server: ChartServer) -> None:
+    server.fail(r"\d00x\d00bb\.jpg$|1000x1000", faults.body(b"<html>", "image/jpeg"))
+    run_harvest(tmp_path, server)
+    check_whole(tmp_path, server)
+    kept = [row.listing.art_kept for row in rows_of(tmp_path).values() if row.listing]
+    assert all(url.endswith("/170x170bb.png") for url in kept)
+
+
+def test_the_size_is_an_option(tmp_path: Path, server: ChartServer) -> None:
+    run_harvest(tmp_path, server, art_size=300)
+    assert all("300x300bb.jpg" in path for path in server.art_fetched)
+
+
+def test_what_is_no_image_is_not_stored(tmp_path: Path, server: ChartServer) -> None:
+    server.fail("bb", faults.body(b"<html>no such album</html>", "image/jpeg"))
+    (tally,) = run_harvest(tmp_path, server).tallies
+    assert (tally.covers, tally.failed) == (0, 12)
+    assert not covers_of(tmp_path)
+    row = next(iter(rows_of(tmp_path).values()))
+    assert row.album.digest is None
+    assert row.listing is not None
+    assert "HTML" in row.listing.art_error
+    server.faults.clear()
+    assert run_harvest(tmp_path, server).total.covers == 12
+    check_whole(tmp_path, server)
+
+
+def test_an_image_of_another_type_than_said_is_kept_for_what_it_is(
+    tmp_path: Path, samples: Path, server: ChartServer
+) -> None:
+    cover = next((samples / "covers").rglob("*.jpg"))
+    server.fail(ART, faults.body(cover.read_bytes(), "text/html"))
+    assert run_harvest(tmp_path, server).total.covers == 12
+    assert list(covers_of(tmp_path).values()) == [cover.read_bytes()]
+
+
+def test_artwork_from_elsewhere_is_not_asked_for(tmp_path: Path, albums: list[Served]) -> None:
+    with ChartServer(albums) as server, ChartServer(albums) as other:
+        elsewhere = other.url.replace("127.0.0.1", "localhost")
+        server.fail("bb", lambda h: h.answer(302, b"", "", {"Location": elsewhere + h.path}))
+        (tally,) = run_harvest(tmp_path, server).tallies
+        assert tally.failed == 12
+        assert "localhost" in str(tally.reasons)
+        server.faults.clear()
+        server.fail(CHART, lambda h: h.answer(302, b"", "", {"Location": elsewhere + h.path}))
+        tally = run_harvest(tmp_path / "fresh", server).total
+        assert tally.failed == 1
+        assert not other.seen
+
+
+# --- faults --------------------------------------------------------------------------------------
+
+FAULTS = {
+    "403": faults.status(403),
+    "429": faults.status(429),
+    "429 with a pause": faults.status(429, Retry_After="0"),
+    "500": faults.status(500),
+    "503 with a pause": faults.status(503, Retry_After="1"),
+    "slow drip": faults.drip(0.05),
+    "silence": faults.hang(1.5),
+    "reset": faults.reset,
+    "truncated": faults.cut(0.5),
+    "a web page": faults.body(b"<!DOCTYPE html><p>Log in to the hotel's network", "text/html"),
+    "nothing": faults.body(b"", "text/plain"),
+    "not found": faults.status(404),
+    "300 MB": faults.endless(300, stated=True),
+    "300 MB, not stated": faults.endless(300, stated=False),
+}
+
+
+@pytest.mark.parametrize("where", [CHART, "bb"], ids=["chart", "artwork"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_that_stays_loses_nothing(
+    tmp_path: Path, server: ChartServer, fault: str, where: str
+) -> None:
+    server.fail(where, FAULTS[fault])
+    done = run_harvest(tmp_path, server, attempts=2)
+    assert done.total.failed
+    assert not covers_of(tmp_path)
+    server.faults.clear()
+    assert not run_harvest(tmp_path, server, timeout=10.0).total.failed
+    check_whole(tmp_path, server)
+
+
+@pytest.mark.parametrize("where", [CHART, ART], ids=["chart", "artwork"])
+@pytest.mark.parametrize(
+    "fault", ["403", "429", "429 with a pause", "500", "503 with a pause", "slow drip", "reset"]
+)
+def test_a_fault_that_passes_is_not_even_seen(
+    tmp_path: Path, server: ChartServer, fault: str, where: str
+) -> None:
+    server.fail(where, FAULTS[fault], times=2)
+    assert not run_harvest(tmp_path, server, attempts=4).total.failed
+    check_whole(tmp_path, server)
+
+
+def test_a_server_that_is_down_is_given_up_soon(tmp_path: Path, server: ChartServer) -> None:
+    server.fail("", faults.status(503))
+    started = time.monotonic()
+    done = run_harvest(tmp_path, server, "all")
+    assert time.monotonic() - started < 5
+    assert done.total.failed == 252
+    assert sum(server.seen.values()) <= 3 * 3
+    server.faults.clear()
+    assert not run_harvest(tmp_path, server, "all").total.failed
+    check_whole(tmp_path, server)
+
+
+def test_nobody_there_at_the_start(
+    tmp_path: Path, albums: list[Served], run_albo: Callable[..., Answer]
+) -> None:
+    with ChartServer(albums) as server:
+        pass
+    said = run_albo(*harvest_words(server))
+    assert said.code == 1
+    assert "connection refused" in said.err
+    with ChartServer(albums, port=server.port) as server:
+        assert run_albo(*harvest_words(server)).code == 0
+        check_whole(tmp_path / "artifacts", server)
+
+
+def test_the_server_goes_away_in_the_middle(
+    tmp_path: Path, albums: list[Served], run_albo: Callable[..., Answer]
+) -> None:
+    with ChartServer(albums) as server:
+        server.fail(ART, faults.status(500)).times = None
+        server.faults[-1].pattern = r"0000(0[5-9]|1\d)\.jpg/"  # all but the first four
+        said = run_albo(*harvest_words(server))
+        assert said.code == 1
+        assert "500" in said.err
+        before = server.art_fetched
+    assert before
+    with ChartServer(albums, port=server.port) as again:
+        assert run_albo(*harvest_words(again)).code == 0
+        assert not before.keys() & again.art_fetched.keys()
+        check_whole(tmp_path / "artifacts", again)
+
+
+# --- stops ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def started(server: ChartServer, folder: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
+    """Run the command as a process of its own."""
+    words = [*harvest_words(server, *more), "--artifacts", str(folder)]
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", "from albo.cli import main; main()", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "120"},
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_until(there: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize("covers", [0, 1, 5, 11])
+def test_killed_at_any_moment(
+    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer], covers: int
+) -> None:
+    slow = server.fail("bb", _slow_body)
+    with started(server, tmp_path) as process:
+        wait_until(lambda: server.art_fetched.total() > covers)
+        process.kill()
+    stored = {bytes.fromhex(name[:64]) for name in covers_of(tmp_path) if len(name) > 64}
+    fetched_before = server.art_fetched
+    slow.times = 0
+    assert run_albo(*harvest_words(server), "--artifacts", tmp_path).code == 0
+    check_whole(tmp_path, server)
+    for path, times in server.art_fetched.items():
+        was_stored = digest_of(server.body_of(path)[0]) in stored
+        assert times == 1 or not was_stored, "what was stored is not fetched again"
+    assert fetched_before
+
+
+def _slow_body(handler: faults.Handler) -> None:
+    time.sleep(0.1)
+    data, kind = handler.true_body()
+    handler.answer(200, data, kind)
+    handler.server.charts.answered[handler.path] += 1
+
+
+def test_charts_that_were_read_before_a_kill_are_not_asked_for_again(
+    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer]
+) -> None:
+    server.fail("genre=1038", faults.hang(60), times=1)
+    with started(server, tmp_path) as process:
+        wait_until(lambda: any("genre=1038" in path for path in server.seen))
+        wait_until(lambda: tmp_path.exists() and len(_feeds(tmp_path)) == 6)
+        process.kill()
+    server.answered.clear()
+    server.seen.clear()
+    said = run_albo(*harvest_words(server), "--artifacts", tmp_path)
+    assert said.code == 0
+    assert "going on from where a run stopped: 6 of 12 charts" in said.err
+    assert len([path for path in server.seen if "/rss/" in path]) == 6
+    check_whole(tmp_path, server)
+
+
+def _feeds(root: Path) -> dict[str, Any]:
+    with SqliteCatalog(root / "catalog.sqlite") as catalog:
+        return catalog.feeds()
+
+
+def test_stopped_by_the_user(
+    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer]
+) -> None:
+    slow = server.fail("bb", _slow_body)
+    with started(server, tmp_path) as process:
+        wait_until(lambda: server.art_fetched.total() > 9)
+        process.send_signal(signal.SIGINT)
+        begun = time.monotonic()
+        _, err = process.communicate(timeout=20)
+        assert time.monotonic() - begun < 5
+    assert process.returncode == 1
+    assert err.splitlines()[-1].startswith("albo: stopped; what was done is kept")
+    assert covers_of(tmp_path), "what had come is stored"
+    slow.times = 0
+    before = server.art_fetched
+    assert run_albo(*harvest_words(server), "--artifacts", tmp_path).code == 0
+    assert max(server.art_fetched.values()) <= 2
+    assert before
+    check_whole(tmp_path, server)
+
+
+# --- the store and the catalog -------------------------------------------------------------------
+
+
+class _FullStore(FolderCovers):
+    """A store that takes so many covers, and then no more."""
+
+    room = 5
+
+    def put(self, digest: bytes, data: bytes, kind: str) -> str:
+        if self.room <= 0:
+            raise CannotWrite("the disk is full; free some space and run it again")
+        self.room -= 1
+        return super().put(digest, data, kind)
+
+
+def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path, server: ChartServer) -> None:
+    settings = quick(server)
+    plan = settings.plan()
+    with SqliteCatalog(tmp_path / "catalog.sqlite", write=True) as catalog:
+        store = _FullStore(tmp_path / "covers")
+        run = Harvest(plan, catalog, store, *settings.downloads(plan))
+        with pytest.raises(CannotWrite, match="the disk is full"):
+            run.run()
+    assert len([row for row in rows_of(tmp_path).values() if row.album.digest]) == 5
+    assert not run_harvest(tmp_path, server).total.failed
+    check_whole(tmp_path, server)
+    assert len(json.dumps(sorted(server.art_fetched))) > 0
+
+
+def test_a_store_that_refuses_one_cover_takes_the_others(
+    tmp_path: Path, server: ChartServer
+) -> None:
+    class Moody(FolderCovers):
+        refused = 0
+
+        def put(self, digest: bytes, data: bytes, kind: str) -> str:
+            if not self.refused:
+                self.refused += 1
+                raise CannotWrite("cannot write: busy; run it again")
+            return super().put(digest, data, kind)
+
+    settings = quick(server)
+    plan = settings.plan()
+    with SqliteCatalog(tmp_path / "catalog.sqlite", write=True) as catalog:
+        done = Harvest(plan, catalog, Moody(tmp_path / "covers"), *settings.downloads(plan)).run()
+    assert (done.total.covers, done.total.failed) == (11, 1)
+    assert run_harvest(tmp_path, server).total.covers == 1
+    check_whole(tmp_path, server)
