@@ -421,9 +421,15 @@ def _read_local(path: str, digest: Digest | None, limits: Limits) -> bytes:
     try:
         return read_file(path, limits)
     except BadCover as error:
-        if digest is not None and isinstance(error.__cause__, FileNotFoundError):
-            raise BadCover(_GONE) from error
-        raise
+        if digest is None or not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        # Where the whole store is not to be seen, nothing is known of its covers.
+        root = Path(path).parents[2] if len(Path(path).parents) > 2 else Path(path)  # noqa: PLR2004
+        if not root.is_dir():
+            raise AlboError(
+                f"the covers' folder {root} is not there; mount it, or `albo forget itunes`"
+            ) from error
+        raise BadCover(_GONE) from error
 
 
 # The server

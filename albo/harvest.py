@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
-from urllib.parse import urlsplit
 
 from albo.downloads import Downloads, Manners
 from albo.errors import (
@@ -117,9 +116,11 @@ class Settings:
             max_bytes=_LARGEST_CHART,
             contact=self.contact,
         )
+        from urllib3.util import parse_url
+
         apart = 1 / self.art_rate if self.art_rate else 0.0
         artwork = replace(charts, seconds_apart=apart, max_bytes=Limits().max_bytes)
-        home = (urlsplit(plan.base_url).hostname or "").lower()
+        home = (parse_url(plan.base_url).host or "").lower()  # as hosts are read when asked
         return (
             Downloads(lambda host: host == home, charts),
             Downloads(lambda host: admits_artwork(host, home), artwork),
@@ -618,8 +619,14 @@ class Harvest:
         return (change(row, by_album[row.album.album_id]) for row in rows)
 
 
+def _is_for(row: CatalogRow, came: _Came) -> bool:
+    """Whether artwork is what the album wants: a chart may have changed that meanwhile."""
+    listing = row.listing
+    return listing is not None and artwork_key(listing.art_url) == artwork_key(came.art.url)
+
+
 def _arriving(row: CatalogRow, came: _Came) -> CatalogRow:
-    if row.listing is None or came.facts is None:
+    if row.listing is None or came.facts is None or not _is_for(row, came):
         return row
     listing = replace(
         row.listing,
@@ -632,7 +639,7 @@ def _arriving(row: CatalogRow, came: _Came) -> CatalogRow:
 
 
 def _arrived(row: CatalogRow, came: _Came) -> CatalogRow:
-    if row.listing is None:
+    if row.listing is None or not _is_for(row, came):
         return row
     album = replace(row.album, digest=came.digest, uri=came.uri)
     return CatalogRow(album, replace(row.listing, art_arriving=None, art_error=""))

@@ -15,6 +15,7 @@ from benchmarks.results import OUTPUT, RESULTS, Skipped, show_section, write_sec
 BENCHMARKS = (
     "embed",
     "reembed",
+    "harvest",
     "cold",
     "search",
     "heads",

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
@@ -23,6 +24,7 @@ from albo.harvest import Harvest, Settings, plan_parts
 from albo.images import digest_of
 from tests import chart_server as faults
 from tests.chart_server import ChartServer, Served, served_covers, served_feeds
+from tests.servers import S3, S3_ENV, running_s3, use_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -233,6 +235,23 @@ def test_new_artwork_replaces_the_old(tmp_path: Path, albums: list[Served]) -> N
         row = rows_of(tmp_path)[old.entry["id"]["attributes"]["im:id"]]
         assert row.album.digest == digest_of(new.artwork())
         assert sum(server.art_fetched.values()) == 1
+
+
+def test_artwork_that_changes_while_it_is_fetched(tmp_path: Path, albums: list[Served]) -> None:
+    americana = 1034
+    albums[0] = replace(albums[0], genre_id=americana)
+    with ChartServer(albums) as server:
+
+        def newer(handler: faults.Handler) -> None:
+            data, kind = handler.true_body()
+            handler.answer(200, data.replace(b"1000000001.jpg", b"1000000002.jpg"), kind)
+
+        server.fail("genre=1034", newer)
+        server.fail("000001.jpg/1000", faults.hang(0.5), times=1)
+        run_harvest(tmp_path, server, timeout=5)
+        row = rows_of(tmp_path)[albums[0].entry["id"]["attributes"]["im:id"]]
+        assert row.album.digest == digest_of(albums[1].artwork())
+        assert not row.awaits_cover
 
 
 # --- the plan ------------------------------------------------------------------------------------
@@ -504,17 +523,22 @@ def test_the_server_goes_away_in_the_middle(
 # --- stops ---------------------------------------------------------------------------------------
 
 
-@contextmanager
-def started(server: ChartServer, folder: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
+def start(server: ChartServer, folder: Path, *more: str, **env: str) -> subprocess.Popen[str]:
     """Run the command as a process of its own."""
     words = [*harvest_words(server, *more), "--artifacts", str(folder)]
-    with subprocess.Popen(  # noqa: S603
+    return subprocess.Popen(  # noqa: S603
         [sys.executable, "-c", "from albo.cli import main; main()", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "COLUMNS": "120"},
-    ) as process:
+        env={**os.environ, "COLUMNS": "120", **env},
+    )
+
+
+@contextmanager
+def started(server: ChartServer, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run the command as a process of its own, and kill it at the end at the latest."""
+    with start(server, folder) as process:
         try:
             yield process
         finally:
@@ -645,3 +669,70 @@ def test_a_store_that_refuses_one_cover_takes_the_others(
     assert (done.total.covers, done.total.failed) == (11, 1)
     assert run_harvest(tmp_path, server).total.covers == 1
     check_whole(tmp_path, server)
+
+
+# --- on servers ----------------------------------------------------------------------------------
+
+
+def make_bucket(endpoint: str, name: str) -> None:
+    from boto3.session import Session
+
+    with pytest.MonkeyPatch.context() as patch:
+        use_only(S3_ENV, patch)
+        client = Session().client("s3", endpoint_url=endpoint, region_name="us-east-1")
+        client.create_bucket(Bucket=name)
+
+
+def s3_words(s3: S3, prefix: str) -> tuple[str, ...]:
+    return ("--covers", f"s3://{s3.bucket}/{prefix}", "--s3-endpoint", s3.endpoint)
+
+
+def test_covers_go_to_s3_and_are_embedded_from_there(
+    tmp_path: Path, server: ChartServer, s3: S3, run_albo: Callable[..., Answer]
+) -> None:
+    words = s3_words(s3, f"covers-{uuid4().hex}")
+    assert run_albo(*harvest_words(server, *words), **s3.env).code == 0
+    row = next(iter(rows_of(tmp_path / "artifacts").values()))
+    assert row.album.digest is not None
+    assert row.album.uri == f"{words[1]}/{row.album.digest.hex()}"
+    again = run_albo(*harvest_words(server, *words, "--json"), **s3.env).objects[-1]
+    assert (again["known"], again["covers"], again["failed"]) == (12, 0, 0)
+    (done,) = run_albo("embed", "--s3-endpoint", s3.endpoint, "--json", **s3.env).objects
+    assert (done["embedded"], done["skipped"]) == (12, 0)
+    local = [path for path in (tmp_path / "artifacts").rglob("*") if path.suffix == ".jpg"]
+    assert not local, "no copy is made"
+
+
+def test_s3_goes_away_in_the_middle(
+    tmp_path: Path, server: ChartServer, s3: S3, run_albo: Callable[..., Answer]
+) -> None:
+    slow = server.fail("bb", _slow_body)
+    with running_s3() as endpoint:
+        make_bucket(endpoint, "albo-covers")
+        gone = S3(endpoint, "albo-covers", S3_ENV)
+        process = start(server, tmp_path, *s3_words(gone, "x"), **S3_ENV)
+        wait_until(lambda: server.art_fetched.total() > 2)
+    with process:
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert f"cannot write to s3://albo-covers/x: {endpoint}" in err
+    slow.times = 0
+    words = s3_words(s3, f"covers-{uuid4().hex}")
+    said = run_albo(*harvest_words(server, *words), "--artifacts", tmp_path, **s3.env)
+    assert said.code == 0
+    (done,) = run_albo(
+        "embed", "--s3-endpoint", s3.endpoint, "--artifacts", tmp_path, "--json", **s3.env
+    ).objects
+    assert done["embedded"] == 12
+
+
+def test_no_such_bucket(
+    tmp_path: Path, server: ChartServer, s3: S3, run_albo: Callable[..., Answer]
+) -> None:
+    words = ("--covers", "s3://albo-nowhere/x", "--s3-endpoint", s3.endpoint)
+    said = run_albo(*harvest_words(server, *words), **s3.env)
+    assert said.code == 1
+    assert "no such bucket" in said.err
+    assert not server.seen, "nobody is asked for what cannot be kept"
+    assert run_albo(*harvest_words(server)).code == 0
+    check_whole(tmp_path / "artifacts", server)
