@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from codecs import BOM_UTF8
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -31,10 +32,12 @@ LIMIT = 200
 _FALLBACK_SIZE = 600
 _LONGEST_TEXT = 1_000
 _ID = re.compile(r"[0-9]{1,20}")
+_GENRE_ID = re.compile(r"[0-9]{1,18}")  # a number of 64 bits, as catalogs hold it
 _ID_IN_LINK = re.compile(r"/(?:id)?([0-9]{1,20})(?:[?#]|$)")
 _SIZED = re.compile(r"[0-9]+x[0-9]+[^/]*")
 _STOREFRONT = re.compile(r"[a-z]{2}")
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f]+")
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_PLAIN_URL = re.compile(r"https?://[^\s\x00-\x1f\x7f?#@\\]+", re.IGNORECASE)
 _APPLE_ART = "mzstatic.com"
 
 
@@ -94,11 +97,11 @@ def check_base_url(text: str) -> str:
     url = text.strip().rstrip("/")
     try:
         parts = urlsplit(url)
-        is_sound = parts.scheme in {"http", "https"} and bool(parts.hostname)
-        _ = parts.port
+        _ = parts.port  # raises where it is none
+        is_sound = bool(_PLAIN_URL.fullmatch(url) and parts.hostname)
     except ValueError:
         is_sound = False
-    if not is_sound or parts.username or parts.query or parts.fragment:
+    if not is_sound:
         raise UsageError(f"the base URL has to look like {BASE_URL}, without a login or a query")
     return url
 
@@ -113,13 +116,15 @@ def parse_chart(data: bytes) -> Chart:
     """
     try:
         document = json.loads(data)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise BadFeed("JSON that is nested too deeply") from error
+    except ValueError as error:
         raise BadFeed(_not_json(data)) from error
     feed = document.get("feed") if isinstance(document, dict) else None
     if not isinstance(feed, dict):
         raise BadFeed("JSON, but without a feed in it")
-    listed = feed.get("entry", [])
-    entries = listed if isinstance(listed, list) else [listed]
+    listed = feed.get("entry")
+    entries = listed if isinstance(listed, list) else [] if listed is None else [listed]
     found: dict[str, Entry] = {}
     without_id = 0
     for rank, item in enumerate(entries, start=1):
@@ -132,17 +137,17 @@ def parse_chart(data: bytes) -> Chart:
 
 
 def _not_json(data: bytes) -> str:
-    head = data[:200].lstrip().lower()
+    head = data[:200].removeprefix(BOM_UTF8).lstrip().lower()
     if head.startswith((b"<!doctype html", b"<html")):
         return "a web page came in place of the chart"
     return "not whole JSON" if head.startswith((b"{", b"[")) else "not JSON"
 
 
 def _entry(item: object, rank: int) -> Entry | None:
-    link = _text(item, "link", "attributes", "href")
+    link = _url(item, "link", "attributes", "href")
     album_id = _text(item, "id", "attributes", "im:id")
     if not _ID.fullmatch(album_id):
-        album_id = _id_in(_text(item, "id", "label")) or _id_in(link)
+        album_id = _id_in(_url(item, "id", "label")) or _id_in(link)
     if not album_id:
         return None
     category = _at(item, "category", "attributes")
@@ -152,8 +157,8 @@ def _entry(item: object, rank: int) -> Entry | None:
         rank=rank,
         name=_text(item, "im:name", "label"),
         artist=_text(item, "im:artist", "label"),
-        artist_id=_id_in(_text(item, "im:artist", "attributes", "href")),
-        genre_id=int(genre_id) if _ID.fullmatch(genre_id) else None,
+        artist_id=_id_in(_url(item, "im:artist", "attributes", "href")),
+        genre_id=int(genre_id) if _GENRE_ID.fullmatch(genre_id) else None,
         genre_name=_text(category, "label") or _text(category, "term"),
         released=_day(_text(item, "im:releaseDate", "label")),
         link=link,
@@ -180,6 +185,12 @@ def _text(item: object, *path: str) -> str:
     return _UNSEEN.sub(" ", whole).strip()[:_LONGEST_TEXT]
 
 
+def _url(item: object, *path: str) -> str:
+    """Return the URL there, "" for none or for one so long that only part of it is kept."""
+    text = _text(item, *path)
+    return text if len(text) < _LONGEST_TEXT else ""
+
+
 def _id_in(link: str) -> str:
     found = _ID_IN_LINK.search(link)
     return found[1] if found else ""
@@ -201,8 +212,8 @@ def _largest_image(images: object) -> str:
         text = _text(image, "attributes", "height")
         return int(text) if _ID.fullmatch(text) else 0
 
-    ranked = sorted((image for image in found if _text(image, "label")), key=height)
-    return _text(ranked[-1], "label") if ranked else ""
+    ranked = sorted((image for image in found if _url(image, "label")), key=height)
+    return _url(ranked[-1], "label") if ranked else ""
 
 
 # --- artwork -------------------------------------------------------------------------------------
@@ -214,7 +225,10 @@ def artwork_urls(url: str, size: int) -> tuple[str, ...]:
     The server makes any size of an image by the last segment of its path; what does not end so is
     asked for as it is.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return (url,)
     folder, _, last = parts.path.rpartition("/")
     if not _SIZED.fullmatch(last):
         return (url,)
@@ -228,16 +242,17 @@ def artwork_key(url: str) -> str:
     try:
         parts = urlsplit(url)
         host = _APPLE_ART if admits_artwork(parts.hostname or "", "") else parts.netloc
+        folder, _, last = parts.path.rpartition("/")
+        path = quote(folder if _SIZED.fullmatch(last) else parts.path, safe="/%")
     except ValueError:
         return url
-    folder, _, last = parts.path.rpartition("/")
-    path = folder if _SIZED.fullmatch(last) else parts.path
-    return f"{host}{quote(path, safe='/%')}?{parts.query}"
+    return f"{host}{path}?{parts.query}"
 
 
 def admits_artwork(host: str, base_host: str) -> bool:
     """Whether artwork may come from a host: one of Apple's image servers, or the charts' own."""
-    return host.endswith(f".{_APPLE_ART}") or (bool(host) and host == base_host)
+    name = host.lower()
+    return name.endswith(f".{_APPLE_ART}") or (bool(name) and name == base_host.lower())
 
 
 # --- what the catalog keeps ----------------------------------------------------------------------
@@ -263,16 +278,26 @@ def merged(known: CatalogRow | None, entry: Entry, chart: Address, when: str) ->
 
 def _described(listing: Listing, entry: Entry) -> Listing:
     is_new_art = bool(entry.art_url) and artwork_key(entry.art_url) != artwork_key(listing.art_url)
+    genre_id, genre_name = _genre_said(listing, entry)
     return replace(
         listing,
-        genre_id=entry.genre_id if entry.genre_id is not None else listing.genre_id,
-        genre_name=entry.genre_name or listing.genre_name,
+        genre_id=genre_id,
+        genre_name=genre_name,
         released=entry.released or listing.released,
         link=entry.link or listing.link,
         art_url=entry.art_url or listing.art_url,
         art_kept="" if is_new_art else listing.art_kept,
         art_arriving=None if is_new_art else listing.art_arriving,
+        art_error="" if is_new_art else listing.art_error,
     )
+
+
+def _genre_said(listing: Listing, entry: Entry) -> tuple[int | None, str]:
+    """Return an album's own genre, id and name together; a name without an id replaces no id."""
+    if entry.genre_id is None and listing.genre_id is not None:
+        return listing.genre_id, listing.genre_name
+    is_same = entry.genre_id == listing.genre_id
+    return entry.genre_id, entry.genre_name or (listing.genre_name if is_same else "")
 
 
 def _named(album: Album, entry: Entry) -> Album:
