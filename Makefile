@@ -4,10 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types imports tests bench clean
+.PHONY: demo demo-harvest test lint types imports tests bench clean
 
 demo: $(STAMP)  ## draw sample covers and run the whole of albo on them
 	$(BIN)/albo demo
+
+demo-harvest: $(STAMP)  ## harvest from local servers into MongoDB and S3, embed, train, classify
+	$(BIN)/python -m tests.rehearsal
 
 test: lint types imports tests  ## everything that must hold before a commit
 

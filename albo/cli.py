@@ -229,9 +229,9 @@ def _show_plan(settings: Settings, place: str, *, as_json: bool) -> None:
     terminal.say(f"charts     {_duration(said['chart_seconds'])} at {settings.rate:g} a minute")
     terminal.say(
         f"artwork    {_duration(said['artwork_seconds_usually'])} at {settings.art_rate:g} a second"
-        f" for {said['albums_usually']:,} albums, as charts usually list 100; at most"
-        f" {_duration(said['artwork_seconds_at_most'])}; less where albums repeat or are known"
+        f" where charts list 100 albums, {_duration(said['artwork_seconds_at_most'])} at most;"
     )
+    terminal.say("           less where albums are in several charts, or known")
     terminal.say(f"covers     {printable(place)}")
     terminal.say(f"asks as    {agent}")
 
