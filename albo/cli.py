@@ -36,6 +36,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+catalogs = typer.Typer(rich_markup_mode=None)
+app.add_typer(catalogs, name="catalog")
+
 _SHOWN_SKIPS = 20
 _FEW_GENRES = 8
 _DESCRIBED = ("genre", "artist", "album", "year")
@@ -90,6 +93,14 @@ Artifacts = Annotated[
         "--artifacts",
         help="Where albo keeps what it makes.",
         show_default="$ALBO_ARTIFACTS or ./artifacts",
+    ),
+]
+Catalog = Annotated[
+    str | None,
+    typer.Option(
+        "--catalog",
+        help="sqlite:///FILE or mongodb://HOST/DB.",
+        show_default="$ALBO_CATALOG or ARTIFACTS/catalog.sqlite",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, one object a line.")]
@@ -153,13 +164,14 @@ def embed(
     max_mib: MaxMib = 64,
     max_mpx: MaxMpx = 64,
     artifacts: Artifacts = None,
+    catalog: Catalog = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Register covers, embed the new ones, update the index."""
     from albo.runtimes import Device as Where
 
-    with _opened(artifacts, quiet=quiet) as albo:
+    with _opened(artifacts, catalog, quiet=quiet) as albo:
         result = albo.embed(
             source or [],
             backbone=backbone,
@@ -218,13 +230,14 @@ def index(
         typer.Option(help="auto chooses by size.", show_default="as before, at first auto"),
     ] = None,
     artifacts: Artifacts = None,
+    catalog: Catalog = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Build every index anew, or change its kind."""
     from albo.index import IndexKind
 
-    with _opened(artifacts, quiet=quiet) as albo:
+    with _opened(artifacts, catalog, quiet=quiet) as albo:
         done = albo.index(None if kind is None else IndexKind(kind.value))
     for one in done:
         kind_made = one.kind.value
@@ -248,11 +261,12 @@ def forget(
         list[str], typer.Argument(metavar="SOURCE|DIGEST", help="Sources, files, or digests.")
     ],
     artifacts: Artifacts = None,
+    catalog: Catalog = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Take covers out of catalog, vectors and index. No image is touched."""
-    with _opened(artifacts, quiet=quiet) as albo:
+    with _opened(artifacts, catalog, quiet=quiet) as albo:
         failed = [name for name in what if not _forget(albo, name, as_json=as_json, quiet=quiet)]
     if len(failed) == len(what):
         raise typer.Exit(2)
@@ -291,6 +305,7 @@ def similar(
     max_mib: MaxMib = 64,
     max_mpx: MaxMpx = 64,
     artifacts: Artifacts = None,
+    catalog: Catalog = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -298,7 +313,7 @@ def similar(
     from albo.runtimes import Device as Where
 
     failed = False
-    with _opened(artifacts, quiet=quiet) as albo:
+    with _opened(artifacts, catalog, quiet=quiet) as albo:
         for answer in albo.similar(
             cover,
             k,
@@ -370,17 +385,19 @@ def _marked_path(neighbour: Neighbour) -> str:
 
 @app.command()
 def duplicates(
+    *,
     threshold: Annotated[
         float | None,
         typer.Option(help="Least cosine.", show_default="0.865 for efficientnet-lite0"),
     ] = None,
     backbone: BackboneName = None,
     artifacts: Artifacts = None,
+    catalog: Catalog = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """List groups of covers that show the same artwork."""
-    with _opened(artifacts, quiet=quiet) as albo:
+    with _opened(artifacts, catalog, quiet=quiet) as albo:
         groups = albo.duplicates(threshold, backbone=backbone)
     for number, group in enumerate(groups, start=1):
         members = [member.as_json() for member in group]
@@ -416,11 +433,12 @@ def train(
         ),
     ] = None,
     artifacts: Artifacts = None,
+    catalog: Catalog = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Fit a head on labelled covers, and say how good it is."""
-    with _opened(artifacts, quiet=quiet) as albo:
+    with _opened(artifacts, catalog, quiet=quiet) as albo:
         report = albo.train(
             name,
             kind=kind.value,
@@ -490,6 +508,7 @@ def classify(
     max_mib: MaxMib = 64,
     max_mpx: MaxMpx = 64,
     artifacts: Artifacts = None,
+    catalog: Catalog = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -497,7 +516,7 @@ def classify(
     from albo.runtimes import Device as Where
 
     failed = False
-    with _opened(artifacts, quiet=quiet) as albo:
+    with _opened(artifacts, catalog, quiet=quiet) as albo:
         for answer in albo.classify(
             cover,
             top=top,
@@ -534,6 +553,39 @@ def _show_classified(answer: Classified, coverage: float) -> None:
     terminal.say(f"  {coverage * 100:g}% sure that it is {of}: {listed}")
 
 
+# --- catalogs ------------------------------------------------------------------------------------
+
+
+@catalogs.callback()
+def _about_catalogs() -> None:
+    """Copy catalogs, between files and servers."""
+
+
+@catalogs.command("copy")
+def copy(
+    source: Annotated[
+        str, typer.Argument(metavar="FROM", help="A path, sqlite:///FILE or mongodb://HOST/DB.")
+    ],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TO", help="The same. It is made where there is none; what else it holds stays."
+        ),
+    ],
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Copy all of one catalog into another one."""
+    from albo.api import copy_catalog
+
+    with terminal.progress(quiet=quiet) as (tell, _):
+        copied = copy_catalog(source, target, tell)
+    if as_json:
+        terminal.print_json(copied.as_json())
+    elif not quiet:
+        terminal.say(f"{many(copied.albums, 'album')} copied to {printable(copied.target)}")
+
+
 # --- the rest ------------------------------------------------------------------------------------
 
 
@@ -566,14 +618,16 @@ def backbones(
 
 
 @app.command()
-def status(artifacts: Artifacts = None, as_json: AsJson = False) -> None:
+def status(artifacts: Artifacts = None, catalog: Catalog = None, as_json: AsJson = False) -> None:
     """Say what there is: sources, genres, indexes, heads."""
-    with _opened(artifacts, quiet=True) as albo:
+    with _opened(artifacts, catalog, quiet=True) as albo:
         found = albo.status()
     if as_json:
         terminal.print_json(found)
         return
     terminal.say(f"{found['artifacts']}: {many(found['covers'], 'cover')}")
+    if albo.catalog is not None:
+        terminal.say(f"  catalog   {printable(found['catalog'])}")
     if not found.get("sources"):
         terminal.say(found.get("problem", "nothing embedded yet; run `albo embed SOURCE`"))
         return
@@ -626,7 +680,9 @@ def demo(
 
     check_can_be_folder(folder, "name another: `albo demo FOLDER`")
     say = (lambda _line: None) if quiet else terminal.say
-    with _opened(folder / "artifacts", quiet=quiet) as albo:
+    # Its own, whatever $ALBO_CATALOG says: drawn covers have no place in anyone's catalog.
+    artifacts = folder / "artifacts"
+    with _opened(artifacts, str(artifacts / "catalog.sqlite"), quiet=quiet) as albo:
         sheet = run_demo(folder, albo, say)
     if quiet:
         terminal.say(str(sheet))
@@ -636,11 +692,11 @@ def demo(
 
 
 @contextmanager
-def _opened(artifacts: Path | None, *, quiet: bool) -> Iterator[Albo]:
+def _opened(artifacts: Path | None, catalog: str | None, *, quiet: bool) -> Iterator[Albo]:
     from albo.api import Albo
 
     with terminal.progress(quiet=quiet) as (tell, note):
-        yield Albo(artifacts, note=note, progress=tell)
+        yield Albo(artifacts, catalog, note=note, progress=tell)
 
 
 def _limits(mebibytes: int, megapixels: int) -> Limits:
