@@ -20,20 +20,20 @@ from albo.records import Album, CatalogRow, Feed, Listing
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from pymongo import DeleteMany, MongoClient, ReplaceOne, UpdateOne
+    from pymongo import DeleteMany, InsertOne, MongoClient, ReplaceOne, UpdateOne
     from pymongo.collection import Collection as Documents
     from pymongo.database import Database
 
     from albo.records import Digest, Json
 
-    Change: TypeAlias = DeleteMany | ReplaceOne[Json] | UpdateOne
+    Change: TypeAlias = DeleteMany | InsertOne[Json] | ReplaceOne[Json] | UpdateOne
 
 SCHEMES = ("mongodb://", "mongodb+srv://")
 """How an address of a MongoDB begins."""
 
 _DATABASE = "albo"
 _SCHEMA = 1
-_BATCH = 1_000
+_BATCH = 500
 _OPENING_SECONDS = 5
 # A replica set that loses its primary has another after some twelve seconds; who waits longer for
 # a server waits in vain.
@@ -45,15 +45,17 @@ _OPTIONS = {
 }
 _CONFIRMED_MS = 30_000
 _SHOWN_CHARACTERS = 200
+_THERE_ALREADY = 11000
 
 _ALBUM = tuple(field.name for field in fields(Album))
 _LISTING = tuple(field.name for field in fields(Listing))
 _NOT_TEXT = frozenset({"digest", "year", "charts", "genre_id", "art_width", "art_height"})
 _TEXT = tuple(name for name in _ALBUM if name not in _NOT_TEXT)
-_IN_ORDER = (("source", 1), ("album_id", 1))
 _SHORT = {"_id": 0, "listing": 0}
 _WITH_COVER = {"digest": {"$gt": ""}}  # text: neither null nor ""
-_key = attrgetter("source", "album_id")
+_KEY = ("source", "album_id")
+_IN_ORDER = tuple((name, 1) for name in _KEY)
+_key = attrgetter(*_KEY)
 
 _ELSEWHERE = "name another catalog with --catalog or $ALBO_CATALOG"
 _LOGIN = ("refused the user or the password", "check them in the address")
@@ -144,7 +146,7 @@ class MongoCatalog:
         digest_at = {album.uri: _hex(album.digest) for album in written}
         rows = {_key(album): album for album in written}
         self._change("albums", list(self._elsewhere(digest_at, rows)))
-        self._change("albums", [_upsert(album, digest_at[album.uri]) for album in rows.values()])
+        self._write_albums([_upsert(album, digest_at[album.uri]) for album in rows.values()])
 
     def _elsewhere(
         self, digest_at: Mapping[str, str | None], written: Collection[tuple[str, str]]
@@ -283,13 +285,7 @@ class MongoCatalog:
         from pymongo import ReplaceOne
 
         written = {_key(row.album): row for row in rows}
-        self._change(
-            "albums",
-            [
-                ReplaceOne({"source": source, "album_id": album_id}, _document(row), upsert=True)
-                for (source, album_id), row in written.items()
-            ],
-        )
+        self._write_albums([_replacement(row) for row in written.values()])
         fetched = {feed.url: feed for feed in feeds}
         self._change(
             "feeds",
@@ -355,6 +351,44 @@ class MongoCatalog:
         with self._plain_errors():
             for some in _batches(changes):
                 self._database[collection].bulk_write(some, ordered=False)
+
+    def _write_albums(self, writes: Sequence[tuple[Json, Change]]) -> None:
+        """Write albums: the document of one that is new, the change of one that is known.
+
+        A change would make it where there is none, but more slowly than all others together.
+        """
+        from pymongo import InsertOne
+        from pymongo.errors import BulkWriteError
+
+        albums = self._database["albums"]
+        for some in _batches(writes):
+            known = self._known([document for document, _ in some])
+            with self._plain_errors():
+                try:
+                    albums.bulk_write(
+                        [
+                            change if _named(document) in known else InsertOne(document)
+                            for document, change in some
+                        ],
+                        ordered=False,
+                    )
+                except BulkWriteError as error:
+                    if any(each["code"] != _THERE_ALREADY for each in error.details["writeErrors"]):
+                        raise
+                    # Another writer was first with some of them.
+                    albums.bulk_write([change for _, change in some], ordered=False)
+
+    def _known(self, documents: Iterable[Json]) -> set[tuple[str, str]]:
+        """Return the keys of those albums that are there."""
+        ids_of: dict[str, list[str]] = {}
+        for source, album_id in map(_named, documents):
+            ids_of.setdefault(source, []).append(album_id)
+        what = {"_id": 0, "source": 1, "album_id": 1}
+        return {
+            _named(found)
+            for source, album_ids in ids_of.items()
+            for found in self._find_in("album_id", album_ids, {"source": source}, what)
+        }
 
     def _set(self, where: Json, album_ids: Sequence[str], values: Json) -> int:
         """Set these fields of albums that are so; returns how many they are."""
@@ -586,18 +620,27 @@ def _hex(digest: Digest | None) -> str | None:
     return None if digest is None else digest.hex()
 
 
-def _upsert(album: Album, digest: str | None) -> UpdateOne:
+def _named(document: Json) -> tuple[str, str]:
+    return document["source"], document["album_id"]
+
+
+def _upsert(album: Album, digest: str | None) -> tuple[Json, Change]:
+    """Return the document of a new album, and the change of one that is known."""
     from pymongo import UpdateOne
 
-    values = {name: getattr(album, name) for name in _ALBUM[2:]}
-    return UpdateOne(
-        {"source": album.source, "album_id": album.album_id},
-        {
-            "$set": {**values, "digest": digest, "missing": False},
-            "$setOnInsert": {"listing": None},
-        },
-        upsert=True,
-    )
+    document = {**_document(CatalogRow(album)), "digest": digest}
+    values = {**document}
+    listing = {"listing": values.pop("listing")}
+    key = {name: values.pop(name) for name in _KEY}
+    return document, UpdateOne(key, {"$set": values, "$setOnInsert": listing}, upsert=True)
+
+
+def _replacement(row: CatalogRow) -> tuple[Json, Change]:
+    """Return the document of a new album, and the change of one that is known."""
+    from pymongo import ReplaceOne
+
+    document = _document(row)
+    return document, ReplaceOne({name: document[name] for name in _KEY}, {**document}, upsert=True)
 
 
 def _document(row: CatalogRow) -> Json:

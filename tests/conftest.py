@@ -29,6 +29,14 @@ def shared_folder() -> Path:
     return Path(os.environ.get("ALBO_SHARED", REPOSITORY.parent / "shared")).resolve()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_catalog_of_the_users() -> Iterator[None]:
+    """Keep tests away from the catalog that whoever runs them has named."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv("ALBO_CATALOG", raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Skip with a reason where the folder of real covers is not."""
@@ -138,12 +146,6 @@ def mongodb(mongodb_uri: str) -> Iterator[str]:
     yield f"{scheme}://{hosts.partition('/')[0]}/{name}" + (f"?{options}" if options else "")
     with MongoClient(mongodb_uri) as client:
         client.drop_database(name)
-
-
-@pytest.fixture(autouse=True)
-def _no_catalog_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep tests away from the catalog that whoever runs them has named."""
-    monkeypatch.delenv("ALBO_CATALOG", raising=False)
 
 
 @pytest.fixture(params=["read-only", "none"])

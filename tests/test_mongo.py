@@ -9,12 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from pymongo import MongoClient
 
-from albo import Albo
+from albo import Albo, cli, demo
 from albo.api import copy_catalog
 from albo.catalog import open_catalog, same_catalog, shown
 from albo.errors import AlboError, CannotWrite, EmptyCatalog, StaleArtifact, UsageError
@@ -219,6 +220,27 @@ def test_all_that_is_looked_up_has_an_index(mongodb: str, database: Database[Jso
     } < set(there)  # fmt: skip
 
 
+def test_an_album_that_another_writer_adds_meanwhile_is_written_once(
+    mongodb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = Album("/s", "1", "/s/1", genre="Late")
+    know = MongoCatalog._known
+
+    def known(self: MongoCatalog, documents: list[Json]) -> set[tuple[str, str]]:
+        found = know(self, documents)
+        monkeypatch.setattr(MongoCatalog, "_known", know)
+        with MongoCatalog(mongodb, write=True) as other:
+            other.put([CatalogRow(replace(late, genre="Early"), Listing({"us/14": 1}))])
+        return found
+
+    with MongoCatalog(mongodb, write=True) as catalog:
+        monkeypatch.setattr(MongoCatalog, "_known", known)
+        catalog.upsert([late, *albums(1)])
+        assert list(catalog.rows()) == [
+            CatalogRow(albums(1)[0]), CatalogRow(late, Listing({"us/14": 1})),
+        ]  # fmt: skip
+
+
 # --- what cannot be kept -------------------------------------------------------------------------
 
 
@@ -355,6 +377,19 @@ def test_an_empty_database_says_what_an_empty_folder_says(
     status = run_albo("status", "--catalog", mongodb)
     assert status.code == 0
     assert "run `albo embed SOURCE`" in status.out
+
+
+def test_the_demo_has_a_catalog_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogs: list[str | None] = []
+
+    def run(folder: Path, albo: Albo, _say: object) -> Path:
+        catalogs.append(albo.catalog)
+        return folder
+
+    monkeypatch.setenv("ALBO_CATALOG", NOBODY)
+    monkeypatch.setattr(demo, "run_demo", run)
+    assert cli._run(["demo", str(tmp_path / "demo")], debug=False) == 0
+    assert catalogs == [str(tmp_path / "demo" / "artifacts" / "catalog.sqlite")]
 
 
 def test_a_source_that_goes_by_a_name_is_forgotten_before_a_folder_called_so(
