@@ -17,7 +17,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -25,7 +25,7 @@ import numpy as np
 
 from albo.artifacts import MANIFEST, Artifacts, backbone_key, read_json, write_json
 from albo.backbones import find_card, near_duplicate_thresholds, open_backbone
-from albo.catalog import SqliteCatalog
+from albo.catalog import check_catalog, open_catalog, same_catalog, shown
 from albo.covers import StoredCovers
 from albo.embed import Stores, Summary, embed_catalog, embed_sources
 from albo.errors import (
@@ -65,6 +65,7 @@ _CURRENT = "current.json"
 _FEW_QUERIES = 8
 _QUERY_BATCH = 256  # from which number on a GPU searches too
 _SHORTEST_PREFIX = 8
+_COPIED_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True)
@@ -194,18 +195,25 @@ class Albo:
     """An artifacts folder, opened.
 
     root : the folder; None is `$ALBO_ARTIFACTS`, else `./artifacts`.
+    catalog : a path, `sqlite:///PATH` or `mongodb://HOST/DB`; None is `$ALBO_CATALOG`, else a file
+    in that folder.
     note : called with one line whenever there is something the user may want to know.
     progress : called while long work goes on.
     """
 
     root: Path | str | None = None
+    catalog: str | None = field(default=None, repr=False)  # it may hold a password
     note: Callable[[str], None] = lambda _line: None
     progress: Progress = lambda _stage, _done, _total: None
     artifacts: Artifacts = field(init=False)
 
     def __post_init__(self) -> None:
-        """Find the folder; nothing is made yet."""
+        """Find the folder and the catalog; nothing is made yet. Raises UsageError."""
         self.artifacts = Artifacts.locate(Path(self.root) if self.root is not None else None)
+        if self.catalog is None:
+            self.catalog = os.environ.get("ALBO_CATALOG") or None
+        if self.catalog is not None:
+            check_catalog(self.catalog)
 
     # --- embed, index, forget --------------------------------------------------------------------
 
@@ -266,10 +274,11 @@ class Albo:
         return EmbedResult(summary, index, card.name)
 
     def _was_source(self, name: str) -> bool:
-        if not self.artifacts.catalog_file.is_file():
+        try:
+            with self._reading() as catalog:
+                return bool(catalog.listed(name))
+        except EmptyCatalog:
             return False
-        with self._reading() as catalog:
-            return bool(catalog.listed(name))
 
     def _make_default(self, vectors: Vectors, card: Card) -> None:
         """Let this backbone be the one that commands mean where none is named."""
@@ -368,11 +377,13 @@ class Albo:
         return len(forgotten)
 
     def _albums_of(self, what: str, catalog: Catalog) -> list[Album]:
-        """Find what a source, a file or a digest names, missing albums too."""
-        if what == "-":
-            found = catalog.matching(source=FILES)
-        else:
-            names = possible_names(what) if what else ()
+        """Find what a source, a file or a digest names, missing albums too.
+
+        A source that goes by just that name comes before a folder that is called so.
+        """
+        found = catalog.matching(source=FILES if what == "-" else what)
+        if not found and what not in {"", "-"}:
+            names = possible_names(what)
             every = (a for name in names for a in catalog.matching(source=name, uri=name))
             found = list({(a.source, a.album_id): a for a in every}.values())
         return found or catalog.matching(digest=self._one_digest(what, catalog))
@@ -414,6 +425,11 @@ class Albo:
                 plan, catalog, store, feeds, artwork, progress=self.progress, note=self.note
             )
             return run.run()
+
+    @property
+    def catalog_place(self) -> str:
+        """Where the catalog is, as it may be shown."""
+        return shown(self._place)
 
     def covers_place(self, covers: str | None = None) -> str:
         """Return where harvested covers are kept, as `harvest` understands it."""
@@ -698,33 +714,31 @@ class Albo:
 
     def status(self) -> Json:
         """Say what there is: sources, covers, genres, backbones, indexes, heads, skipped files."""
-        if not self.artifacts.catalog_file.is_file():
-            return {
-                "artifacts": str(self.artifacts.root),
-                "covers": 0,
-                "backbones": [],
-                "heads": self.heads(),
-                "problem": self._nothing_yet(),
-            }
-        with self._reading() as catalog:
-            digests = catalog.digests()
-            sources: dict[str, int] = {}
-            for album in catalog.albums():
-                sources[album.source] = sources.get(album.source, 0) + 1
-            current = self._remembered(self.artifacts.vectors_folder, "key")
-            return {
-                "artifacts": str(self.artifacts.root),
-                "covers": len(digests),
-                "sources": sources,
-                "genres": catalog.genres(),
-                "skipped": self._skipped(),
-                "backbones": [
-                    self._status_of(vectors, catalog, current) for vectors in self._all_vectors()
-                ],
-                "heads": self.heads(),
-                "default_head": self._remembered(self.artifacts.heads_folder, "name"),
-                "writer": self.artifacts.writer_at_work(),
-            }
+        where = {"artifacts": str(self.artifacts.root), "catalog": self.catalog_place}
+        try:
+            with self._reading() as catalog:
+                return {**where, **self._status(catalog)}
+        except EmptyCatalog as nothing:
+            empty = {"covers": 0, "backbones": [], "heads": self.heads(), "problem": str(nothing)}
+            return {**where, **empty}
+
+    def _status(self, catalog: Catalog) -> Json:
+        sources: dict[str, int] = {}
+        for album in catalog.albums():
+            sources[album.source] = sources.get(album.source, 0) + 1
+        current = self._remembered(self.artifacts.vectors_folder, "key")
+        return {
+            "covers": len(catalog.digests()),
+            "sources": sources,
+            "genres": catalog.genres(),
+            "skipped": self._skipped(),
+            "backbones": [
+                self._status_of(vectors, catalog, current) for vectors in self._all_vectors()
+            ],
+            "heads": self.heads(),
+            "default_head": self._remembered(self.artifacts.heads_folder, "name"),
+            "writer": self.artifacts.writer_at_work(),
+        }
 
     def _skipped(self) -> list[Json]:
         if not self.artifacts.files_file.is_file():
@@ -765,28 +779,35 @@ class Albo:
 
     # --- what they share -------------------------------------------------------------------------
 
+    @property
+    def _place(self) -> Path | str:
+        return self.artifacts.catalog_file if self.catalog is None else self.catalog
+
     @contextmanager
-    def _writing(self, purpose: str) -> Iterator[SqliteCatalog]:
+    def _writing(self, purpose: str) -> Iterator[Catalog]:
         with (
             self.artifacts.lock(purpose, self.note),
-            SqliteCatalog(self.artifacts.catalog_file, write=True) as catalog,
+            open_catalog(self._place, write=True) as catalog,
         ):
             yield catalog
 
     @contextmanager
-    def _reading(self) -> Iterator[SqliteCatalog]:
-        self._require_catalog()
-        with SqliteCatalog(self.artifacts.catalog_file) as catalog:
+    def _reading(self) -> Iterator[Catalog]:
+        try:
+            opened = open_catalog(self._place)
+        except EmptyCatalog as nothing:
+            raise EmptyCatalog(self._nothing_yet()) from nothing
+        with opened as catalog:
             yield catalog
 
     def _require_catalog(self) -> None:
-        if not self.artifacts.catalog_file.is_file():
-            raise EmptyCatalog(self._nothing_yet())
+        with self._reading():
+            pass
 
     def _nothing_yet(self) -> str:
         if any(self.artifacts.vectors_folder.glob(f"*/{MANIFEST}")):
             return (
-                f"{self.artifacts.catalog_file} is gone; run `albo embed SOURCE` to register the"
+                f"{shown(self._place)} is gone; run `albo embed SOURCE` to register the"
                 " covers again: their vectors are kept"
             )
         root = self.artifacts.root
@@ -892,6 +913,54 @@ class Albo:
         for embeddings in backbone.encode(batches):
             for row in range(len(embeddings.vector)):
                 yield Embeddings(embeddings.vector[row : row + 1], embeddings.middle[row : row + 1])
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What `copy_catalog` did: how many rows and charts, and where from and to, as may be shown."""
+
+    albums: int
+    feeds: int
+    source: str
+    target: str
+
+    def as_json(self) -> Json:
+        """Return the object that `albo catalog copy --json` prints."""
+        return {
+            "albums": self.albums,
+            "feeds": self.feeds,
+            "from": self.source,
+            "to": self.target,
+        }
+
+
+def copy_catalog(
+    source: str, target: str, progress: Progress = lambda _stage, _done, _total: None
+) -> Copied:
+    """Copy all rows, charts and unfinished harvests of one catalog into another.
+
+    What else the other one holds stays. It takes no artifacts folder's lock, as neither catalog
+    need be of one: it may be copied beside a writer, and copied again for what that wrote later.
+
+    Raises UsageError for an address that is none or one catalog twice, EmptyCatalog where there is
+    none to copy.
+    """
+    check_catalog(source)
+    check_catalog(target)
+    if same_catalog(source, target):
+        raise UsageError(f"{shown(source)} cannot be copied to itself; name another catalog")
+    albums = 0
+    with open_catalog(source) as old, open_catalog(target, write=True) as new:
+        rows = old.rows()
+        while some := list(islice(rows, _COPIED_AT_ONCE)):
+            new.put(some)
+            albums += len(some)
+            progress("copying", albums, None)
+        feeds = old.feeds()
+        new.put((), feeds.values())
+        for plan, when in old.runs().items():
+            new.begin_run(plan, when)
+    return Copied(albums, len(feeds), shown(source), shown(target))
 
 
 def _read_queries(

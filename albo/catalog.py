@@ -1,6 +1,7 @@
 """The catalog: albums, where they are listed, and the digests of their covers.
 
 A catalog is anything with the methods of `Catalog`; the default is one SQLite file.
+`open_catalog` opens whichever an address names.
 """
 
 from __future__ import annotations
@@ -8,16 +9,21 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from albo import mongo
 from albo.database import Database
+from albo.errors import EmptyCatalog, UsageError
 from albo.records import Album, CatalogRow, Feed, Listing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from albo.records import Digest
+
+_SQLITE = "sqlite:///"
+_KNOWN = frozenset({"sqlite", "mongodb", "mongodb+srv"})
 
 _MIGRATIONS = (
     """
@@ -105,6 +111,14 @@ _key = attrgetter("source", "album_id")
 
 class Catalog(Protocol):
     """Where albums are kept. Albums marked missing are remembered but answer nothing."""
+
+    def __enter__(self) -> Self:
+        """Give the catalog itself; leaving closes it."""
+        ...
+
+    def __exit__(self, *_: object) -> None:
+        """Close it; what was written stays."""
+        ...
 
     def upsert(self, albums: Iterable[Album]) -> None:
         """Write rows, replacing those of the same source and album id; none is missing then.
@@ -206,6 +220,65 @@ class Catalog(Protocol):
     def end_run(self, plan: str) -> None:
         """Write down that the harvest by this plan has ended."""
         ...
+
+
+def open_catalog(where: Path | str, *, write: bool = False) -> Catalog:
+    """Open the catalog at a path, at `sqlite:///PATH`, `mongodb://HOST/DB` or `mongodb+srv://…`.
+
+    For writing it is made where there is none. After sqlite:/// stands the path as it is written
+    elsewhere: a fourth slash begins one from the root.
+
+    Raises UsageError for any other address, EmptyCatalog where there is none to read, AlboError
+    where it cannot be opened.
+    """
+    file = _file_of(where)
+    if file is None:
+        return mongo.MongoCatalog(str(where), write=write)
+    if file.is_dir():
+        raise UsageError(f"{file} is a folder; name a file for the catalog")
+    if not (write or file.is_file()):
+        raise EmptyCatalog(f"there is no {file}; run `albo embed SOURCE` first")
+    return SqliteCatalog(file, write=write)
+
+
+def check_catalog(where: Path | str) -> None:
+    """Raise UsageError where that is no address of a catalog; nothing is opened."""
+    _file_of(where)
+
+
+def shown(where: Path | str) -> str:
+    """Return where a catalog is, without user, password and options."""
+    file = _file_of(where)
+    return mongo.shown(str(where)) if file is None else str(file)
+
+
+def same_catalog(first: Path | str, second: Path | str) -> bool:
+    """Say whether two addresses name one catalog; a server may go by names that nobody can tell."""
+    one, other = _file_of(first), _file_of(second)
+    if one is not None and other is not None:
+        if one.exists() and other.exists():
+            return one.samefile(other)
+        return one.resolve() == other.resolve()
+    return one is other and mongo.same_place(str(first), str(second))
+
+
+def _file_of(where: Path | str) -> Path | None:
+    """Return the SQLite file that an address names; None for a MongoDB."""
+    text = str(where)
+    if text.startswith(mongo.SCHEMES):
+        return None
+    scheme, colon, _ = text.partition(":")
+    if text.startswith(_SQLITE):
+        text = text.removeprefix(_SQLITE)
+    elif "://" in text or (colon and scheme.lower() in _KNOWN):
+        # Only how it begins: the rest may have a password.
+        raise UsageError(
+            f"{scheme}:… names no catalog that albo can open; give a path, sqlite:///FILE or"
+            " mongodb://HOST/DB"
+        )
+    if not text or "\0" in text:
+        raise UsageError("a catalog needs a name: a path, sqlite:///FILE or mongodb://HOST/DB")
+    return Path(text).expanduser()
 
 
 class SqliteCatalog:

@@ -38,6 +38,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+catalogs = typer.Typer(rich_markup_mode=None)
+app.add_typer(catalogs, name="catalog")
+
 _SHOWN_SKIPS = 20
 _FEW_GENRES = 8
 _DESCRIBED = ("genre", "artist", "album", "year")
@@ -92,6 +95,14 @@ Artifacts = Annotated[
         "--artifacts",
         help="Where albo keeps what it makes.",
         show_default="$ALBO_ARTIFACTS or ./artifacts",
+    ),
+]
+Catalog = Annotated[
+    str | None,
+    typer.Option(
+        "--catalog",
+        help="sqlite:///FILE or mongodb://HOST/DB.",
+        show_default="$ALBO_CATALOG or ARTIFACTS/catalog.sqlite",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, one object a line.")]
@@ -173,6 +184,7 @@ def harvest(
         bool, typer.Option("--dry-run", help="Say what would be fetched, and for how long.")
     ] = False,
     artifacts: Artifacts = None,
+    catalog: Catalog = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -191,9 +203,9 @@ def harvest(
         timeout=timeout,
         attempts=attempts,
     )
-    with _opened(artifacts, quiet=quiet) as albo:
+    with _opened(artifacts, catalog, quiet=quiet) as albo:
         if dry_run:
-            _show_plan(settings, albo.covers_place(covers), as_json=as_json)
+            _show_plan(settings, albo, covers, as_json=as_json)
             return
         done = albo.harvest(settings, covers=covers, s3_endpoint=s3_endpoint)
     if as_json:
@@ -208,10 +220,13 @@ def harvest(
     _exit(failed=bool(done.total.failed))
 
 
-def _show_plan(settings: Settings, place: str, *, as_json: bool) -> None:
+def _show_plan(settings: Settings, albo: Albo, covers: str | None, *, as_json: bool) -> None:
     plan = settings.plan()
-    agent = settings.downloads(plan)[0].manners.user_agent
-    said = plan.describe(settings.rate, settings.art_rate) | {"covers": place, "user_agent": agent}
+    said = plan.describe(settings.rate, settings.art_rate) | {
+        "catalog": albo.catalog_place,
+        "covers": albo.covers_place(covers),
+        "user_agent": settings.downloads(plan)[0].manners.user_agent,
+    }
     if as_json:
         for part in plan.parts:
             urls = [chart.url(plan.base_url, plan.limit) for chart in part.charts]
@@ -232,8 +247,9 @@ def _show_plan(settings: Settings, place: str, *, as_json: bool) -> None:
         f" where charts list 100 albums, {_duration(said['artwork_seconds_at_most'])} at most;"
     )
     terminal.say("           less where albums are in several charts, or known")
-    terminal.say(f"covers     {printable(place)}")
-    terminal.say(f"asks as    {agent}")
+    terminal.say(f"catalog    {printable(said['catalog'])}")
+    terminal.say(f"covers     {printable(said['covers'])}")
+    terminal.say(f"asks as    {said['user_agent']}")
 
 
 def _duration(seconds: int) -> str:
@@ -302,13 +318,14 @@ def embed(
     max_mpx: MaxMpx = 64,
     s3_endpoint: S3Endpoint = None,
     artifacts: Artifacts = None,
+    catalog: Catalog = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Register covers, embed the new ones, update the index."""
     from albo.runtimes import Device as Where
 
-    with _opened(artifacts, quiet=quiet) as albo:
+    with _opened(artifacts, catalog, quiet=quiet) as albo:
         result = albo.embed(
             source or [],
             backbone=backbone,
@@ -368,13 +385,14 @@ def index(
         typer.Option(help="auto chooses by size.", show_default="as before, at first auto"),
     ] = None,
     artifacts: Artifacts = None,
+    catalog: Catalog = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Build every index anew, or change its kind."""
     from albo.index import IndexKind
 
-    with _opened(artifacts, quiet=quiet) as albo:
+    with _opened(artifacts, catalog, quiet=quiet) as albo:
         done = albo.index(None if kind is None else IndexKind(kind.value))
     for one in done:
         kind_made = one.kind.value
@@ -398,11 +416,12 @@ def forget(
         list[str], typer.Argument(metavar="SOURCE|DIGEST", help="Sources, files, or digests.")
     ],
     artifacts: Artifacts = None,
+    catalog: Catalog = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Take covers out of catalog, vectors and index. No image is touched."""
-    with _opened(artifacts, quiet=quiet) as albo:
+    with _opened(artifacts, catalog, quiet=quiet) as albo:
         failed = [name for name in what if not _forget(albo, name, as_json=as_json, quiet=quiet)]
     if len(failed) == len(what):
         raise typer.Exit(2)
@@ -441,6 +460,7 @@ def similar(
     max_mib: MaxMib = 64,
     max_mpx: MaxMpx = 64,
     artifacts: Artifacts = None,
+    catalog: Catalog = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -448,7 +468,7 @@ def similar(
     from albo.runtimes import Device as Where
 
     failed = False
-    with _opened(artifacts, quiet=quiet) as albo:
+    with _opened(artifacts, catalog, quiet=quiet) as albo:
         for answer in albo.similar(
             cover,
             k,
@@ -520,17 +540,19 @@ def _marked_path(neighbour: Neighbour) -> str:
 
 @app.command()
 def duplicates(
+    *,
     threshold: Annotated[
         float | None,
         typer.Option(help="Least cosine.", show_default="0.865 for efficientnet-lite0"),
     ] = None,
     backbone: BackboneName = None,
     artifacts: Artifacts = None,
+    catalog: Catalog = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """List groups of covers that show the same artwork."""
-    with _opened(artifacts, quiet=quiet) as albo:
+    with _opened(artifacts, catalog, quiet=quiet) as albo:
         groups = albo.duplicates(threshold, backbone=backbone)
     for number, group in enumerate(groups, start=1):
         members = [member.as_json() for member in group]
@@ -566,11 +588,12 @@ def train(
         ),
     ] = None,
     artifacts: Artifacts = None,
+    catalog: Catalog = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Fit a head on labelled covers, and say how good it is."""
-    with _opened(artifacts, quiet=quiet) as albo:
+    with _opened(artifacts, catalog, quiet=quiet) as albo:
         report = albo.train(
             name,
             kind=kind.value,
@@ -640,6 +663,7 @@ def classify(
     max_mib: MaxMib = 64,
     max_mpx: MaxMpx = 64,
     artifacts: Artifacts = None,
+    catalog: Catalog = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -647,7 +671,7 @@ def classify(
     from albo.runtimes import Device as Where
 
     failed = False
-    with _opened(artifacts, quiet=quiet) as albo:
+    with _opened(artifacts, catalog, quiet=quiet) as albo:
         for answer in albo.classify(
             cover,
             top=top,
@@ -682,6 +706,39 @@ def _show_classified(answer: Classified, coverage: float) -> None:
     of = "one of" if len(members) <= _FEW_GENRES else f"one of these {len(members)}"
     listed = ", ".join(map(printable, members))
     terminal.say(f"  {coverage * 100:g}% sure that it is {of}: {listed}")
+
+
+# --- catalogs ------------------------------------------------------------------------------------
+
+
+@catalogs.callback()
+def _about_catalogs() -> None:
+    """Copy catalogs, between files and servers."""
+
+
+@catalogs.command("copy")
+def copy(
+    source: Annotated[
+        str, typer.Argument(metavar="FROM", help="A path, sqlite:///FILE or mongodb://HOST/DB.")
+    ],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TO", help="The same. It is made where there is none; what else it holds stays."
+        ),
+    ],
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Copy all of one catalog into another one."""
+    from albo.api import copy_catalog
+
+    with terminal.progress(quiet=quiet) as (tell, _):
+        copied = copy_catalog(source, target, tell)
+    if as_json:
+        terminal.print_json(copied.as_json())
+    elif not quiet:
+        terminal.say(f"{many(copied.albums, 'album')} copied to {printable(copied.target)}")
 
 
 # --- the rest ------------------------------------------------------------------------------------
@@ -765,14 +822,16 @@ def _show_genres(listed: Iterable[Genre]) -> None:
 
 
 @app.command()
-def status(artifacts: Artifacts = None, as_json: AsJson = False) -> None:
+def status(artifacts: Artifacts = None, catalog: Catalog = None, as_json: AsJson = False) -> None:
     """Say what there is: sources, genres, indexes, heads."""
-    with _opened(artifacts, quiet=True) as albo:
+    with _opened(artifacts, catalog, quiet=True) as albo:
         found = albo.status()
     if as_json:
         terminal.print_json(found)
         return
     terminal.say(f"{found['artifacts']}: {many(found['covers'], 'cover')}")
+    if albo.catalog is not None:
+        terminal.say(f"  catalog   {printable(found['catalog'])}")
     if not found.get("sources"):
         terminal.say(found.get("problem", "nothing embedded yet; run `albo embed SOURCE`"))
         return
@@ -825,7 +884,9 @@ def demo(
 
     check_can_be_folder(folder, "name another: `albo demo FOLDER`")
     say = (lambda _line: None) if quiet else terminal.say
-    with _opened(folder / "artifacts", quiet=quiet) as albo:
+    # Its own, whatever $ALBO_CATALOG says: drawn covers have no place in anyone's catalog.
+    artifacts = folder / "artifacts"
+    with _opened(artifacts, str(artifacts / "catalog.sqlite"), quiet=quiet) as albo:
         sheet = run_demo(folder, albo, say)
     if quiet:
         terminal.say(str(sheet))
@@ -835,11 +896,11 @@ def demo(
 
 
 @contextmanager
-def _opened(artifacts: Path | None, *, quiet: bool) -> Iterator[Albo]:
+def _opened(artifacts: Path | None, catalog: str | None, *, quiet: bool) -> Iterator[Albo]:
     from albo.api import Albo
 
     with terminal.progress(quiet=quiet) as (tell, note):
-        yield Albo(artifacts, note=note, progress=tell)
+        yield Albo(artifacts, catalog, note=note, progress=tell)
 
 
 def _limits(mebibytes: int, megapixels: int) -> Limits:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from pymongo import MongoClient
 
 from albo import Albo
 from albo.samples import write_samples
-from tests.servers import S3, S3_ENV, running_s3, use_only
+from tests.servers import S3, S3_ENV, mongodb_server, running_s3, use_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +29,14 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 def shared_folder() -> Path:
     """Where real covers and feeds are: `$ALBO_SHARED`, or `../shared` beside the checkout."""
     return Path(os.environ.get("ALBO_SHARED", REPOSITORY.parent / "shared")).resolve()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_catalog_of_the_users() -> Iterator[None]:
+    """Keep tests away from the catalog that whoever runs them has named."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv("ALBO_CATALOG", raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -137,6 +147,29 @@ def run_albo(tmp_path: Path) -> Callable[..., Answer]:
         return Answer(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A MongoDB server: `$ALBO_TEST_MONGODB`, or one of the tests' own."""
+    if given := os.environ.get("ALBO_TEST_MONGODB"):
+        yield given
+        return
+    with mongodb_server(tmp_path_factory.mktemp("mongodb")) as server:
+        yield server.uri
+
+
+@pytest.fixture
+def mongodb(mongodb_uri: str) -> Iterator[str]:
+    """The address of a database that is not there yet; it is dropped in the end."""
+    server, _, options = mongodb_uri.partition("?")
+    scheme, _, hosts = server.partition("://")
+    name = f"albo_test_{secrets.token_hex(6)}"
+    if "@" in hosts and "authsource" not in options.lower():
+        options = f"authSource=admin&{options}"  # as it was without the database's name
+    yield f"{scheme}://{hosts.partition('/')[0]}/{name}" + (f"?{options}" if options else "")
+    with MongoClient(mongodb_uri) as client:
+        client.drop_database(name)
 
 
 @pytest.fixture(params=["read-only", "none"])

@@ -1,4 +1,4 @@
-"""What is kept in SQLite: albums, files, and the files themselves when they are damaged or full."""
+"""Catalogs, in SQLite and MongoDB alike; the table of files; SQLite files when they are damaged."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from albo.catalog import _MIGRATIONS, SqliteCatalog
+from albo.catalog import _MIGRATIONS, SqliteCatalog, open_catalog, same_catalog, shown
 from albo.database import Database
-from albo.errors import AlboError, CannotWrite, StaleArtifact
+from albo.errors import AlboError, CannotWrite, EmptyCatalog, StaleArtifact, UsageError
 from albo.files import NOT_AN_IMAGE, Files, KnownFile
-from albo.records import Album, Digest, Stamp
+from albo.records import Album, CatalogRow, Digest, Feed, Listing, Stamp
 from tests.plain_user import as_plain_user
 
 if TYPE_CHECKING:
@@ -47,34 +47,43 @@ def album(number: int, cover: str | None = None, source: str = "/music", **rest:
     )
 
 
+@pytest.fixture(params=["sqlite", "mongodb"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a catalog that is not there yet."""
+    if request.param == "sqlite":
+        return str(tmp_path / "c.sqlite")
+    uri: str = request.getfixturevalue("mongodb")
+    return uri
+
+
 # --- albums --------------------------------------------------------------------------------------
 
 
-def test_every_field_of_an_album_comes_back(tmp_path: Path) -> None:
+def test_every_field_of_an_album_comes_back(where: str) -> None:
     full = Album(
         "/s", "id\n'1", "/s/ü.jpg", digest("a"), "Jazz", "Bebop", "A", "B", "b1", 1965, "d"
     )
     bare = Album("/s", "2", "/s/2.jpg")
-    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+    with open_catalog(where, write=True) as catalog:
         catalog.upsert([full, bare])
-    with SqliteCatalog(tmp_path / "c.sqlite") as catalog:
+    with open_catalog(where) as catalog:
         assert list(catalog.albums()) == [bare, full]
         assert catalog.find("/s", ["2", "id\n'1", "3"]) == {"2": bare, "id\n'1": full}
         assert catalog.find("/t", ["2"]) == {}
 
 
-def test_an_album_is_replaced_by_one_of_the_same_source_and_id(tmp_path: Path) -> None:
-    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+def test_an_album_is_replaced_by_one_of_the_same_source_and_id(where: str) -> None:
+    with open_catalog(where, write=True) as catalog:
         catalog.upsert([album(1), album(1, source="/other")])
         catalog.upsert([album(1, "changed", genre="Rock")])
         assert catalog.digests() == {digest("1"), digest("changed")}
         assert catalog.find("/music", ["1.jpg"])["1.jpg"].genre == "Rock"
 
 
-def test_a_file_holds_one_cover_whatever_lists_it(tmp_path: Path) -> None:
+def test_a_file_holds_one_cover_whatever_lists_it(where: str) -> None:
     mine = album(1)
     other, left = (replace(album(n, "1", source="/other"), uri=mine.uri) for n in (2, 3))
-    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+    with open_catalog(where, write=True) as catalog:
         catalog.upsert([mine, other, left])
         catalog.mark_missing("/other", ["3.jpg"])
         for cover in (digest("new"), None):
@@ -111,8 +120,8 @@ def test_no_question_goes_through_all_rows(tmp_path: Path, monkeypatch: pytest.M
     assert all(part in plan for part, plan in zip(wanted, plans, strict=True)), plans
 
 
-def test_missing_albums_answer_nothing_until_they_are_back(tmp_path: Path) -> None:
-    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+def test_missing_albums_answer_nothing_until_they_are_back(where: str) -> None:
+    with open_catalog(where, write=True) as catalog:
         catalog.upsert([album(n, genre="Jazz") for n in range(4)])
         assert catalog.mark_missing("/music", ["0.jpg", "1.jpg", "9.jpg"]) == 2
         assert catalog.mark_missing("/music", ["0.jpg"]) == 0
@@ -130,8 +139,8 @@ def test_missing_albums_answer_nothing_until_they_are_back(tmp_path: Path) -> No
         assert digest("0") in catalog.digests()
 
 
-def test_one_cover_of_several_albums_and_genres_counts_once_in_each(tmp_path: Path) -> None:
-    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+def test_one_cover_of_several_albums_and_genres_counts_once_in_each(where: str) -> None:
+    with open_catalog(where, write=True) as catalog:
         catalog.upsert(
             [
                 album(1, "same", genre="Jazz"),
@@ -148,17 +157,17 @@ def test_one_cover_of_several_albums_and_genres_counts_once_in_each(tmp_path: Pa
         assert len(list(catalog.albums([digest("same")]))) == 4
 
 
-def test_albums_come_in_one_order_whatever_was_written_first(tmp_path: Path) -> None:
+def test_albums_come_in_one_order_whatever_was_written_first(where: str) -> None:
     albums = [album(n, source=source) for source in ("/a", "/b") for n in range(5)]
-    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+    with open_catalog(where, write=True) as catalog:
         for one in albums[::-1]:
             catalog.upsert([one])
         assert list(catalog.albums()) == albums
 
 
-def test_more_albums_than_a_query_has_marks(tmp_path: Path) -> None:
+def test_more_albums_than_a_query_has_marks(where: str) -> None:
     albums = [album(n) for n in range(2_345)]
-    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+    with open_catalog(where, write=True) as catalog:
         catalog.upsert(albums)
         assert len(catalog.find("/music", [a.album_id for a in albums])) == 2_345
         assert len(list(catalog.albums([digest(str(n)) for n in range(2_345)]))) == 2_345
@@ -175,9 +184,9 @@ def test_more_albums_than_a_query_has_marks(tmp_path: Path) -> None:
         ({"source": "' OR 1 --"}, {"/music/1.jpg", "/music/2.jpg", "/music/3.jpg", "/other/1.jpg"}),
     ],
 )
-def test_forget(tmp_path: Path, wanted: dict[str, str], left: set[str]) -> None:
+def test_forget(where: str, wanted: dict[str, str], left: set[str]) -> None:
     albums = [album(1), album(2), album(3), album(1, source="/other")]
-    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+    with open_catalog(where, write=True) as catalog:
         catalog.upsert(albums)
         catalog.mark_missing("/music", ["3.jpg"])
         forgotten = catalog.matching(**wanted)  # type: ignore[arg-type]
@@ -187,9 +196,9 @@ def test_forget(tmp_path: Path, wanted: dict[str, str], left: set[str]) -> None:
         assert {a.uri for a in forgotten} == {a.uri for a in albums} - left
 
 
-def test_a_cover_that_another_album_shows_is_not_theirs_alone(tmp_path: Path) -> None:
+def test_a_cover_that_another_album_shows_is_not_theirs_alone(where: str) -> None:
     albums = [album(1), album(2), album(3), album(1, source="/other")]
-    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+    with open_catalog(where, write=True) as catalog:
         catalog.upsert(albums)
         catalog.mark_missing("/other", ["1.jpg"])
         assert catalog.shown_only_by(albums[:2]) == {digest("2")}
@@ -197,15 +206,188 @@ def test_a_cover_that_another_album_shows_is_not_theirs_alone(tmp_path: Path) ->
         assert catalog.shown_only_by([]) == set()
 
 
-def test_a_failed_write_writes_nothing(tmp_path: Path) -> None:
+def test_a_failed_write_writes_nothing(where: str) -> None:
     def breaks_off() -> list[Album]:
         yield album(1)
         raise KeyboardInterrupt
 
-    with SqliteCatalog(tmp_path / "c.sqlite", write=True) as catalog:
+    with open_catalog(where, write=True) as catalog:
         with pytest.raises(KeyboardInterrupt):
             catalog.upsert(breaks_off())
         assert list(catalog.albums()) == []
+
+
+# --- all that is known of them -------------------------------------------------------------------
+
+
+def listing(**rest: str) -> Listing:
+    return Listing({"us/14": 3, "de/0": 100}, first_seen="2020-01-02T03:04:05+00:00", **rest)  # type: ignore[arg-type]
+
+
+FULL = Listing(
+    {"us/14": 3}, 14, "Pop", "us", "2020-01-02", "https://x/1", "2020", "2021",
+    "https://x/a.jpg", "https://x/b.jpg", 600, 599, digest("arriving"), "gone (404)",
+)  # fmt: skip
+
+
+def test_rows_come_back_whole_and_in_order(where: str) -> None:
+    rows = [
+        CatalogRow(album(1, source="a"), FULL, missing=True),
+        CatalogRow(album(2, source="a"), listing()),
+        CatalogRow(replace(album(1, source="b"), digest=None), Listing({})),
+        CatalogRow(Album("b", "ü\n.$", "/b/2")),
+    ]
+    with open_catalog(where, write=True) as catalog:
+        catalog.put(rows[::-1])
+    with open_catalog(where) as catalog:
+        assert list(catalog.rows()) == rows
+        assert list(catalog.rows("a")) == rows[:2]
+        assert list(catalog.rows("b", ["ü\n.$", "1.jpg", "1.jpg", "3"])) == rows[2:]
+        assert list(catalog.rows("b", [])) == list(catalog.rows("c")) == []
+        assert list(catalog.albums()) == [row.album for row in rows[1:]]
+
+
+def test_what_is_put_replaces_all_that_was_known(where: str) -> None:
+    row = CatalogRow(album(1), FULL, missing=True)
+    with open_catalog(where, write=True) as catalog:
+        catalog.put([row, CatalogRow(album(2), FULL)])
+        catalog.put([CatalogRow(album(1, "other"), FULL), row])
+        assert list(catalog.rows("/music", ["1.jpg"])) == [row], "the last one counts"
+        catalog.put([CatalogRow(album(1, genre="Jazz"))])
+        assert list(catalog.rows()) == [
+            CatalogRow(album(1, genre="Jazz")), CatalogRow(album(2), FULL),
+        ]  # fmt: skip
+
+
+def test_what_charts_say_stays_until_the_album_is_forgotten(where: str) -> None:
+    with open_catalog(where, write=True) as catalog:
+        catalog.put([CatalogRow(album(1), FULL)])
+        catalog.upsert([album(1, "new", genre="Jazz")])
+        catalog.mark_missing("/music", ["1.jpg"])
+        row = CatalogRow(album(1, "new", genre="Jazz"), FULL, missing=True)
+        assert list(catalog.rows()) == [row]
+        catalog.forget([album(1)])
+        catalog.upsert([album(1)])
+        assert list(catalog.rows()) == [CatalogRow(album(1))]
+
+
+def test_albums_without_cover_are_those_that_await_one(where: str) -> None:
+    kept = listing(art_url="u", art_kept="u")
+    rows = [
+        CatalogRow(album(3, source="a"), listing(art_url="u")),
+        CatalogRow(album(1, source="a"), listing(art_url="u"), missing=True),
+        CatalogRow(album(2, "there", source="a"), kept),
+        CatalogRow(album(4, source="a"), listing()),
+        CatalogRow(album(5, source="a")),
+        CatalogRow(album(6, "there", source="a"), replace(kept, art_arriving=digest("new"))),
+        CatalogRow(replace(album(7, source="a"), digest=None), kept),
+        CatalogRow(album(1, source="b"), listing(art_url="u")),
+    ]
+    with open_catalog(where, write=True) as catalog:
+        catalog.put(rows)
+        awaiting = sorted(r.album.album_id for r in rows[:-1] if r.awaits_cover)
+        assert awaiting == ["1.jpg", "3.jpg", "6.jpg", "7.jpg"]
+        assert catalog.without_cover("a") == awaiting
+        assert catalog.without_cover("c") == []
+
+
+def test_when_albums_were_seen_is_written_to_what_charts_say_alone(where: str) -> None:
+    rows = [CatalogRow(album(n, source=s), listing()) for s in "ab" for n in (1, 2)]
+    bare = CatalogRow(album(3, source="a"))
+    with open_catalog(where, write=True) as catalog:
+        catalog.put([*rows, bare])
+        catalog.saw("a", ["1.jpg", "3.jpg", "4.jpg"], "now")
+        seen = replace(rows[0], listing=listing(last_seen="now"))
+        assert list(catalog.rows()) == [seen, rows[1], bare, *rows[2:]]
+
+
+def test_feeds_are_found_and_replaced(where: str) -> None:
+    first, second = Feed("https://x/1", "2020", ("3", "1", "2")), Feed("https://x/2", "2020", ())
+    newer = Feed("https://x/1", "2021", ("4",), '"etag"', "Mon, 06 Jan 2020")
+    with open_catalog(where, write=True) as catalog:
+        assert catalog.feeds() == {}
+        catalog.put((), [second, first])
+        assert list(catalog.feeds().items()) == [(first.url, first), (second.url, second)]
+        catalog.put([CatalogRow(album(1))], [first, newer])
+        assert catalog.feeds([newer.url, "https://x/3"]) == {newer.url: newer}
+        assert catalog.feeds([]) == {}
+        assert len(list(catalog.albums())) == 1
+
+
+def test_runs_are_known_until_they_end(where: str) -> None:
+    with open_catalog(where, write=True) as catalog:
+        catalog.begin_run('{"a": 1}', "2020")
+        catalog.begin_run("b", "2020")
+        catalog.begin_run("b", "2021")
+        assert catalog.runs() == {'{"a": 1}': "2020", "b": "2021"}
+        catalog.end_run("b")
+        catalog.end_run("c")
+        assert catalog.runs() == {'{"a": 1}': "2020"}
+
+
+def test_covers_in_several_files_are_copied(where: str) -> None:
+    same = [replace(album(n, "same"), uri="/one") for n in (1, 2)]
+    with open_catalog(where, write=True) as catalog:
+        catalog.upsert([*same, album(3), *(album(n, str(n % 2)) for n in (4, 5, 6, 7))])
+        assert catalog.copied() == sorted([digest("0"), digest("1")])
+        catalog.mark_missing("/music", ["4.jpg"])
+        assert catalog.copied() == [digest("1")]
+
+
+def test_three_thousand_rows_are_written_and_read(where: str) -> None:
+    rows = [
+        CatalogRow(album(n, genre=f"G{n % 7}"), listing(art_url="u") if n % 3 else None)
+        for n in range(3_000)
+    ]
+    by_id = sorted(rows, key=lambda row: row.album.album_id)
+    with open_catalog(where, write=True) as catalog:
+        catalog.put(rows)
+        assert list(catalog.rows()) == by_id
+        assert list(catalog.rows("/music", [row.album.album_id for row in rows])) == by_id
+        assert catalog.without_cover("/music") == [
+            row.album.album_id for row in by_id if row.listing
+        ]
+        assert catalog.mark_missing("/music", [row.album.album_id for row in rows[:2_500]]) == 2_500
+        assert len(catalog.digests()) == 500
+        assert sum(catalog.genres().values()) == 500
+        catalog.forget([row.album for row in rows[:2_900]])
+        assert len(catalog.listed("/music")) == 100
+
+
+# --- addresses -----------------------------------------------------------------------------------
+
+
+def test_a_path_and_its_address_are_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with open_catalog("deep/c.sqlite", write=True) as catalog:
+        catalog.upsert([album(1)])
+    for spelling in (
+        Path("deep/c.sqlite"), "sqlite:///deep/c.sqlite", f"sqlite:///{tmp_path}/deep/c.sqlite",
+    ):  # fmt: skip
+        with open_catalog(spelling) as catalog:
+            assert catalog.digests() == {digest("1")}
+        assert same_catalog(spelling, "./deep/../deep/c.sqlite")
+    assert shown("sqlite:///deep/c.sqlite") == str(Path("deep/c.sqlite"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "sqlite:///", "sqlite://host/x", "sqlite:x", "mongodb:x", "postgres://u:secret@h/d"],
+)
+def test_what_names_no_catalog_is_wrong_usage(text: str) -> None:
+    with pytest.raises(UsageError, match="sqlite:///FILE or mongodb://HOST/DB") as caught:
+        open_catalog(text, write=True)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_catalog_that_is_not_there_is_empty_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(EmptyCatalog, match="there is no "):
+        open_catalog(tmp_path / "c.sqlite")
+    with pytest.raises(UsageError, match="is a folder"):
+        open_catalog(tmp_path, write=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- files ---------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ Run = Callable[..., Answer]
 
 COMMANDS = (
     "embed", "index", "forget", "similar", "duplicates",
-    "train", "classify", "backbones", "genres", "status", "demo",
+    "train", "classify", "backbones", "genres", "harvest", "status", "demo", "catalog",
 )  # fmt: skip
 MAIN = "from albo.cli import main; main()"
 HEAVY = ("torch", "sklearn", "pandas", "pyarrow", "lightgbm", "scipy", "matplotlib", "timm")
