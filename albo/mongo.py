@@ -146,7 +146,11 @@ class MongoCatalog:
         digest_at = {album.uri: _hex(album.digest) for album in written}
         rows = {_key(album): album for album in written}
         self._change("albums", list(self._elsewhere(digest_at, rows)))
-        self._write_albums([_upsert(album, digest_at[album.uri]) for album in rows.values()])
+        documents = [
+            {**_document(CatalogRow(album)), "digest": digest_at[album.uri]}
+            for album in rows.values()
+        ]
+        self._write_albums(documents, whole=False)
 
     def _elsewhere(
         self, digest_at: Mapping[str, str | None], written: Collection[tuple[str, str]]
@@ -292,7 +296,7 @@ class MongoCatalog:
         from pymongo import ReplaceOne
 
         written = {_key(row.album): row for row in rows}
-        self._write_albums([_replacement(row) for row in written.values()])
+        self._write_albums([_document(row) for row in written.values()], whole=True)
         fetched = {feed.url: feed for feed in feeds}
         self._change(
             "feeds",
@@ -359,40 +363,37 @@ class MongoCatalog:
             for some in _batches(changes):
                 self._database[collection].bulk_write(some, ordered=False)
 
-    def _write_albums(self, writes: Sequence[tuple[Json, Change]]) -> None:
-        """Write albums: the document of one that is new, the change of one that is known.
-
-        A change would make it where there is none, but more slowly than all others together.
-        """
-        from pymongo import InsertOne
+    def _write_albums(self, documents: Sequence[Json], *, whole: bool) -> None:
+        """Write albums, with what charts say of them only where they are `whole` or new."""
         from pymongo.errors import BulkWriteError
 
-        albums = self._database["albums"]
-        for some in _batches(writes):
-            known = self._known([document for document, _ in some])
+        for some in _batches(documents):
             with self._plain_errors():
                 try:
-                    albums.bulk_write(
-                        [
-                            change if _named(document) in known else InsertOne(document)
-                            for document, change in some
-                        ],
-                        ordered=False,
-                    )
+                    self._write_some(some, whole=whole)
                 except BulkWriteError as error:
                     if any(each["code"] != _THERE_ALREADY for each in error.details["writeErrors"]):
                         raise
                     # Another writer was first with some of them.
-                    albums.bulk_write([change for _, change in some], ordered=False)
+                    self._write_some(some, whole=whole)
 
-    def _known(self, documents: Iterable[Json]) -> set[tuple[str, str]]:
-        """Return the keys of those albums that are there."""
+    def _write_some(self, documents: Sequence[Json], *, whole: bool) -> None:
+        """Insert those that are new, and change those that are known.
+
+        Asked for all at once: an upsert each would make the server look for every key by itself.
+        """
+        known = self._known(documents)
+        changes = [_written(each, known.get(_named(each)), whole=whole) for each in documents]
+        self._database["albums"].bulk_write(changes, ordered=False)
+
+    def _known(self, documents: Iterable[Json]) -> dict[tuple[str, str], object]:
+        """Return under which id the server keeps those of these albums that are there."""
         ids_of: dict[str, list[str]] = {}
         for source, album_id in map(_named, documents):
             ids_of.setdefault(source, []).append(album_id)
-        what = {"_id": 0, "source": 1, "album_id": 1}
+        what = {"source": 1, "album_id": 1}
         return {
-            _named(found)
+            _named(found): found["_id"]
             for source, album_ids in ids_of.items()
             for found in self._find_in("album_id", album_ids, {"source": source}, what)
         }
@@ -626,23 +627,20 @@ def _named(document: Json) -> tuple[str, str]:
     return document["source"], document["album_id"]
 
 
-def _upsert(album: Album, digest: str | None) -> tuple[Json, Change]:
-    """Return the document of a new album, and the change of one that is known."""
-    from pymongo import UpdateOne
+def _written(document: Json, known: object, *, whole: bool) -> Change:
+    """Return what writes an album: known under that id, or new where there is none.
 
-    document = {**_document(CatalogRow(album)), "digest": digest}
+    An upsert also where it is known: another writer may have deleted it meanwhile.
+    """
+    from pymongo import InsertOne, ReplaceOne, UpdateOne
+
+    if known is None:
+        return InsertOne({**document})
+    if whole:
+        return ReplaceOne({"_id": known}, document, upsert=True)
     values = {**document}
     listing = {"listing": values.pop("listing")}
-    key = {name: values.pop(name) for name in _KEY}
-    return document, UpdateOne(key, {"$set": values, "$setOnInsert": listing}, upsert=True)
-
-
-def _replacement(row: CatalogRow) -> tuple[Json, Change]:
-    """Return the document of a new album, and the change of one that is known."""
-    from pymongo import ReplaceOne
-
-    document = _document(row)
-    return document, ReplaceOne({name: document[name] for name in _KEY}, {**document}, upsert=True)
+    return UpdateOne({"_id": known}, {"$set": values, "$setOnInsert": listing}, upsert=True)
 
 
 def _document(row: CatalogRow) -> Json:

@@ -225,7 +225,7 @@ def test_an_album_that_another_writer_adds_meanwhile_is_written_once(
     late = Album("/s", "1", "/s/1", genre="Late")
     know = MongoCatalog._known
 
-    def known(self: MongoCatalog, documents: list[Json]) -> set[tuple[str, str]]:
+    def known(self: MongoCatalog, documents: list[Json]) -> dict[tuple[str, str], object]:
         found = know(self, documents)
         monkeypatch.setattr(MongoCatalog, "_known", know)
         with MongoCatalog(mongodb, write=True) as other:
