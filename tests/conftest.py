@@ -18,7 +18,7 @@ from pymongo import MongoClient
 
 from albo import Albo
 from albo.samples import write_samples
-from tests.servers import S3, S3_ENV, mongodb_server, running_s3, use_only
+from tests.servers import S3, S3_ENV, make_bucket, mongodb_server, running_s3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -92,8 +92,6 @@ def s3() -> Iterator[S3]:
 
     The bucket is `$ALBO_TEST_S3_BUCKET`, or a new one, which stays behind on a server not ours.
     """
-    from boto3.session import Session
-
     given = os.environ.get("ALBO_TEST_S3")
     bucket = os.environ.get("ALBO_TEST_S3_BUCKET")
     real_env = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
@@ -101,10 +99,7 @@ def s3() -> Iterator[S3]:
     with nullcontext(given) if given else running_s3() as endpoint:
         if bucket is None:
             bucket = f"albo-tests-{uuid4().hex}"
-            with pytest.MonkeyPatch.context() as patch:
-                use_only(env, patch)
-                client = Session().client("s3", endpoint_url=endpoint, region_name="us-east-1")
-                client.create_bucket(Bucket=bucket)
+            make_bucket(endpoint, bucket, env)
         yield S3(endpoint, bucket, env)
 
 

@@ -17,10 +17,10 @@ from threading import Thread
 from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    import pytest
 
 PATIENCE_SECONDS = 60
 
@@ -38,7 +38,7 @@ def _without_aws(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if not name.startswith("AWS_")}
 
 
-def use_only(env: dict[str, str], patch: pytest.MonkeyPatch) -> None:
+def use_only(env: Mapping[str, str], patch: pytest.MonkeyPatch) -> None:
     """Make this all that boto3 finds in the environment."""
     for name in os.environ.keys() - _without_aws(os.environ):
         patch.delenv(name)
@@ -85,6 +85,16 @@ def _wait_for_address(server: subprocess.Popen[bytes], log: Path) -> str:
                 return found[0]
         time.sleep(0.05)
     raise RuntimeError(f"the S3 server did not start:\n{log.read_text(errors='replace')}")
+
+
+def make_bucket(endpoint: str, name: str, env: Mapping[str, str] = S3_ENV) -> None:
+    """Make a bucket, with the credentials of an environment."""
+    from boto3.session import Session
+
+    with pytest.MonkeyPatch.context() as patch:
+        use_only(env, patch)
+        client = Session().client("s3", endpoint_url=endpoint, region_name="us-east-1")
+        client.create_bucket(Bucket=name)
 
 
 @dataclass

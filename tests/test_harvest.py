@@ -24,7 +24,7 @@ from albo.harvest import Harvest, Settings, plan_parts
 from albo.images import digest_of
 from tests import chart_server as faults
 from tests.chart_server import ChartServer, Served, served_covers, served_feeds
-from tests.servers import S3, S3_ENV, running_s3, use_only
+from tests.servers import S3, S3_ENV, make_bucket, running_s3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -674,15 +674,6 @@ def test_a_store_that_refuses_one_cover_takes_the_others(
 # --- on servers ----------------------------------------------------------------------------------
 
 
-def make_bucket(endpoint: str, name: str) -> None:
-    from boto3.session import Session
-
-    with pytest.MonkeyPatch.context() as patch:
-        use_only(S3_ENV, patch)
-        client = Session().client("s3", endpoint_url=endpoint, region_name="us-east-1")
-        client.create_bucket(Bucket=name)
-
-
 def s3_words(s3: S3, prefix: str) -> tuple[str, ...]:
     return ("--covers", f"s3://{s3.bucket}/{prefix}", "--s3-endpoint", s3.endpoint)
 
@@ -736,3 +727,34 @@ def test_no_such_bucket(
     assert not server.seen, "nobody is asked for what cannot be kept"
     assert run_albo(*harvest_words(server)).code == 0
     check_whole(tmp_path / "artifacts", server)
+
+
+def test_the_whole_chain(
+    samples: Path, kept_aside: list[str], mongodb: str, s3: S3, run_albo: Callable[..., Answer]
+) -> None:
+    """Charts → MongoDB and S3 → vectors → a head → an answer; then again, with nothing to do."""
+    with ChartServer(served_covers(samples / "labels.csv")) as server:
+        env = {
+            **s3.env,
+            "ALBO_ITUNES_URL": server.url,
+            "ALBO_CATALOG": mongodb,
+            "ALBO_COVERS": f"s3://{s3.bucket}/chain-{uuid4().hex}",
+            "AWS_ENDPOINT_URL_S3": s3.endpoint,
+        }
+        words = ("harvest", "--genre", "all", "--rate", "0", "--art-rate", "0", "--json")
+        total = run_albo(*words, **env).objects[-1]
+        assert (total["listed"], total["covers"], total["failed"]) == (300, 300, 0)
+        total = run_albo(*words, **env).objects[-1]
+        assert (total["new"], total["known"], total["covers"]) == (0, 300, 0)
+        assert max(server.art_fetched.values()) == 1
+    (embedded,) = run_albo("embed", "--json", **env).objects
+    assert (embedded["embedded"], embedded["skipped"], embedded["indexed"]) == (300, 0, 300)
+    assert run_albo("embed", "--json", **env).objects[0]["embedded"] == 0
+    (trained,) = run_albo("train", "--seeds", "1", "--json", **env).objects
+    assert trained["covers"] == 300
+    assert trained["top1"]["value"] > 0.9
+    (answer,) = run_albo("classify", kept_aside[0], "--json", **env).objects
+    assert answer["decided"]
+    (near,) = run_albo("similar", kept_aside[0], "-k", "1", "--json", **env).objects
+    assert near["neighbours"][0]["uri"].startswith(env["ALBO_COVERS"])
+    assert near["neighbours"][0]["genre"] == answer["predictions"][0]["genre"]
