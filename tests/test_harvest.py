@@ -24,7 +24,7 @@ from albo.harvest import Harvest, Settings, plan_parts
 from albo.images import digest_of
 from tests import chart_server as faults
 from tests.chart_server import ChartServer, Served, served_covers, served_feeds
-from tests.servers import S3, S3_ENV, make_bucket, running_s3
+from tests.servers import S3, S3_ENV, make_bucket, mongodb_server, running_s3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -727,6 +727,33 @@ def test_no_such_bucket(
     assert not server.seen, "nobody is asked for what cannot be kept"
     assert run_albo(*harvest_words(server)).code == 0
     check_whole(tmp_path / "artifacts", server)
+
+
+@pytest.mark.parametrize("covers", [1, 8])
+def test_mongodb_goes_away_in_the_middle(
+    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer], covers: int
+) -> None:
+    slow = server.fail("bb", _slow_body)
+    (tmp_path / "mongodb").mkdir()
+    with mongodb_server(tmp_path / "mongodb") as mongodb:
+        where = f"{mongodb.uri}/albo?serverSelectionTimeoutMS=1000"
+        process = start(server, tmp_path / "a", "--catalog", where)
+        wait_until(lambda: server.art_fetched.total() > covers)
+        mongodb.kill()
+        with process:
+            _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "albo: cannot reach MongoDB at mongodb://127.0.0.1" in err.splitlines()[-1]
+    stored = {digest_of(data) for data in covers_of(tmp_path / "a").values()}
+    slow.times = 0
+    with mongodb_server(tmp_path / "mongodb") as mongodb:
+        words = ("--catalog", f"{mongodb.uri}/albo", "--artifacts", tmp_path / "a")
+        assert run_albo(*harvest_words(server), *words).code == 0
+        (done,) = run_albo("embed", *words[:2], "--artifacts", tmp_path / "a", "--json").objects
+    assert (done["embedded"], done["skipped"]) == (12, 0)
+    assert len(covers_of(tmp_path / "a")) == 12
+    for path, times in server.art_fetched.items():
+        assert times == 1 or digest_of(server.body_of(path)[0]) not in stored
 
 
 def test_the_whole_chain(
