@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pymongo import MongoClient
+from pymongo.errors import BulkWriteError, OperationFailure, WriteError
 
 from albo import Albo, cli, demo
 from albo.api import copy_catalog
@@ -168,6 +169,28 @@ def test_a_server_that_goes_meanwhile_is_named(tmp_path: Path) -> None:
             with pytest.raises(AlboError, match=f"cannot reach MongoDB at {server.uri}/music"):
                 ask()
             assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (OperationFailure("Authentication failed.", 18), AlboError, "refused the user or the pass"),
+        (OperationFailure("not authorized on x", 13), CannotWrite, "does not allow that; give its"),
+        (WriteError("full", 14031), CannotWrite, "has no disk left; free some space"),
+        (BulkWriteError({"writeErrors": [{"code": 17419, "errmsg": "x"}]}), CannotWrite, "16 MB"),
+        (OperationFailure("hunter2 is odd", 99), AlboError, r"\(OperationFailure\); albo"),
+    ],
+)  # fmt: skip
+def test_what_a_server_refuses_is_said_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[AlboError], said: str
+) -> None:
+    def refuse(_self: MongoCatalog) -> None:
+        raise error
+
+    monkeypatch.setattr(MongoCatalog, "_greet", refuse)
+    with pytest.raises(kind, match=said) as caught:
+        MongoCatalog("mongodb://someone:hunter2@host/music", write=True)
+    assert "hunter2" not in str(caught.value)
 
 
 # --- whose database it is ------------------------------------------------------------------------
