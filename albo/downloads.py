@@ -8,13 +8,17 @@ host is asked that the caller does not admit, whatever a redirect says.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import re
+import socket
+import ssl
 import threading
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from time import monotonic
-from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urljoin
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import SplitResult, urljoin, urlsplit
+from weakref import WeakSet
 
 from albo.errors import BadFeed, DownloadFailed, HostUnavailable, UsageError
 
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 
     import requests
     import tenacity
+    from requests.adapters import HTTPAdapter
 
     T = TypeVar("T")
 
@@ -33,6 +38,7 @@ _LONGEST_PAUSE = 300.0  # longer than that, the user is told rather than kept wa
 _GIVE_UP = 3  # downloads in a row that failed to the last attempt
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 5
+_WHOLE = (200, 203)
 _NOT_MODIFIED = 304
 _FORBIDDEN = 403
 _TOO_MANY = 429
@@ -40,7 +46,9 @@ _SERVER_ERRORS = 500
 _CONDITIONS = {"If-None-Match", "If-Modified-Since"}
 _CHUNK = 1 << 16
 _POLL_SECONDS = 0.05
-_HEADER = re.compile(r"[\x20-\x7e]{1,200}")
+_HEADER = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,198}[\x21-\x7e])?")
+_NO_URL = "not a URL that can be fetched"
+_HOST = re.compile(r"[a-z0-9_.:-]{1,100}")
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class Manners:
 
     seconds_apart : the least time between two calls; 0 for none. attempts : how often one thing is
     asked for before it has failed. backoff : seconds until the second attempt; they double, and
-    chance adds up to as much again. timeout : seconds that one attempt may take in all.
+    chance adds up to as much again. timeout : seconds from a request to the end of its answer.
     max_bytes : of a body, unpacked. contact : a mail or web address, sent with every call.
     """
 
@@ -91,13 +99,11 @@ class Download:
 class _Again(Exception):
     """An attempt failed in a way that may pass.
 
-    pause : the seconds that the host asks for. is_hosts : whether it is the host's fault, and not
-    that of what was asked for.
+    is_hosts : whether it is the host's fault, and not that of what was asked for.
     """
 
-    def __init__(self, reason: str, pause: float = 0.0, *, is_hosts: bool = True) -> None:
+    def __init__(self, reason: str, *, is_hosts: bool = True) -> None:
         super().__init__(reason)
-        self.pause = pause
         self.is_hosts = is_hosts
 
 
@@ -118,18 +124,14 @@ class Downloads:
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._local = threading.local()
-        self._open: set[requests.Response] = set()
         self._resume_at = 0.0
         self._failed = 0
+        self._refusal = ""
         self._take_turn = _turns(self.manners.seconds_apart)
 
     def stop(self) -> None:
         """Let every download end as soon as can be, from whatever thread it is waited for."""
         self._stop.set()
-        with self._lock:
-            for response in self._open:
-                with contextlib.suppress(Exception):  # it may end by itself just now
-                    response.raw.shutdown()
 
     def get(
         self,
@@ -147,23 +149,20 @@ class Downloads:
         etag, modified : validators of what the caller has; then the answer may be `is_unchanged`,
             with None in place of what was read.
 
-        Raises DownloadFailed with the reason, HostUnavailable where nothing else need be asked for.
+        Raises DownloadFailed with the reason; HostUnavailable where the reason is the host, so that
+        nothing is known of what was asked for.
         """
-        headers = {"If-None-Match": etag} if etag else {}
-        headers |= {"If-Modified-Since": modified} if modified else {}
-        if self._failed >= _GIVE_UP:
-            raise HostUnavailable("not asked for: the server failed too often")
+        validators = {"If-None-Match": _validator(etag), "If-Modified-Since": _validator(modified)}
+        headers = {name: value for name, value in validators.items() if value}
         try:
             for attempt in self._attempts():
                 with attempt:
                     found = self._fetch(url, headers)
                     result = None if found.is_unchanged else _read(read, found)
         except _Again as error:
-            if error.is_hosts:
-                self._count_failure()
-                raise HostUnavailable(str(error)) from error
-            raise DownloadFailed(str(error)) from error
-        self._failed = 0
+            raise self._failure(error) from error
+        with self._lock:
+            self._failed = 0
         return found, result
 
     def _attempts(self) -> tenacity.Retrying:
@@ -178,35 +177,36 @@ class Downloads:
         )
 
         backoff = self.manners.backoff
-        doubling = wait_exponential(backoff, _LONGEST_BACKOFF) + wait_random(0, backoff)
-
-        def wait(state: tenacity.RetryCallState) -> float:
-            error = state.outcome.exception() if state.outcome else None
-            pause = error.pause if isinstance(error, _Again) else 0.0
-            return max(pause, doubling(state))
-
         return Retrying(
             sleep=sleep_using_event(self._stop),
             stop=stop_after_attempt(self.manners.attempts) | stop_when_event_set(self._stop),
-            wait=wait,
+            # What the host asks for beside that is waited for with one's turn, as by all others.
+            wait=wait_exponential(backoff, _LONGEST_BACKOFF) + wait_random(0, backoff),
             retry=retry_if_exception_type(_Again),
             reraise=True,
         )
 
-    def _count_failure(self) -> None:
+    def _failure(self, error: _Again) -> DownloadFailed:
+        """Count a download that failed to the last attempt, and say what it failed of."""
+        if self._stop.is_set():
+            return DownloadFailed("stopped")
+        if not error.is_hosts:
+            return DownloadFailed(str(error))
         with self._lock:
             self._failed += 1
+        return HostUnavailable(str(error))
 
     # --- one attempt -----------------------------------------------------------------------------
 
     def _fetch(self, url: str, headers: Mapping[str, str]) -> Download:
         """Follow redirects by hand, so that each host is looked at before it is asked."""
-        deadline = monotonic() + self.manners.timeout
         for _ in range(_MOST_REDIRECTS + 1):
             with self._answer(url, headers) as answer:
+                if answer.status_code not in _WHOLE:
+                    _pass_over_body(answer)
                 if answer.status_code not in _REDIRECTS:
-                    return self._take(answer, deadline)
-                url = urljoin(answer.url, answer.headers.get("Location", ""))
+                    return self._take(answer)
+                url = self._redirect(answer)
         raise DownloadFailed(f"more than {_MOST_REDIRECTS} redirects")
 
     @contextlib.contextmanager
@@ -218,105 +218,142 @@ class Downloads:
         prepared = self._prepare(url, headers)
         self._wait_for_turn()
         try:
-            timeout = min(_CONNECT_SECONDS, self.manners.timeout), self.manners.timeout
-            settings = self._session.merge_environment_settings(
-                prepared.url,
-                {},
-                True,
-                None,
-                None,  # the body is read by us
-            )
-            answer = self._session.send(
-                prepared, timeout=timeout, allow_redirects=False, **settings
-            )
-            with answer, self._listed(answer):
+            with self._watched(), self._send(prepared) as answer:
                 yield answer
+        except (requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError) as error:
+            raise DownloadFailed(_NO_URL) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _Again(_describe(error)) from error
+
+    def _send(self, prepared: requests.PreparedRequest) -> requests.Response:
+        session = self._line.session
+        url = prepared.url or ""
+        settings: Any = session.merge_environment_settings(url, {}, True, None, None)
+        timeout = min(_CONNECT_SECONDS, self.manners.timeout), self.manners.timeout
+        # Not by the session: that reads the whole body of a redirect, whatever its size.
+        return session.get_adapter(url).send(prepared, timeout=timeout, **settings)
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Hang up where the time is over or all is to end, whatever is waited for just then.
+
+        The libraries' timeouts are for each byte: a server that sends one now and then, of a head
+        or of a body, would never meet them.
+        """
+        done = threading.Event()
+        ends: list[Exception] = []
+        sockets = self._line.sockets
+        watcher = threading.Thread(target=self._watch, args=(sockets, done, ends), daemon=True)
+        watcher.start()
+        try:
+            yield
+        except Exception:
+            if not ends:
+                raise
+        finally:
+            done.set()
+            watcher.join()
+        if ends:  # what came until then may look whole
+            raise ends[0]
+
+    def _watch(self, sockets: _Sockets, done: threading.Event, ends: list[Exception]) -> None:
+        """Cut the connections at the deadline or at a stop, and say why in `ends`."""
+        deadline = monotonic() + self.manners.timeout
+        # Again and again: a connection that is only being made cannot be cut yet.
+        while not done.wait(_POLL_SECONDS):
+            if self._stop.is_set():
+                ends.append(DownloadFailed("stopped"))
+            elif monotonic() > deadline:
+                ends.append(_Again(f"it took more than {self.manners.timeout:g} seconds"))
+            if ends:
+                sockets.cut()
 
     def _prepare(self, url: str, headers: Mapping[str, str]) -> requests.PreparedRequest:
         """Write a request. Raises DownloadFailed for a URL that is none or leads elsewhere."""
         import requests
-        from urllib3.util import parse_url
 
         try:
-            prepared = self._session.prepare_request(requests.Request("GET", url, headers))
-            # As those who send it read it: what is checked must be what is asked.
-            parts = parse_url(prepared.url or "")
+            prepared = self._line.session.prepare_request(requests.Request("GET", url, headers))
+            # Taken apart as by those who send it: what is checked must be what is asked.
+            parts = urlsplit(prepared.url or "")
+            host = parts.hostname or ""
         except (requests.RequestException, ValueError) as error:
-            raise DownloadFailed("not a URL that can be fetched") from error
-        host = (parts.host or "").lower()
-        if parts.scheme not in {"http", "https"} or parts.auth or not self.admits(host):
-            where = f"{parts.scheme or 'no scheme'}://{host}"
-            raise DownloadFailed(f"leads to {where}, which albo does not ask")
+            raise DownloadFailed(_NO_URL) from error
+        is_web = parts.scheme in {"http", "https"} and "@" not in parts.netloc
+        if not is_web or not self.admits(host):
+            raise DownloadFailed(f"leads to {_place(parts)}, which albo does not ask")
         return prepared
 
+    def _redirect(self, answer: requests.Response) -> str:
+        """Return where a redirect leads. Raises DownloadFailed where it does not say."""
+        try:
+            target = self._line.session.get_redirect_target(answer)
+            if target:
+                return urljoin(answer.url, target)
+        except ValueError as error:
+            raise DownloadFailed("a redirect to no URL") from error
+        raise DownloadFailed("a redirect that does not say where to")
+
     def _wait_for_turn(self) -> None:
-        while (pause := self._resume_at - monotonic()) > 0 and not self._stop.is_set():
-            self._stop.wait(pause)
-        while not self._stop.is_set() and not self._take_turn():
+        """Wait for a pause to end and the rate to allow it; raise where there is no more asking."""
+        while not self._stop.is_set():
+            self._check_patience()
+            if monotonic() >= self._resume_at and self._take_turn():
+                with self._lock:
+                    self.calls += 1
+                return
             self._stop.wait(_POLL_SECONDS)
-        if self._stop.is_set():
-            raise DownloadFailed("stopped")
-        with self._lock:
-            self.calls += 1
+        raise DownloadFailed("stopped")
+
+    def _check_patience(self) -> None:
+        if self._refusal:
+            raise HostUnavailable(f"not asked for: {self._refusal}")
+        if self._failed >= _GIVE_UP:
+            raise HostUnavailable("not asked for: the server failed too often")
 
     @property
-    def _session(self) -> requests.Session:
+    def _line(self) -> _Line:
         """Return this thread's connections: a session is not made for several."""
-        import requests
-
-        found: requests.Session | None = getattr(self._local, "session", None)
+        found: _Line | None = getattr(self._local, "line", None)
         if found is None:
-            found = requests.Session()
-            found.headers["User-Agent"] = self.manners.user_agent
-            found.auth = _no_login
-            found.cookies.set_policy(_no_cookies())
-            self._local.session = found
+            found = self._local.line = _Line(self.manners.user_agent)
         return found
 
-    @contextlib.contextmanager
-    def _listed(self, answer: requests.Response) -> Iterator[None]:
-        with self._lock:
-            self._open.add(answer)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._open.discard(answer)
-
-    def _take(self, answer: requests.Response, deadline: float) -> Download:
+    def _take(self, answer: requests.Response) -> Download:
         self._check_status(answer)
         if answer.status_code == _NOT_MODIFIED:
             if not _CONDITIONS & answer.request.headers.keys():
                 raise DownloadFailed("304 Not Modified, though nothing was known of it")
             return Download(b"", answer.url, is_unchanged=True)
-        body = self._body(answer, deadline)
-        etag, modified = (answer.headers.get(name, "") for name in ("ETag", "Last-Modified"))
+        body = self._body(answer)
+        etag, modified = (
+            _validator(answer.headers.get(name, "")) for name in ("ETag", "Last-Modified")
+        )
         return Download(body, answer.url, etag, modified)
 
     def _check_status(self, answer: requests.Response) -> None:
         """Raise _Again for what may pass, DownloadFailed for what will not."""
         status = answer.status_code
-        if status < 300 or status == _NOT_MODIFIED:  # noqa: PLR2004
+        if status in _WHOLE or status == _NOT_MODIFIED:
             return
-        said = f"{status} {answer.reason or ''}".strip()
+        # Not in the server's own words: they may be anything.
+        said = f"{status} {http.client.responses.get(status, '')}".strip()
         if status not in {_FORBIDDEN, _TOO_MANY} and status < _SERVER_ERRORS:
             raise DownloadFailed(said)
         pause = _retry_after(answer.headers.get("Retry-After", ""))
         if pause > _LONGEST_PAUSE:
-            self._failed = _GIVE_UP
-            raise HostUnavailable(f"{said}: the server asks to come back in {pause:,.0f} seconds")
+            self._refusal = f"the server asks to come back in {pause:,.0f} seconds"
+            raise HostUnavailable(f"{said}: {self._refusal}")
         # Not this call alone: whoever asks the same host waits as well.
-        self._resume_at = max(self._resume_at, monotonic() + pause)
-        raise _Again(said, pause, is_hosts=status != _FORBIDDEN)
+        with self._lock:
+            self._resume_at = max(self._resume_at, monotonic() + pause)
+        raise _Again(said, is_hosts=status != _FORBIDDEN)
 
-    def _body(self, answer: requests.Response, deadline: float) -> bytes:
-        """Read a body of bounded size in bounded time, however slowly it drips."""
+    def _body(self, answer: requests.Response) -> bytes:
+        """Read a body of bounded size."""
         limit = self.manners.max_bytes
         too_long = f"more than {limit / 2**20:g} MiB"
-        stated = answer.headers.get("Content-Length", "")
-        if stated.isascii() and stated.isdigit() and int(stated) > limit:
+        if (answer.raw.length_remaining or 0) > limit:
             raise DownloadFailed(too_long)
         parts, length = [], 0
         while chunk := answer.raw.read1(_CHUNK, decode_content=True):
@@ -324,9 +361,90 @@ class Downloads:
             length += len(chunk)
             if length > limit:
                 raise DownloadFailed(too_long)
-            if monotonic() > deadline:
-                raise _Again(f"it took more than {self.manners.timeout:g} seconds")
         return b"".join(parts)
+
+
+class _Line:
+    """One thread's connections."""
+
+    def __init__(self, user_agent: str) -> None:
+        import requests
+
+        self.sockets = _Sockets()
+        self.session = requests.Session()
+        self.session.headers["User-Agent"] = user_agent
+        self.session.auth = _no_login
+        self.session.cookies.set_policy(_no_cookies())
+        for scheme in ("http://", "https://"):
+            self.session.mount(scheme, _adapter(self.sockets))
+
+
+class _Sockets:
+    """What connections are made of, so that another thread can hang up."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: WeakSet[socket.socket] = WeakSet()
+
+    def add(self, made: socket.socket) -> None:
+        with self._lock:
+            self._open.add(made)
+
+    def cut(self) -> None:
+        """Let whoever waits for a byte wait no more."""
+        with self._lock:
+            for each in list(self._open):
+                with contextlib.suppress(OSError):  # it is closed already
+                    # Below TLS: above it, what is left would be read as if it were plain text.
+                    socket.socket.shutdown(each, socket.SHUT_RDWR)
+
+
+def _adapter(sockets: _Sockets) -> HTTPAdapter:
+    """Return requests' own way to connections, which tells of each one that is made."""
+    from requests.adapters import HTTPAdapter
+
+    class Telling(HTTPAdapter):
+        def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+
+            def make(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+                made = type(pool).ConnectionCls(*args, **kwargs)
+                connect = made.connect
+
+                def connect_and_tell() -> None:
+                    connect()
+                    sockets.add(made.sock)
+
+                made.connect = connect_and_tell
+                return made
+
+            pool.ConnectionCls = make
+            return pool
+
+    return Telling()
+
+
+def _pass_over_body(answer: requests.Response) -> None:
+    """Read what else came, if it is short: then the connection serves again."""
+    import urllib3
+
+    with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
+        answer.raw.read(_CHUNK, decode_content=False)
+
+
+def _validator(value: str) -> str:
+    """Return a validator if it can be sent as it is; else "", as if there were none."""
+    return value if _HEADER.fullmatch(value) else ""
+
+
+def _place(parts: SplitResult) -> str:
+    """Name where a URL leads, in what can be shown."""
+    host = parts.hostname or ""
+    if parts.scheme not in {"http", "https"}:
+        return f"a {parts.scheme} address" if _HOST.fullmatch(parts.scheme) else "no address"
+    if "@" in parts.netloc:
+        return "an address with a login"
+    return host if _HOST.fullmatch(host) else "a host of a strange name"
 
 
 def _read(read: Callable[[bytes], T], found: Download) -> T:
@@ -371,23 +489,37 @@ def _no_cookies() -> CookiePolicy:
 def _describe(error: BaseException) -> str:
     """Say in a few words what went wrong on the wire; libraries say it in three lines."""
     import requests
+    import urllib3
 
     cause: BaseException | None = error
     while cause is not None:
-        if (
-            isinstance(cause, OSError)
-            and cause.strerror
-            and not isinstance(cause, requests.RequestException)
-        ):
-            return cause.strerror.lower()
+        if isinstance(cause, ssl.SSLError):
+            return f"no secure connection: {_tls_reason(cause)}"
+        if isinstance(cause, urllib3.exceptions.DecodeError):
+            return "what came cannot be unpacked"
+        strerror = "" if isinstance(cause, requests.RequestException) else _strerror(cause)
+        if strerror:
+            return strerror.lower()
         cause = _below(cause)
     if isinstance(error, requests.ConnectTimeout):
         return "no connection in time"
     if isinstance(error, requests.Timeout) or "timed out" in str(error).lower():
         return "no answer in time"
     return (
-        "the connection broke" if "onnection" in f"{type(error)}{error}" else type(error).__name__
+        "the connection broke"
+        if "onnection" in f"{type(error)}{error}"
+        else "what came is no HTTP answer"
     )
+
+
+def _strerror(error: BaseException) -> str:
+    return (error.strerror or "") if isinstance(error, OSError) else ""
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    """Say what TLS found wrong, without the library's file and line."""
+    found = getattr(error, "verify_message", "") or error.reason or "the connection broke"
+    return found.replace("_", " ").lower()
 
 
 def _below(error: BaseException) -> BaseException | None:
