@@ -15,7 +15,7 @@ import ssl
 import threading
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import SplitResult, urljoin, urlsplit
 from weakref import WeakSet
@@ -24,7 +24,6 @@ from albo.errors import BadFeed, DownloadFailed, HostUnavailable, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from http.cookiejar import CookiePolicy
 
     import requests
     import tenacity
@@ -127,6 +126,8 @@ class Downloads:
         self._resume_at = 0.0
         self._failed = 0
         self._refusal = ""
+        self._under_way: set[_Call] = set()
+        self._watcher: threading.Thread | None = None
         self._take_turn = _turns(self.manners.seconds_apart)
 
     def stop(self) -> None:
@@ -218,20 +219,12 @@ class Downloads:
         prepared = self._prepare(url, headers)
         self._wait_for_turn()
         try:
-            with self._watched(), self._send(prepared) as answer:
+            with self._watched(), self._line.send(prepared, self.manners.timeout) as answer:
                 yield answer
         except (requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError) as error:
             raise DownloadFailed(_NO_URL) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _Again(_describe(error)) from error
-
-    def _send(self, prepared: requests.PreparedRequest) -> requests.Response:
-        session = self._line.session
-        url = prepared.url or ""
-        settings: Any = session.merge_environment_settings(url, {}, True, None, None)
-        timeout = min(_CONNECT_SECONDS, self.manners.timeout), self.manners.timeout
-        # Not by the session: that reads the whole body of a redirect, whatever its size.
-        return session.get_adapter(url).send(prepared, timeout=timeout, **settings)
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:
@@ -240,40 +233,49 @@ class Downloads:
         The libraries' timeouts are for each byte: a server that sends one now and then, of a head
         or of a body, would never meet them.
         """
-        done = threading.Event()
-        ends: list[Exception] = []
-        sockets = self._line.sockets
-        watcher = threading.Thread(target=self._watch, args=(sockets, done, ends), daemon=True)
-        watcher.start()
+        call = _Call(self._line.sockets, monotonic() + self.manners.timeout)
+        with self._lock:
+            self._under_way.add(call)
+            if self._watcher is None:
+                self._watcher = threading.Thread(target=self._watch, daemon=True)
+                self._watcher.start()
         try:
             yield
         except Exception:
-            if not ends:
+            if call.end is None:
                 raise
         finally:
-            done.set()
-            watcher.join()
-        if ends:  # what came until then may look whole
-            raise ends[0]
+            with self._lock:
+                self._under_way.discard(call)
+        if call.end is not None:  # what came until then may look whole
+            raise call.end
 
-    def _watch(self, sockets: _Sockets, done: threading.Event, ends: list[Exception]) -> None:
-        """Cut the connections at the deadline or at a stop, and say why in `ends`."""
-        deadline = monotonic() + self.manners.timeout
-        # Again and again: a connection that is only being made cannot be cut yet.
-        while not done.wait(_POLL_SECONDS):
-            if self._stop.is_set():
-                ends.append(DownloadFailed("stopped"))
-            elif monotonic() > deadline:
-                ends.append(_Again(f"it took more than {self.manners.timeout:g} seconds"))
-            if ends:
-                sockets.cut()
+    def _watch(self) -> None:
+        """Cut connections at their deadline or at a stop, until there are none under way."""
+        while True:
+            sleep(_POLL_SECONDS)
+            with self._lock:
+                if not self._under_way:
+                    self._watcher = None
+                    return
+                for call in self._under_way:
+                    self._cut_if_due(call)
+
+    def _cut_if_due(self, call: _Call) -> None:
+        if self._stop.is_set():
+            call.end = DownloadFailed("stopped")
+        elif monotonic() > call.deadline:
+            call.end = _Again(f"it took more than {self.manners.timeout:g} seconds")
+        if call.end is not None:
+            # Again and again: a connection that is only being made cannot be cut yet.
+            call.sockets.cut()
 
     def _prepare(self, url: str, headers: Mapping[str, str]) -> requests.PreparedRequest:
         """Write a request. Raises DownloadFailed for a URL that is none or leads elsewhere."""
         import requests
 
         try:
-            prepared = self._line.session.prepare_request(requests.Request("GET", url, headers))
+            prepared = self._line.prepare(url, headers)
             # Taken apart as by those who send it: what is checked must be what is asked.
             parts = urlsplit(prepared.url or "")
             host = parts.hostname or ""
@@ -365,7 +367,7 @@ class Downloads:
 
 
 class _Line:
-    """One thread's connections."""
+    """One thread's connections, with no cookies and no logins: those are what sessions add."""
 
     def __init__(self, user_agent: str) -> None:
         import requests
@@ -373,10 +375,39 @@ class _Line:
         self.sockets = _Sockets()
         self.session = requests.Session()
         self.session.headers["User-Agent"] = user_agent
-        self.session.auth = _no_login
-        self.session.cookies.set_policy(_no_cookies())
-        for scheme in ("http://", "https://"):
-            self.session.mount(scheme, _adapter(self.sockets))
+        self.adapter = _adapter(self.sockets)
+        self._settings: dict[tuple[str, str], Any] = {}
+
+    def prepare(self, url: str, headers: Mapping[str, str]) -> requests.PreparedRequest:
+        """Write a request. Raises what requests raises for a URL that is none."""
+        import requests
+
+        return requests.Request("GET", url, {**self.session.headers, **headers}).prepare()
+
+    def send(self, prepared: requests.PreparedRequest, seconds: float) -> requests.Response:
+        """Send a request and wait for the answer's head.
+
+        Not by the session: that reads the whole body of a redirect, whatever its size.
+        """
+        timeout = min(_CONNECT_SECONDS, seconds), seconds
+        return self.adapter.send(prepared, timeout=timeout, **self._environment(prepared.url or ""))
+
+    def _environment(self, url: str) -> Any:  # noqa: ANN401  (requests' own)
+        """Return proxies and certificates for a host; asking the environment anew costs a third."""
+        host = urlsplit(url)[:2]
+        if host not in self._settings:
+            found = self.session.merge_environment_settings(url, {}, True, None, None)
+            self._settings[host] = found
+        return self._settings[host]
+
+
+@dataclass(eq=False)
+class _Call:
+    """A request under way: until when it may be, and why it was cut off, if it was."""
+
+    sockets: _Sockets
+    deadline: float
+    end: Exception | None = None
 
 
 class _Sockets:
@@ -473,17 +504,6 @@ def _retry_after(value: str) -> float:
         return max(Retry().parse_retry_after(value), 0.0) if value else 0.0
     except (InvalidHeader, ValueError, OverflowError):
         return 0.0
-
-
-def _no_login(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Send no password: without this, requests looks for one in ~/.netrc at each call."""
-    return request
-
-
-def _no_cookies() -> CookiePolicy:
-    from http.cookiejar import DefaultCookiePolicy
-
-    return DefaultCookiePolicy(allowed_domains=[])
 
 
 def _describe(error: BaseException) -> str:
