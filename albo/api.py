@@ -15,7 +15,7 @@ from __future__ import annotations
 import difflib
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -25,9 +25,9 @@ import numpy as np
 
 from albo.artifacts import MANIFEST, Artifacts, backbone_key, read_json, write_json
 from albo.backbones import find_card, near_duplicate_thresholds, open_backbone
-from albo.catalog import check_catalog, open_catalog, same_catalog, shown
+from albo.catalog import check_catalog, is_address, open_catalog, same_catalog, shown
 from albo.covers import StoredCovers
-from albo.embed import Stores, Summary, embed_catalog, embed_sources
+from albo.embed import CatalogSource, Stores, Summary, embed_catalog, embed_sources
 from albo.errors import (
     AlboError,
     BadCover,
@@ -235,8 +235,8 @@ class Albo:
 
         Parameters
         ----------
-        sources : folders, images, manifests, "-" for the paths in `lines`; none: what the catalog
-            holds and has no vector.
+        sources : folders, images, manifests, other catalogs (`mongodb://…`, `sqlite:///…`), "-" for
+            the paths in `lines`; none: what the catalog holds and has no vector.
         genre : "folder", "none", or the genre of all.
         rehash : read every file again, changed or not.
         s3_endpoint : the address of the S3 server, not Amazon's, that harvested covers are on.
@@ -246,7 +246,11 @@ class Albo:
         is named and none is known. A cover that cannot be read is in the summary's `skipped`.
         """
         check_device(device)
-        opened = open_sources(sources, genre, lines, self._was_source)
+        others = [name for name in sources if is_address(name)]
+        for name in others:
+            self._check_other(name)
+        named = [name for name in sources if name not in others]
+        opened = open_sources(named, genre, lines, self._was_source)
         if not sources:
             self._require_catalog()
         card = self._card_to_embed_with(backbone, weights)
@@ -260,11 +264,16 @@ class Albo:
         with (
             self._writing("albo embed") as catalog,
             Files(self.artifacts.files_file, write=True) as files,
+            ExitStack() as closing_later,
         ):
             vectors = self._vectors_of(card)
             stores = Stores(catalog, files, vectors, StoredCovers(s3_endpoint))
+            borrowed = [
+                CatalogSource(shown(name), closing_later.enter_context(open_catalog(name)), genre)
+                for name in dict.fromkeys(others)
+            ]
             summary = self._run_embed(
-                opened, stores, card, device, batch_size, rehash=rehash, limits=limits
+                [*opened, *borrowed], stores, card, device, batch_size, rehash=rehash, limits=limits
             )
             self._make_default(vectors, card)
             index = self._update_index(vectors, catalog)
@@ -272,6 +281,14 @@ class Albo:
             if index.missing:
                 summary.notes.append(_lacking(index.missing, "covers", "albo embed"))
         return EmbedResult(summary, index, card.name)
+
+    def _check_other(self, name: str) -> None:
+        """Raise UsageError where a catalog that is named as a source is none, or our own."""
+        if same_catalog(name, self._place):
+            raise UsageError(
+                f"{shown(name)} is the catalog that would be written; without a SOURCE, `albo"
+                " embed` embeds what it holds"
+            )
 
     def _was_source(self, name: str) -> bool:
         try:

@@ -246,6 +246,11 @@ def check_catalog(where: Path | str) -> None:
     _file_of(where)
 
 
+def is_address(text: str) -> bool:
+    """Whether a text names a catalog by a scheme, and no file that has just that name."""
+    return text.startswith((_SQLITE, *mongo.SCHEMES))
+
+
 def shown(where: Path | str) -> str:
     """Return where a catalog is, without user, password and options."""
     file = _file_of(where)

@@ -283,8 +283,9 @@ def embed(
         list[str] | None,
         typer.Argument(
             metavar="SOURCE",
-            help="Folders, images, CSV or Parquet manifests, or - for paths on standard input;"
-            " none: what the catalog holds and has no vector.",
+            help="Folders, images, CSV or Parquet manifests, other catalogs (mongodb://...,"
+            " sqlite:///...), or - for paths on standard input; none: what the catalog holds and"
+            " has no vector.",
         ),
     ] = None,
     *,

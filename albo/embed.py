@@ -25,7 +25,16 @@ from albo.files import NOT_AN_IMAGE, KnownFile
 from albo.images import Limits, decode, digest_of, has_image_signature
 from albo.itunes import SOURCE as CHARTS
 from albo.records import Album, Embeddings, Skipped, Stamp
-from albo.sources import FILES, Entry, genre_notes, is_gone, stamp_file
+from albo.sources import (
+    FILES,
+    FROM_FOLDERS,
+    NO_GENRE,
+    Entry,
+    Report,
+    genre_notes,
+    is_gone,
+    stamp_file,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -102,6 +111,36 @@ class Stores:
     files: Files
     vectors: Vectors
     covers: StoredCovers = field(default_factory=StoredCovers)
+
+
+class CatalogSource:
+    """Another catalog as a source: its albums become ours, and stay its own.
+
+    name : its address, as it may be shown. genre : as for `open_sources`; None keeps its own.
+    """
+
+    def __init__(self, name: str, catalog: Catalog, genre: str | None = None) -> None:
+        self.name = name
+        self.report = Report()
+        self._catalog = catalog
+        self._genre = None if genre == FROM_FOLDERS else "" if genre == NO_GENRE else genre
+
+    def entries(self) -> Iterator[Entry]:
+        """List the albums that have a cover, by source and album id."""
+        for album in self._catalog.albums():
+            if album.digest is not None or album.source != CHARTS:
+                ours = replace(
+                    album,
+                    source=self.name,
+                    album_id=f"{album.source} {album.album_id}",
+                    digest=album.digest if _is_stored(album) else None,
+                    genre=album.genre if self._genre is None else self._genre,
+                )
+                yield Entry(ours, stamp_file(album.uri))
+
+    def is_gone(self, album_id: str) -> bool:  # noqa: ARG002
+        """Say yes: what it does not list it does not have."""
+        return True
 
 
 def embed_sources(
@@ -380,7 +419,8 @@ class _Run:
         self._before = self._stores.catalog.listed(source.name)
         self._genres = Counter()
         seen: set[str] = set()
-        self._embed(self._changed(source, seen, rehash=rehash))
+        changed = self._changed(source, seen, rehash=rehash)
+        self._embed(changed, remote=isinstance(source, CatalogSource))
         report = source.report
         self.summary.ignored += report.ignored
         self.summary.notes += report.notes
@@ -405,8 +445,8 @@ class _Run:
         """
         catalog = self._stores.catalog
         lacking = [album for album in catalog.albums() if album.digest not in self._journal.known]
-        stored = [album for album in lacking if album.source == CHARTS and album.digest is not None]
-        own = [album for album in lacking if album.source != CHARTS]
+        stored = [a for a in lacking if _is_stored(a) and a.digest is not None]
+        own = [album for album in lacking if not _is_stored(album)]
         there = [album for album in own if not is_gone(album.uri)]
         kept = set(map(_key, there))
         vanished = [album for album, missing in catalog.listed(FILES).items() if missing]
@@ -434,7 +474,7 @@ class _Run:
         self._mark_missing(
             album
             for album in elsewhere
-            if album.source not in {*self._taken, CHARTS} and is_gone(album.uri)
+            if album.source not in self._taken and not _is_stored(album) and is_gone(album.uri)
         )
         moved = sum(digest in self._appeared for digest in self._vanished)
         self.summary.moved = moved
@@ -445,7 +485,7 @@ class _Run:
         gone = {_key(album): album for album in albums}
         # What appeared elsewhere is written first: a cover that moved is always somewhere.
         self._journal.commit()
-        uris = [album.uri for album in gone.values() if is_gone(album.uri)]
+        uris = [a.uri for a in gone.values() if not is_remote(a.uri) and is_gone(a.uri)]
         gone.update((_key(album), album) for album in self._stores.catalog.at(uris))
         for source, group in groupby(sorted(gone), itemgetter(0)):
             self._stores.catalog.mark_missing(source, [album_id for _, album_id in group])
@@ -472,10 +512,12 @@ class _Run:
                     continue
                 self.summary.seen += 1
                 seen.add(entry.album.album_id)
-                if file is None or file.digest is None or file.digest not in self._journal.known:
+                # The digest of a stored cover is its name: nothing need be read to know it.
+                digest = entry.album.digest or (file.digest if file is not None else None)
+                if digest is None or digest not in self._journal.known:
                     yield entry
                 else:
-                    self._know(replace(entry.album, digest=file.digest), listed)
+                    self._know(replace(entry.album, digest=digest), listed)
             self._tell()
             yield None
 
@@ -655,6 +697,11 @@ def _has_signature(path: str) -> bool:
         return False
     finally:
         os.close(descriptor)
+
+
+def _is_stored(album: Album) -> bool:
+    """Whether its cover lies in a store of covers: that is not looked into to see what is gone."""
+    return album.source == CHARTS or is_remote(album.uri)
 
 
 def _key(album: Album) -> tuple[str, str]:
