@@ -24,7 +24,6 @@ from albo.errors import BadFeed, DownloadFailed, HostUnavailable, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from http.cookiejar import CookiePolicy
 
     import requests
     import tenacity
@@ -230,7 +229,7 @@ class Downloads:
         url = prepared.url or ""
         settings: Any = session.merge_environment_settings(url, {}, True, None, None)
         timeout = min(_CONNECT_SECONDS, self.manners.timeout), self.manners.timeout
-        # Not by the session: that reads the whole body of a redirect, whatever its size.
+        # Not by the session: it keeps cookies, and reads a redirect's body whatever its size.
         return session.get_adapter(url).send(prepared, timeout=timeout, **settings)
 
     @contextlib.contextmanager
@@ -374,7 +373,6 @@ class _Line:
         self.session = requests.Session()
         self.session.headers["User-Agent"] = user_agent
         self.session.auth = _no_login
-        self.session.cookies.set_policy(_no_cookies())
         for scheme in ("http://", "https://"):
             self.session.mount(scheme, _adapter(self.sockets))
 
@@ -478,12 +476,6 @@ def _retry_after(value: str) -> float:
 def _no_login(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Send no password: without this, requests looks for one in ~/.netrc at each call."""
     return request
-
-
-def _no_cookies() -> CookiePolicy:
-    from http.cookiejar import DefaultCookiePolicy
-
-    return DefaultCookiePolicy(allowed_domains=[])
 
 
 def _describe(error: BaseException) -> str:
