@@ -106,6 +106,7 @@ _PUT_LISTING = (
     f" VALUES ({', '.join('?' * (len(_LISTING_COLUMNS) + 2))})"
 )
 _values = attrgetter(*_COLUMNS)
+_said = attrgetter(*_LISTING_COLUMNS)
 _key = attrgetter("source", "album_id")
 
 
@@ -428,20 +429,21 @@ class SqliteCatalog:
         """Write rows as they are, replacing all that was known of those albums; then feeds."""
         written = list(rows)
         listed = [(row.album, row.listing) for row in written if row.listing is not None]
+        unlisted = [_key(row.album) for row in written if row.listing is None]
+        fetched = list(map(_feed_values, feeds))
+        if not (written or fetched):
+            return
         with self._database.transaction() as transaction:
             transaction.executemany(
                 _PUT_ALBUM, ((*_values(row.album), row.missing) for row in written)
             )
             transaction.executemany(
-                "DELETE FROM listings WHERE source = ? AND album_id = ?",
-                (_key(row.album) for row in written if row.listing is None),
+                "DELETE FROM listings WHERE source = ? AND album_id = ?", unlisted
             )
             transaction.executemany(
                 _PUT_LISTING, ((*_key(album), *_listing_values(said)) for album, said in listed)
             )
-            transaction.executemany(
-                "INSERT OR REPLACE INTO feeds VALUES (?, ?, ?, ?, ?)", map(_feed_values, feeds)
-            )
+            transaction.executemany("INSERT OR REPLACE INTO feeds VALUES (?, ?, ?, ?, ?)", fetched)
 
     def saw(self, source: str, album_ids: Sequence[str], when: str) -> None:
         """Write down when these albums of charts were last seen."""
@@ -490,7 +492,7 @@ def _catalog_row(row: tuple[Any, ...]) -> CatalogRow:
 
 
 def _listing_values(listing: Listing) -> tuple[object, ...]:
-    charts, *said = (getattr(listing, name) for name in _LISTING_COLUMNS)
+    charts, *said = _said(listing)
     return json.dumps(charts, separators=(",", ":")), *said
 
 

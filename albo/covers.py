@@ -209,12 +209,17 @@ class FolderCovers:
         return self._folder / f".{name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
 
     def _write(self, path: Path, data: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._temporary(path.stem)
         try:
-            with temporary.open("xb") as file:
-                file.write(data)
-            temporary.replace(path)
+            with suppress(FileNotFoundError):
+                temporary.write_bytes(data)
+            try:
+                temporary.replace(path)
+            except FileNotFoundError:  # it is the first one there, or the first of all
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if not temporary.exists():
+                    temporary.write_bytes(data)
+                temporary.replace(path)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)

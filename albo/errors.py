@@ -73,7 +73,7 @@ class DownloadFailed(AlboError):
 
 
 class HostUnavailable(DownloadFailed):
-    """A host does not answer, or refuses all that it is asked: there is no use in going on."""
+    """A host did not answer, or refused; nothing is known of what it was asked for."""
 
 
 class BadFeed(AlboError):

@@ -15,8 +15,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
 from albo.downloads import Downloads, Manners
 from albo.errors import (
@@ -46,7 +47,7 @@ from albo.itunes import (
 from albo.records import CatalogRow, Feed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from albo.catalog import Catalog
     from albo.covers import CoverStore
@@ -61,13 +62,15 @@ RATE = 20.0
 """Charts a minute; Apple asks for about that."""
 ART_RATE = 5.0
 """Artworks a second."""
-ART_WORKERS = 8
+ART_WORKERS = 4
+STORE_WORKERS = 8
 _LARGEST_CHART = 32 << 20
 _RESUME = timedelta(hours=24)  # charts change daily: what is older is asked for again
 _MOST_WAITING = 2_000  # artworks, before the next chart is asked for
 _BATCH = 32  # covers stored at once
 _BATCH_SECONDS = 1.0
 _POLL_SECONDS = 0.5
+_PAUSE_SECONDS = 0.01  # so that several are done when the catalog's thread is woken
 _REFUSALS = 3  # covers in a row that the store does not take
 _CHUNK = 500
 _USUAL = 100  # albums that a chart lists, whatever it is asked for
@@ -116,11 +119,13 @@ class Settings:
             max_bytes=_LARGEST_CHART,
             contact=self.contact,
         )
-        from urllib3.util import parse_url
+        import requests
 
         apart = 1 / self.art_rate if self.art_rate else 0.0
         artwork = replace(charts, seconds_apart=apart, max_bytes=Limits().max_bytes)
-        home = (parse_url(plan.base_url).host or "").lower()  # as hosts are read when asked
+        # As it will be written when it is asked: names in other scripts are encoded.
+        asked = requests.Request("GET", plan.base_url).prepare().url or ""
+        home = urlsplit(asked).hostname or ""
         return (
             Downloads(lambda host: host == home, charts),
             Downloads(lambda host: admits_artwork(host, home), artwork),
@@ -371,7 +376,7 @@ class Harvest:
         """
         started = monotonic()
         self._begin()
-        pools = [ThreadPoolExecutor(n, "albo-harvest") for n in (1, self._workers, self._workers)]
+        pools = [ThreadPoolExecutor(n, "albo-harvest") for n in (1, self._workers, STORE_WORKERS)]
         self._chart_pool, self._art_pool, self._store_pool = pools
         try:
             self._gather()
@@ -429,7 +434,7 @@ class Harvest:
             else:
                 future = self._chart_pool.submit(self._ask_for_chart, self._url(chart), feed)
                 self._asking = future, part, chart
-        while self._wanted and len(self._fetching) < 2 * self._workers:
+        while self._wanted and len(self._fetching) < 4 * self._workers:
             art = self._wanted.pop(next(iter(self._wanted)))
             self._fetching.add(self._art_pool.submit(self._fetch, art))
 
@@ -439,6 +444,7 @@ class Harvest:
             waiting.append(self._asking[0])
         if waiting:
             wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+            sleep(_PAUSE_SECONDS)
 
     # --- charts ----------------------------------------------------------------------------------
 
@@ -570,10 +576,14 @@ class Harvest:
         fetched, self._fetched = self._fetched, []
         came = [result for result in fetched if isinstance(result, _Came)]
         lost = [result for result in fetched if isinstance(result, _Lost)]
-        self._catalog.put(self._rows_of(came, _arriving))
-        stored, refused = self._store(came)
-        self._catalog.put(self._rows_of(stored, _arrived))
-        self._catalog.put(self._rows_of((r for r in lost if not r.is_hosts), _failed))
+        rows = self._rows_of(fetched)
+        arriving = _changed(rows, came, _arriving)
+        self._catalog.put(arriving.values())
+        rows |= arriving
+        stored, refused = self._store(came, rows)
+        failed = [result for result in lost if not result.is_hosts]
+        done = _changed(rows, stored, _arrived) | _changed(rows, failed, _failed)
+        self._catalog.put(done.values())
         for there in stored:
             for tally in there.art.albums.values():
                 tally.covers += 1
@@ -587,7 +597,9 @@ class Harvest:
         self._done += sum(len(result.art.albums) for result in fetched)
         self._progress("covers", self._done, None)
 
-    def _store(self, came: Sequence[_Came]) -> tuple[list[_Came], list[_Lost]]:
+    def _store(
+        self, came: Sequence[_Came], rows: dict[str, CatalogRow]
+    ) -> tuple[list[_Came], list[_Lost]]:
         """Put covers into the store. Raises CannotWrite where it takes none any more."""
         stored, refused = [], []
         for result, outcome in zip(came, self._store_pool.map(self._put, came), strict=True):
@@ -598,7 +610,7 @@ class Harvest:
             refused.append(_Lost(result.art, str(outcome)))
             self._refused += 1
             if self._refused >= _REFUSALS:
-                self._catalog.put(self._rows_of(stored, _arrived))
+                self._catalog.put(_changed(rows, stored, _arrived).values())
                 raise outcome
         return stored, refused
 
@@ -610,13 +622,24 @@ class Harvest:
         except CannotWrite as error:
             return error
 
-    def _rows_of(
-        self, results: Iterable[_R], change: Callable[[CatalogRow, _R], CatalogRow]
-    ) -> Iterator[CatalogRow]:
-        """Go through the rows of the albums that results are for, changed."""
-        by_album = {album_id: r for r in results for album_id in r.art.albums}
-        rows = list(self._catalog.rows(SOURCE, list(by_album))) if by_album else ()
-        return (change(row, by_album[row.album.album_id]) for row in rows)
+    def _rows_of(self, results: Iterable[_Result]) -> dict[str, CatalogRow]:
+        """Return the rows of the albums that results are for, by album id."""
+        album_ids = [album_id for result in results for album_id in result.art.albums]
+        return {row.album.album_id: row for row in self._catalog.rows(SOURCE, album_ids)}
+
+
+def _changed(
+    rows: dict[str, CatalogRow],
+    results: Iterable[_R],
+    change: Callable[[CatalogRow, _R], CatalogRow],
+) -> dict[str, CatalogRow]:
+    """Return the rows of the albums that results are for, changed; by album id."""
+    return {
+        album_id: change(rows[album_id], result)
+        for result in results
+        for album_id in result.art.albums
+        if album_id in rows
+    }
 
 
 def _is_for(row: CatalogRow, came: _Came) -> bool:
