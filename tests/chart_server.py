@@ -26,10 +26,12 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from albo.errors import UsageError
-from albo.genres import find_genre, genre_of, umbrella_of
+from albo.genres import find_genre, genre_of, umbrella_of, umbrellas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from albo.genres import Genre
 
 Json = dict[str, Any]
 
@@ -84,13 +86,10 @@ def served_covers(labels: Path) -> list[Served]:
     """List the covers of a manifest as albums under their genres' own names."""
     with labels.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
+    genres = _genres_of(sorted({row["genre"] for row in rows}))
     found = []
     for number, row in enumerate(rows, start=1):
-        try:
-            written = row["genre"]
-            genre = find_genre(_SAMPLE_SPELLINGS.get(written, written.replace("_", " ")))
-        except UsageError:
-            genre = genre_of(sorted({r["genre"] for r in rows}).index(row["genre"]) + 2)
+        genre = genres[row["genre"]]
         file = labels.parent / row["file"]
         year = int(row["year"]) if row["year"] else None
         album_id = str(1_000_000_000 + number)
@@ -99,6 +98,17 @@ def served_covers(labels: Path) -> list[Served]:
             album_id, row["album"], row["artist"], genre_id=genre.id, year=year, art_url=url
         )
         found.append(Served(entry, genre.id, file.read_bytes))
+    return found
+
+
+def _genres_of(names: Sequence[str]) -> dict[str, Genre]:
+    """Find the genres that labels mean; what is none of the taxonomy stands for another."""
+    found: dict[str, Genre] = {}
+    for number, name in enumerate(names):
+        try:
+            found[name] = find_genre(_SAMPLE_SPELLINGS.get(name, name.replace("_", " ")))
+        except UsageError:
+            found[name] = umbrellas()[number]
     return found
 
 
