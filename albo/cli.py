@@ -965,6 +965,8 @@ def _run(words: list[str], *, debug: bool) -> int:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error.__context__, KeyboardInterrupt):  # it struck while a lock was let go
+            return _report(error.__context__, words)
         terminal.complain(
             f"something unforeseen failed ({type(error).__name__}: {_first_line(error)});"
         )

@@ -353,7 +353,7 @@ class Harvest:
         self._workers = workers
         self._progress = progress
         self._note = note
-        self._tallies = {part.name: Tally(part.name) for part in plan.parts}
+        self._tallies = {part: Tally(part.name) for part in plan.parts}
         self._coming = deque(plan.charts)
         self._known_feeds: dict[str, Feed] = {}
         self._resumed_from = ""
@@ -472,7 +472,7 @@ class Harvest:
 
     def _take(self, part: Part, chart: Address, answer: _Answer) -> None:
         """Write down what a chart lists, and want the covers that are not there."""
-        tally = self._tallies[part.name]
+        tally = self._tallies[part]
         tally.asked += self._plan.limit
         self._progress("charts", len(self._plan.charts) - len(self._coming), len(self._plan.charts))
         if answer.error is not None:
@@ -527,9 +527,7 @@ class Harvest:
 
     def _sweep(self) -> None:
         """Want what earlier runs could not get of these genres and the charts do not list now."""
-        tallies = {
-            chart.key: self._tallies[part.name] for part, chart in reversed(self._plan.charts)
-        }
+        tallies = {chart.key: self._tallies[part] for part, chart in reversed(self._plan.charts)}
         lacking = self._catalog.without_cover(SOURCE)
         for start in range(0, len(lacking), _CHUNK):
             for row in self._catalog.rows(SOURCE, lacking[start : start + _CHUNK]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from uuid import uuid4
 import pytest
 
 from albo import Albo
-from albo.catalog import SqliteCatalog
+from albo.catalog import SqliteCatalog, open_catalog
 from albo.covers import FolderCovers
 from albo.errors import CannotWrite, UnknownGenre, UsageError
 from albo.harvest import Harvest, Settings, plan_parts
@@ -257,6 +258,11 @@ def test_artwork_that_changes_while_it_is_fetched(tmp_path: Path, albums: list[S
 # --- the plan ------------------------------------------------------------------------------------
 
 
+def test_two_genres_of_one_name_are_told_apart(tmp_path: Path, server: ChartServer) -> None:
+    done = run_harvest(tmp_path, server, "1111", "1115")
+    assert [tally.asked for tally in done.tallies] == [200, 200]
+
+
 def test_what_is_named_twice_is_asked_for_once() -> None:
     parts = plan_parts(["1034", "Country", "6", " ALL "], ["us", "US", "gb"])
     charts = [(chart.storefront, chart.genre.id) for part in parts for chart in part.charts]
@@ -353,6 +359,41 @@ def test_harvested_covers_are_embedded_and_known_by_name(
     assert answer["neighbours"][0]["genre"] == "Country"
     status = run_albo("status", "--json").objects[0]
     assert status["sources"] == {"itunes": 12}
+
+
+def test_a_store_that_is_not_there_is_not_taken_for_an_empty_one(
+    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer]
+) -> None:
+    run_albo(*harvest_words(server))
+    covers = tmp_path / "artifacts" / "covers"
+    covers.rename(tmp_path / "unmounted")
+    said = run_albo("embed")
+    assert said.code == 1
+    assert f"the covers' folder {covers} is not there" in said.err
+    (tmp_path / "unmounted").rename(covers)
+    assert run_albo("embed", "--json").objects[0]["embedded"] == 12
+
+
+def test_another_catalog_is_a_source_of_covers(
+    tmp_path: Path, server: ChartServer, mongodb: str, run_albo: Callable[..., Answer]
+) -> None:
+    run_albo(*harvest_words(server, "--catalog", mongodb))
+    assert "0 covers" in run_albo("status").out
+    (done,) = run_albo("embed", mongodb, "--json").objects
+    assert (done["seen"], done["embedded"]) == (12, 12)
+    shutil.rmtree(tmp_path / "artifacts" / "covers")
+    (again,) = run_albo("embed", mongodb, "--json").objects
+    assert (again["known"], again["skipped"], again["missing"]) == (12, 0, 0), "nothing is read"
+    (status,) = run_albo("status", "--json").objects
+    assert status["sources"] == {mongodb: 12}
+    assert status["genres"] == {"Country": 12}
+    with open_catalog(mongodb, write=True) as catalog:
+        catalog.forget(list(catalog.albums())[:2])
+    assert run_albo("embed", mongodb, "--json").objects[0]["missing"] == 2
+    assert run_albo("forget", mongodb).code == 0
+    same = run_albo("embed", mongodb, "--catalog", mongodb)
+    assert same.code == 2
+    assert "is the catalog that would be written" in same.err
 
 
 def test_a_damaged_or_lost_cover_is_skipped_and_fetched_again(
