@@ -9,8 +9,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -20,7 +21,7 @@ from urllib.request import urlopen
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 PATIENCE_SECONDS = 60
 
@@ -224,3 +225,54 @@ def _wait_for_mongodb(server: MongoServer, port: int, output: Path) -> None:
             return
         time.sleep(0.05)
     raise RuntimeError(f"no MongoDB server: {output.read_text(errors='replace')[-2_000:]}")
+
+
+# --- S3, in a mood -------------------------------------------------------------------------------
+
+
+@contextmanager
+def moody(endpoint: str, refuses: Callable[[str, str], bool]) -> Iterator[str]:
+    """Give the endpoint of a server that passes all on to another, but what it refuses.
+
+    refuses : told the method and the path of each request.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def pass_on(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if refuses(self.command, self.path):
+                said = Answer.refusal(403, "AccessDenied")
+                self.say(said.status, said.headers, said.body)
+                return
+            line = HTTPConnection(endpoint.removeprefix("http://"), timeout=PATIENCE_SECONDS)
+            with closing(line):
+                line.request(self.command, self.path, body, dict(self.headers))
+                answer = line.getresponse()
+                self.say(answer.status, dict(answer.getheaders()), answer.read())
+
+        def say(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+            self.send_response_only(status)
+            for name, value in headers.items():
+                if name.lower() not in {"content-length", "transfer-encoding", "connection"}:
+                    self.send_header(name, value)
+            length = headers.get("Content-Length", str(len(body)))
+            self.send_header("Content-Length", length if self.command == "HEAD" else str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = pass_on  # noqa: N815  (http.server's)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()

@@ -19,13 +19,13 @@ import pytest
 
 from albo import Albo
 from albo.catalog import SqliteCatalog, open_catalog
-from albo.covers import FolderCovers
+from albo.covers import FolderCovers, open_covers
 from albo.errors import CannotWrite, UnknownGenre, UsageError
 from albo.harvest import Harvest, Settings, plan_parts
 from albo.images import digest_of
 from tests import chart_server as faults
 from tests.chart_server import ChartServer, Served, served_covers, served_feeds
-from tests.servers import S3, S3_ENV, make_bucket, mongodb_server, running_s3
+from tests.servers import S3, S3_ENV, make_bucket, mongodb_server, moody, running_s3, use_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -335,6 +335,39 @@ def test_the_command_prints_json_alone(
     assert total == country | {"genre": "total"}
     assert said.code == 1
     assert said.err.splitlines()[-1] == "albo: artwork: 404 Not Found"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--genre", "contry"], "nearest: Country (6)"),
+        (["--genre", "latin jazz"], "1111"),
+        (["--storefront", "usa"], "two letters"),
+        (["--base-url", "ftp://example.org"], "base URL"),
+        (["--base-url", "http://me:secret@example.org"], "base URL"),
+        (["--covers", "gs://bucket/x"], "gs:"),
+        (["--covers", "s3:///x"], "bucket"),
+        (["--s3-endpoint", "nonsense", "--covers", "s3://bucket-of-mine/x"], "endpoint"),
+        (["--contact", "me\nEvil: yes"], "contact"),
+        (["--catalog", "redis://localhost"], "redis"),
+        (["--rate", "-1"], "rate"),
+        (["--limit", "0"], "limit"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_asks_nobody(
+    tmp_path: Path,
+    server: ChartServer,
+    run_albo: Callable[..., Answer],
+    words: list[str],
+    said: str,
+) -> None:
+    answer = run_albo(*harvest_words(server), *words)
+    assert answer.code == 2
+    (line,) = answer.err.splitlines()
+    assert said in line
+    assert "secret" not in line
+    assert not server.seen
+    assert not list(tmp_path.rglob("*.sqlite"))
 
 
 def test_the_address_may_come_from_the_environment(
@@ -756,6 +789,68 @@ def test_s3_goes_away_in_the_middle(
         "embed", "--s3-endpoint", s3.endpoint, "--artifacts", tmp_path, "--json", **s3.env
     ).objects
     assert done["embedded"] == 12
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 5])
+def test_s3_refuses_a_write(
+    tmp_path: Path,
+    *,
+    server: ChartServer,
+    s3: S3,
+    run_albo: Callable[..., Answer],
+    monkeypatch: pytest.MonkeyPatch,
+    allowed: int,
+) -> None:
+    prefix = f"covers-{uuid4().hex}"
+    written: list[str] = []
+
+    def refuses(method: str, path: str) -> bool:
+        if method != "PUT" or "albo-check" in path:
+            return False
+        written.append(path)
+        return len(written) > allowed
+
+    with moody(s3.endpoint, refuses) as endpoint:
+        words = ("--covers", f"s3://{s3.bucket}/{prefix}", "--s3-endpoint", endpoint)
+        said = run_albo(*harvest_words(server, *words), **s3.env)
+        assert said.code == 1
+        assert "access denied; allow these credentials s3:PutObject" in said.err
+    kept = {path for path, row in rows_of(tmp_path / "artifacts").items() if row.album.digest}
+    assert len(kept) == allowed
+    words = s3_words(s3, prefix)
+    assert run_albo(*harvest_words(server, *words), **s3.env).code == 0
+    use_only(s3.env, monkeypatch)
+    stored = list(open_covers(words[1], endpoint=s3.endpoint).digests())
+    assert sorted(stored) == sorted(digest_of(album.artwork()) for album in server.albums)
+
+
+def test_killed_at_any_moment_on_servers(
+    tmp_path: Path,
+    *,
+    server: ChartServer,
+    s3: S3,
+    mongodb: str,
+    run_albo: Callable[..., Answer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use_only(s3.env, monkeypatch)
+    words = (*s3_words(s3, f"covers-{uuid4().hex}"), "--catalog", mongodb)
+    store = open_covers(words[1], endpoint=s3.endpoint)
+    slow = server.fail("bb", _slow_body)
+    for covers in (0, 3, 9):
+        with start(server, tmp_path, *words, **s3.env) as process:
+            wait_until(lambda n=covers, p=process: len(set(store.digests())) > n or p.poll() == 0)
+            process.kill()
+    slow.times = 0
+    stored, fetched = set(store.digests()), server.art_fetched
+    assert run_albo(*harvest_words(server, *words), **s3.env).code == 0
+    assert set(store.digests()) == {digest_of(album.artwork()) for album in server.albums}
+    for path, times in server.art_fetched.items():
+        assert times == fetched[path] or digest_of(server.body_of(path)[0]) not in stored
+    with open_catalog(mongodb) as catalog:
+        rows = list(catalog.rows("itunes"))
+    assert len(rows) == 12
+    assert not any(row.awaits_cover for row in rows)
 
 
 def test_no_such_bucket(
