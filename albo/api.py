@@ -19,10 +19,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
+from albo.answers import Classified, Copied, DuplicateMember, EmbedResult, Neighbour, Similar
 from albo.artifacts import MANIFEST, Artifacts, backbone_key, read_json, write_json
 from albo.backbones import find_card, near_duplicate_thresholds, open_backbone
 from albo.catalog import check_catalog, is_address, open_catalog, same_catalog, shown
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from albo.harvest import Harvested, Settings
     from albo.heads import Head
     from albo.index import Index, IndexKind, IndexSummary
-    from albo.records import Album, Digest, Json, Pixels, Prediction
+    from albo.records import Album, Digest, Json, Pixels
     from albo.sources import Source
 
 Progress: TypeAlias = "Callable[[str, int, int | None], None]"
@@ -66,118 +67,6 @@ _FEW_QUERIES = 8
 _QUERY_BATCH = 256  # from which number on a GPU searches too
 _SHORTEST_PREFIX = 8
 _COPIED_AT_ONCE = 1_000
-
-
-@dataclass(frozen=True)
-class EmbedResult:
-    """What `embed` did: the run's summary, and the index's."""
-
-    summary: Summary
-    index: IndexSummary
-    backbone: str
-
-    def as_json(self) -> Json:
-        """Return the object that `albo embed --json` prints."""
-        s = self.summary
-        return {
-            "seen": s.seen,
-            "embedded": s.embedded,
-            "known": s.known,
-            "skipped": len(s.skipped),
-            "unlisted": s.unlisted,
-            "moved": s.moved,
-            "missing": s.missing,
-            "ignored": s.ignored,
-            "seconds": round(s.seconds, 3),
-            "covers_per_second": round(s.embedded / s.seconds, 1) if s.seconds else 0.0,
-            "backbone": self.backbone,
-            "device": s.device or None,
-            "indexed": self.index.count,
-        }
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """One near cover: how near (cosine), and the album that it belongs to, where one is known.
-
-    mark : "same file", "near-duplicate" or "".
-    """
-
-    rank: int
-    score: float
-    digest: Digest
-    album: Album | None
-    mark: str = ""
-
-    def as_json(self) -> Json:
-        """One neighbour of `albo similar --json`."""
-        return {
-            "rank": self.rank,
-            "score": round(self.score, 4),
-            "digest": self.digest.hex(),
-            **_album_json(self.album),
-            "mark": self.mark,
-        }
-
-
-@dataclass(frozen=True)
-class Similar:
-    """A query's neighbours, or why there are none."""
-
-    query: str
-    neighbours: tuple[Neighbour, ...] = ()
-    error: str = ""
-
-    def as_json(self) -> Json:
-        """Return the object that `albo similar --json` prints for one query."""
-        if self.error:
-            return {"query": self.query, "error": self.error}
-        return {"query": self.query, "neighbours": [n.as_json() for n in self.neighbours]}
-
-
-@dataclass(frozen=True)
-class Classified:
-    """What genre a query reads as, or why that cannot be said."""
-
-    query: str
-    prediction: Prediction | None = None
-    head: str = ""
-    backbone: str = ""
-    error: str = ""
-
-    def as_json(self) -> Json:
-        """Return the object that `albo classify --json` prints for one query."""
-        if self.prediction is None:
-            return {"query": self.query, "error": self.error}
-        said = self.prediction
-        return {
-            "query": self.query,
-            "predictions": [
-                {"genre": genre, "probability": round(p, 6)}
-                for genre, p in zip(said.genres, said.probabilities, strict=True)
-            ],
-            "set": list(said.conformal_set),
-            "decided": said.decided,
-            "head": self.head,
-            "backbone": self.backbone,
-        }
-
-
-@dataclass(frozen=True)
-class DuplicateMember:
-    """A file of a group of near-duplicates; `score` is the cosine of its nearest one there."""
-
-    digest: Digest
-    score: float
-    album: Album
-
-    def as_json(self) -> Json:
-        """One member of a group of `albo duplicates --json`."""
-        return {
-            "digest": self.digest.hex(),
-            "score": round(self.score, 4),
-            **_album_json(self.album),
-        }
 
 
 @dataclass(frozen=True)
@@ -932,25 +821,6 @@ class Albo:
                 yield Embeddings(embeddings.vector[row : row + 1], embeddings.middle[row : row + 1])
 
 
-@dataclass(frozen=True)
-class Copied:
-    """What `copy_catalog` did: how many rows and charts, and where from and to, as may be shown."""
-
-    albums: int
-    feeds: int
-    source: str
-    target: str
-
-    def as_json(self) -> Json:
-        """Return the object that `albo catalog copy --json` prints."""
-        return {
-            "albums": self.albums,
-            "feeds": self.feeds,
-            "from": self.source,
-            "to": self.target,
-        }
-
-
 def copy_catalog(
     source: str, target: str, progress: Progress = lambda _stage, _done, _total: None
 ) -> Copied:
@@ -1066,16 +936,3 @@ def _by_digest(albums: Iterable[Album], genre: str | None = None) -> Mapping[Dig
         if album.digest is not None:
             found[album.digest] = album
     return found
-
-
-def _album_json(album: Album | None) -> Json:
-    if album is None:
-        blank: dict[str, Any] = dict.fromkeys(("uri", "genre", "artist", "album", "year"))
-        return blank
-    return {
-        "uri": album.uri,
-        "genre": album.genre or None,
-        "artist": album.artist or None,
-        "album": album.name or None,
-        "year": album.year,
-    }

@@ -9,25 +9,20 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from albo import __version__, terminal
+from albo import __version__, tables, terminal
 from albo.errors import AlboError, UsageError
 from albo.terminal import many, printable
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from albo.api import Albo, Classified, EmbedResult, Neighbour, Similar
-    from albo.genres import Genre
-    from albo.harvest import Harvested, Settings
+    from albo.api import Albo
     from albo.images import Limits
 
 app = typer.Typer(
@@ -41,9 +36,6 @@ app = typer.Typer(
 catalogs = typer.Typer(rich_markup_mode=None)
 app.add_typer(catalogs, name="catalog")
 
-_SHOWN_SKIPS = 20
-_FEW_GENRES = 8
-_DESCRIBED = ("genre", "artist", "album", "year")
 _INTERRUPTED = 130  # what Typer makes of Ctrl-C
 _READERS = frozenset({"similar", "duplicates", "classify", "backbones", "genres", "status"})
 # click's UsageError, which Typer takes from click or from a copy of its own, by version, and
@@ -205,73 +197,20 @@ def harvest(
     )
     with _opened(artifacts, catalog, quiet=quiet) as albo:
         if dry_run:
-            _show_plan(settings, albo, covers, as_json=as_json)
+            where = {"catalog": albo.catalog_place, "covers": albo.covers_place(covers)}
+            tables.show_plan(settings, where, as_json=as_json)
             return
         done = albo.harvest(settings, covers=covers, s3_endpoint=s3_endpoint)
     if as_json:
         for tally in (*done.tallies, done.total):
             terminal.print_json(tally.as_json())
     elif not quiet:
-        _show_harvest(done)
-    for reason, count in done.total.reasons.most_common(_SHOWN_SKIPS):
+        tables.show_harvest(done)
+    for reason, count in done.total.reasons.most_common(tables.SHOWN_SKIPS):
         terminal.complain(f"{count} times {reason}" if count > 1 else reason)
     if without := done.total.art_missing:
         terminal.note(f"{many(without, 'album')} without artwork in the charts", quiet=quiet)
     _exit(failed=bool(done.total.failed))
-
-
-def _show_plan(settings: Settings, albo: Albo, covers: str | None, *, as_json: bool) -> None:
-    plan = settings.plan()
-    said = plan.describe(settings.rate, settings.art_rate) | {
-        "catalog": albo.catalog_place,
-        "covers": albo.covers_place(covers),
-        "user_agent": settings.downloads(plan)[0].manners.user_agent,
-    }
-    if as_json:
-        for part in plan.parts:
-            urls = [chart.url(plan.base_url, plan.limit) for chart in part.charts]
-            terminal.print_json({"genre": part.name, "charts": urls})
-        terminal.print_json({"genre": "total", **said})
-        return
-    table = terminal.table(f"charts of {plan.base_url}, {', '.join(said['storefronts'])}")
-    table.add_column("genre")
-    for title in ("charts", "albums at most"):
-        table.add_column(title, justify="right")
-    for part in plan.parts:
-        table.add_row(part.name, str(len(part.charts)), f"{len(part.charts) * plan.limit:,}")
-    table.add_row("total", str(said["charts"]), f"{said['albums_at_most']:,}", style="bold")
-    terminal.console().print(table)
-    terminal.say(f"charts     {_duration(said['chart_seconds'])} at {settings.rate:g} a minute")
-    terminal.say(
-        f"artwork    {_duration(said['artwork_seconds_usually'])} at {settings.art_rate:g} a second"
-        f" where charts list 100 albums, {_duration(said['artwork_seconds_at_most'])} at most;"
-    )
-    terminal.say("           less where albums are in several charts, or known")
-    terminal.say(f"catalog    {printable(said['catalog'])}")
-    terminal.say(f"covers     {printable(said['covers'])}")
-    terminal.say(f"asks as    {said['user_agent']}")
-
-
-def _duration(seconds: int) -> str:
-    if not seconds:
-        return "no waiting"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min" if seconds >= 90 else f"{seconds} s"  # noqa: PLR2004
-
-
-def _show_harvest(done: Harvested) -> None:
-    columns = ("asked", "listed", "new", "known", "covers", "failed")
-    table = terminal.table(f"albums of the charts, in {_duration(round(done.seconds) or 1)}")
-    table.add_column("genre")
-    for title in columns:
-        table.add_column(title, justify="right")
-    for tally in done.tallies:
-        table.add_row(tally.genre, *(f"{getattr(tally, title):,}" for title in columns))
-    numbers = (f"{getattr(done.total, title):,}" for title in columns)
-    table.add_row("total", *numbers, style="bold")
-    terminal.console().print(table)
 
 
 # --- embed and index -----------------------------------------------------------------------------
@@ -348,35 +287,9 @@ def embed(
     if as_json:
         terminal.print_json(result.as_json())
     elif not quiet:
-        terminal.say(_describe_embedding(result))
+        terminal.say(tables.describe_embedding(result))
     lost = result.summary.lost_parts and result.index.missing
     _exit(failed=bool(result.summary.skipped or lost))
-
-
-def _describe_embedding(result: EmbedResult) -> str:
-    s = result.summary
-    rate = f", {s.embedded / s.seconds:.0f} a second" if s.embedded and s.seconds else ""
-    where = f" on {s.device}" if s.device else ""
-    parts = [
-        f"{many(s.seen, 'cover')} seen: {s.embedded} embedded with {result.backbone}{where}"
-        f" in {s.seconds:.1f} s{rate}, {s.known} known"
-    ]
-    parts += [
-        f"{count} {word}"
-        for count, word in (
-            (s.moved, "moved"),
-            (s.missing, "missing now"),
-            (len(s.skipped) - s.unlisted, "skipped (they will be tried again)"),
-            (s.unlisted, "that could not be listed"),
-            (s.ignored, "other files ignored"),
-        )
-        if count
-    ]
-    recall = "" if result.index.recall == 1.0 else f", recall@10 {result.index.recall:.3f}"
-    return (
-        ", ".join(parts)
-        + f"\nindex: {many(result.index.count, 'cover')}, {result.index.kind.value}{recall}"
-    )
 
 
 @app.command()
@@ -485,58 +398,8 @@ def similar(
             elif answer.error:
                 terminal.complain(f"{answer.query}: {answer.error}")
             else:
-                _show_similar(answer)
+                tables.show_similar(answer)
     _exit(failed=failed)
-
-
-def _show_similar(answer: Similar) -> None:
-    """Print a table; where that would be too wide, two lines for each neighbour.
-
-    A path is never cut or folded: people copy it.
-    """
-    console = terminal.console()
-    table = _table_of_neighbours(answer)
-    needed = console.measure(
-        table, options=console.options.update(width=terminal.PIPE_WIDTH)
-    ).maximum
-    if needed <= console.width:
-        console.print(table)
-        return
-    terminal.say(f"{printable(answer.query)}\n")
-    for n in answer.neighbours:
-        named = " · ".join(text for text in _described(n) if text)
-        terminal.say(f"{n.rank:3}  {n.score:.3f}  {named}")
-        terminal.say(f"            {_marked_path(n)}")
-    terminal.say("")
-
-
-def _table_of_neighbours(answer: Similar) -> Table:
-    """Lay out the neighbours, one line each; what is known of none of them has no column."""
-    from rich.markup import escape
-
-    described = [_described(n) for n in answer.neighbours]
-    known = [any(one[i] for one in described) for i in range(len(_DESCRIBED))]
-    table = terminal.table(answer.query)
-    table.add_column("", justify="right")
-    table.add_column("score", justify="right")
-    for title in (*compress(_DESCRIBED, known), "path"):
-        table.add_column(title, no_wrap=True)
-    for n, texts in zip(answer.neighbours, described, strict=True):
-        cells = (*compress(texts, known), _marked_path(n))
-        table.add_row(str(n.rank), f"{n.score:.3f}", *map(escape, cells))
-    return table
-
-
-def _described(neighbour: Neighbour) -> list[str]:
-    """Say what is known of a neighbour's album, "" for what is not; safe for a terminal."""
-    found = neighbour.as_json()
-    return [printable(found[key]) for key in _DESCRIBED]
-
-
-def _marked_path(neighbour: Neighbour) -> str:
-    mark = f"[{neighbour.mark}] " if neighbour.mark else ""
-    uri = neighbour.as_json()["uri"]
-    return printable(mark + terminal.short(uri or neighbour.digest.hex()))
 
 
 @app.command()
@@ -556,15 +419,10 @@ def duplicates(
     with _opened(artifacts, catalog, quiet=quiet) as albo:
         groups = albo.duplicates(threshold, backbone=backbone)
     for number, group in enumerate(groups, start=1):
-        members = [member.as_json() for member in group]
         if as_json:
-            terminal.print_json({"group": number, "covers": members})
-            continue
-        terminal.say(f"group {number}: {len(group)} covers")
-        for member in members:
-            names = " - ".join(printable(member[key]) for key in ("artist", "album") if member[key])
-            uri = printable(terminal.short(member["uri"]))
-            terminal.say(f"  {member['score']:.3f}  {uri}{'  ' + names if names else ''}")
+            terminal.print_json({"group": number, "covers": [each.as_json() for each in group]})
+        else:
+            tables.show_group(number, group)
     if not groups and not as_json and not quiet:
         terminal.say("no near-duplicates")
 
@@ -605,41 +463,7 @@ def train(
     if as_json:
         terminal.print_json(report)
     elif not quiet:
-        _show_training(report)
-
-
-def _show_training(report: dict[str, Any]) -> None:
-    def interval(key: str) -> str:
-        of = report[key]
-        return f"{of['value']:7.1%}   ({of['low']:.1%} to {of['high']:.1%})"
-
-    table = terminal.table(
-        f"{report['covers']} covers of {report['genres']} genres, held out by artist and artwork"
-    )
-    table.add_column("")
-    table.add_column("value   (95 % interval)")
-    table.add_row("accuracy", interval("top1"))
-    table.add_row("right genre among the first 3", interval("top3"))
-    table.add_row("macro-F1", interval("macro_f1"))
-    table.add_row(
-        "calibration error", f"{interval('ece')}, noise up to {report['ece_noise95']:.1%}"
-    )
-    table.add_row(
-        "sets that hold the genre", f"{interval('coverage')}, {report['set_size']:.1f} genres a set"
-    )
-    table.add_row("always the commonest genre", f"{report['majority']:7.1%}")
-    table.add_row("covers whose artist is known", f"{report['artists_known']:7.1%}")
-    terminal.console().print(table)
-    for genre in report.get("left_out", ()):
-        terminal.note(
-            f"{genre['genre']} is left out: {genre['groups']} groups of covers, 5 are needed",
-            quiet=False,
-        )
-    if report.get("conflicting"):
-        terminal.note(
-            f"{report['conflicting']} covers with several labels are left out", quiet=False
-        )
-    terminal.say(f"saved in {report['saved']}; `albo classify` uses it from now on")
+        tables.show_training(report)
 
 
 @app.command()
@@ -689,24 +513,8 @@ def classify(
             elif answer.error:
                 terminal.complain(f"{answer.query}: {answer.error}")
             else:
-                _show_classified(answer, coverage)
+                tables.show_classified(answer, coverage)
     _exit(failed=failed)
-
-
-def _show_classified(answer: Classified, coverage: float) -> None:
-    said = answer.prediction
-    if said is None:
-        return
-    verdict = f"reads as {printable(said.genres[0])}" if said.decided else "can't tell"
-    terminal.say(f"{printable(answer.query)}: {verdict}")
-    width = max(len(genre) for genre in said.genres)
-    for genre, probability in zip(said.genres, said.probabilities, strict=True):
-        bar = "█" * round(probability * 40)
-        terminal.say(f"  {printable(genre):{width}}  {probability:6.1%}  {bar}")
-    members = said.conformal_set
-    of = "one of" if len(members) <= _FEW_GENRES else f"one of these {len(members)}"
-    listed = ", ".join(map(printable, members))
-    terminal.say(f"  {coverage * 100:g}% sure that it is {of}: {listed}")
 
 
 # --- catalogs ------------------------------------------------------------------------------------
@@ -760,17 +568,7 @@ def backbones(
         for offer in listed:
             terminal.print_json(offer)
         return
-    table = terminal.table("any timm network goes by timm/NAME; --weights FILE takes your own")
-    for title in ("name", "d", "px", "weights"):
-        table.add_column(title, no_wrap=True)
-    table.add_column("licence")
-    for offer in listed:
-        licence = offer["licence"] + ("" if offer["commercial"] else " (no commercial use)")
-        here = "here" if offer["weights_here"] else "-"
-        sizes = (str(offer["dimension"]), str(offer["size"]))
-        table.add_row(offer["name"], *sizes, here, licence)
-    terminal.console().print(table)
-    terminal.say("d: numbers in a vector; px: side of the input; what is not here is fetched")
+    tables.show_backbones(listed)
 
 
 @app.command()
@@ -788,38 +586,9 @@ def genres(
     # Each once, where someone asks for an umbrella and for a part of it.
     listed = dict.fromkeys(part for one in asked for part in with_subgenres(one))
     if as_json:
-        _print_genres(listed)
+        tables.print_genres(listed)
     else:
-        _show_genres(listed)
-
-
-def _print_genres(listed: Iterable[Genre]) -> None:
-    from albo.genres import genre_of
-
-    for genre in listed:
-        umbrella = None if genre.parent_id is None else genre_of(genre.parent_id)
-        terminal.print_json(
-            {
-                "id": genre.id,
-                "name": genre.name,
-                "umbrella": umbrella and umbrella.name,
-                "umbrella_id": genre.parent_id,
-            }
-        )
-
-
-def _show_genres(listed: Iterable[Genre]) -> None:
-    """Print a line for each genre, subgenres indented below their umbrella."""
-    from albo.genres import umbrella_of
-
-    above = None
-    for genre in listed:
-        umbrella = umbrella_of(genre.id)
-        if umbrella and umbrella != above:
-            terminal.say(f"{umbrella.id:>8}  {umbrella.name}")
-            above = umbrella
-        if genre != umbrella:
-            terminal.say(f"{genre.id:>8}    {genre.name}")
+        tables.show_genres(listed)
 
 
 @app.command()
@@ -830,46 +599,7 @@ def status(artifacts: Artifacts = None, catalog: Catalog = None, as_json: AsJson
     if as_json:
         terminal.print_json(found)
         return
-    terminal.say(f"{found['artifacts']}: {many(found['covers'], 'cover')}")
-    if albo.catalog is not None:
-        terminal.say(f"  catalog   {printable(found['catalog'])}")
-    if not found.get("sources"):
-        terminal.say(found.get("problem", "nothing embedded yet; run `albo embed SOURCE`"))
-        return
-    for source, count in found["sources"].items():
-        terminal.say(f"  source    {printable(source)}: {many(count, 'album')}")
-    genres = found["genres"]
-    shown = ", ".join(f"{printable(name)} {n}" for name, n in list(genres.items())[:8])
-    terminal.say(f"  genres    {len(genres)}: {shown}{', …' if len(genres) > 8 else ''}")  # noqa: PLR2004
-    for backbone in found["backbones"]:
-        terminal.say(f"  backbone  {_describe_backbone(backbone)}")
-    heads = ", ".join(found["heads"])
-    used = f"; classify uses {found['default_head']}" if len(found["heads"]) > 1 else ""
-    terminal.say(f"  heads     {heads + used or 'none; run `albo train`'}")
-    _show_skipped(found["skipped"])
-    if found["writer"]:
-        terminal.say(f"  at work   {found['writer']}")
-
-
-def _describe_backbone(backbone: dict[str, Any]) -> str:
-    default = " (default)" if backbone["default"] else ""
-    said = f"{backbone['backbone']}{default}: {many(backbone['vectors'], 'vector')}"
-    if "index" in backbone:
-        said += f", index {backbone['index']} of {backbone['indexed']}"
-    return said + (f"; {backbone['problem']}" if "problem" in backbone else "")
-
-
-def _show_skipped(skipped: list[dict[str, str]]) -> None:
-    if not skipped:
-        return
-    terminal.say(
-        f"  skipped   {many(len(skipped), 'file')}, tried again at the next `albo embed` of their"
-        " source:"
-    )
-    for one in skipped[:_SHOWN_SKIPS]:
-        terminal.say(f"            {printable(one['uri'])}: {one['error']}")
-    if len(skipped) > _SHOWN_SKIPS:
-        terminal.say(f"            and {len(skipped) - _SHOWN_SKIPS} more (--json lists them all)")
+    tables.show_status(found, with_catalog=albo.catalog is not None)
 
 
 @app.command()

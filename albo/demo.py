@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from albo.api import Albo, Classified, Similar
+    from albo.answers import Classified, Similar
+    from albo.api import Albo
     from albo.samples import Sample
 
 _NEIGHBOURS = 5

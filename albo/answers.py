@@ -1,0 +1,155 @@
+"""What commands answer, as records: each knows the object that `--json` prints of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from albo.embed import Summary
+    from albo.index import IndexSummary
+    from albo.records import Album, Digest, Json, Prediction
+
+
+@dataclass(frozen=True)
+class EmbedResult:
+    """What `embed` did: the run's summary, and the index's."""
+
+    summary: Summary
+    index: IndexSummary
+    backbone: str
+
+    def as_json(self) -> Json:
+        """Return the object that `albo embed --json` prints."""
+        s = self.summary
+        return {
+            "seen": s.seen,
+            "embedded": s.embedded,
+            "known": s.known,
+            "skipped": len(s.skipped),
+            "unlisted": s.unlisted,
+            "moved": s.moved,
+            "missing": s.missing,
+            "ignored": s.ignored,
+            "seconds": round(s.seconds, 3),
+            "covers_per_second": round(s.embedded / s.seconds, 1) if s.seconds else 0.0,
+            "backbone": self.backbone,
+            "device": s.device or None,
+            "indexed": self.index.count,
+        }
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """One near cover: how near (cosine), and the album that it belongs to, where one is known.
+
+    mark : "same file", "near-duplicate" or "".
+    """
+
+    rank: int
+    score: float
+    digest: Digest
+    album: Album | None
+    mark: str = ""
+
+    def as_json(self) -> Json:
+        """One neighbour of `albo similar --json`."""
+        return {
+            "rank": self.rank,
+            "score": round(self.score, 4),
+            "digest": self.digest.hex(),
+            **_album_json(self.album),
+            "mark": self.mark,
+        }
+
+
+@dataclass(frozen=True)
+class Similar:
+    """A query's neighbours, or why there are none."""
+
+    query: str
+    neighbours: tuple[Neighbour, ...] = ()
+    error: str = ""
+
+    def as_json(self) -> Json:
+        """Return the object that `albo similar --json` prints for one query."""
+        if self.error:
+            return {"query": self.query, "error": self.error}
+        return {"query": self.query, "neighbours": [n.as_json() for n in self.neighbours]}
+
+
+@dataclass(frozen=True)
+class Classified:
+    """What genre a query reads as, or why that cannot be said."""
+
+    query: str
+    prediction: Prediction | None = None
+    head: str = ""
+    backbone: str = ""
+    error: str = ""
+
+    def as_json(self) -> Json:
+        """Return the object that `albo classify --json` prints for one query."""
+        if self.prediction is None:
+            return {"query": self.query, "error": self.error}
+        said = self.prediction
+        return {
+            "query": self.query,
+            "predictions": [
+                {"genre": genre, "probability": round(p, 6)}
+                for genre, p in zip(said.genres, said.probabilities, strict=True)
+            ],
+            "set": list(said.conformal_set),
+            "decided": said.decided,
+            "head": self.head,
+            "backbone": self.backbone,
+        }
+
+
+@dataclass(frozen=True)
+class DuplicateMember:
+    """A file of a group of near-duplicates; `score` is the cosine of its nearest one there."""
+
+    digest: Digest
+    score: float
+    album: Album
+
+    def as_json(self) -> Json:
+        """One member of a group of `albo duplicates --json`."""
+        return {
+            "digest": self.digest.hex(),
+            "score": round(self.score, 4),
+            **_album_json(self.album),
+        }
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What `copy_catalog` did: how many rows and charts, and where from and to, as may be shown."""
+
+    albums: int
+    feeds: int
+    source: str
+    target: str
+
+    def as_json(self) -> Json:
+        """Return the object that `albo catalog copy --json` prints."""
+        return {
+            "albums": self.albums,
+            "feeds": self.feeds,
+            "from": self.source,
+            "to": self.target,
+        }
+
+
+def _album_json(album: Album | None) -> Json:
+    if album is None:
+        blank: dict[str, Any] = dict.fromkeys(("uri", "genre", "artist", "album", "year"))
+        return blank
+    return {
+        "uri": album.uri,
+        "genre": album.genre or None,
+        "artist": album.artist or None,
+        "album": album.name or None,
+        "year": album.year,
+    }
