@@ -26,8 +26,15 @@ import numpy as np
 from albo.answers import Classified, Copied, DuplicateMember, EmbedResult, Neighbour, Similar
 from albo.artifacts import MANIFEST, Artifacts, backbone_key, read_json, write_json
 from albo.backbones import find_card, near_duplicate_thresholds, open_backbone
-from albo.catalog import check_catalog, is_address, open_catalog, same_catalog, shown
-from albo.covers import StoredCovers
+from albo.catalog import (
+    check_catalog,
+    is_address,
+    open_catalog,
+    same_catalog,
+    shown,
+    source_name,
+)
+from albo.covers import StoredCovers, open_covers
 from albo.embed import CatalogSource, Stores, Summary, embed_catalog, embed_sources
 from albo.errors import (
     AlboError,
@@ -41,6 +48,7 @@ from albo.errors import (
 )
 from albo.files import Files
 from albo.images import Limits, decode, digest_of, read_file
+from albo.itunes import SOURCE as CHARTS
 from albo.networks import DEFAULT, Card, offers
 from albo.records import Embeddings, Neighbours
 from albo.runtimes import Device, check_device
@@ -52,6 +60,7 @@ if TYPE_CHECKING:
 
     from albo.backbones import FrozenBackbone
     from albo.catalog import Catalog
+    from albo.covers import CoverStore
     from albo.harvest import Harvested, Settings
     from albo.heads import Head
     from albo.index import Index, IndexKind, IndexSummary
@@ -158,7 +167,9 @@ class Albo:
             vectors = self._vectors_of(card)
             stores = Stores(catalog, files, vectors, StoredCovers(s3_endpoint))
             borrowed = [
-                CatalogSource(shown(name), closing_later.enter_context(open_catalog(name)), genre)
+                CatalogSource(
+                    source_name(name), closing_later.enter_context(open_catalog(name)), genre
+                )
                 for name in dict.fromkeys(others)
             ]
             summary = self._run_embed(
@@ -287,7 +298,10 @@ class Albo:
 
         A source that goes by just that name comes before a folder that is called so.
         """
-        found = catalog.matching(source=FILES if what == "-" else what)
+        named = {"-": FILES, CHARTS: CHARTS}.get(what)
+        if named is None and is_address(what):
+            named = source_name(what)
+        found = catalog.matching(source=named) if named else []
         if not found and what not in {"", "-"}:
             names = possible_names(what)
             every = (a for name in names for a in catalog.matching(source=name, uri=name))
@@ -319,12 +333,11 @@ class Albo:
 
         Raises UsageError, UnknownGenre, CannotWrite. What could not be had is in the tallies.
         """
-        from albo.covers import open_covers
         from albo.harvest import Harvest
 
         plan = settings.plan()
         feeds, artwork = settings.downloads(plan)
-        store = open_covers(self.covers_place(covers), endpoint=s3_endpoint)
+        store = self.cover_store(covers, s3_endpoint)
         with self._writing("albo harvest") as catalog:
             store.check()
             run = Harvest(
@@ -337,9 +350,13 @@ class Albo:
         """Where the catalog is, as it may be shown."""
         return shown(self._place)
 
-    def covers_place(self, covers: str | None = None) -> str:
-        """Return where harvested covers are kept, as `harvest` understands it."""
-        return covers or os.environ.get("ALBO_COVERS") or str(self.artifacts.root / "covers")
+    def cover_store(self, covers: str | None = None, s3_endpoint: str | None = None) -> CoverStore:
+        """Choose where harvested covers are kept, as `harvest` does; nothing is made or asked yet.
+
+        Raises UsageError.
+        """
+        place = covers or os.environ.get("ALBO_COVERS") or str(self.artifacts.root / "covers")
+        return open_covers(place, endpoint=s3_endpoint)
 
     # --- similar, duplicates ---------------------------------------------------------------------
 

@@ -258,6 +258,12 @@ def shown(where: Path | str) -> str:
     return mongo.shown(str(where)) if file is None else str(file)
 
 
+def source_name(where: str) -> str:
+    """Return what a catalog goes by as a source of albums, from whatever folder it was named."""
+    file = _file_of(where)
+    return mongo.shown(where) if file is None else f"{_SQLITE}{file.resolve()}"
+
+
 def same_catalog(first: Path | str, second: Path | str) -> bool:
     """Say whether two addresses name one catalog; a server may go by names that nobody can tell."""
     one, other = _file_of(first), _file_of(second)

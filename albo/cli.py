@@ -197,7 +197,8 @@ def harvest(
     )
     with _opened(artifacts, catalog, quiet=quiet) as albo:
         if dry_run:
-            where = {"catalog": albo.catalog_place, "covers": albo.covers_place(covers)}
+            store = albo.cover_store(covers, s3_endpoint)
+            where = {"catalog": albo.catalog_place, "covers": store.place}
             tables.show_plan(settings, where, as_json=as_json)
             return
         done = albo.harvest(settings, covers=covers, s3_endpoint=s3_endpoint)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from albo.artifacts import check_can_be_folder, plain_write_errors, sweep
-from albo.errors import AlboError, BadCover, CannotWrite, UsageError
+from albo.errors import AlboError, BadCover, CannotWrite, LostCover, UsageError
 from albo.images import check_bytes, digest_of, read_file
 
 if TYPE_CHECKING:
@@ -409,7 +409,7 @@ class StoredCovers:
         else:
             data = _read_local(uri, digest, limits)
         if digest is not None and digest_of(data) != digest:
-            raise BadCover(_DAMAGED)
+            raise LostCover(_DAMAGED, is_gone=False)
         if not data:
             raise BadCover("empty object (0 bytes): fetch it again")
         return data
@@ -432,9 +432,9 @@ def _read_local(path: str, digest: Digest | None, limits: Limits) -> bytes:
         root = Path(path).parents[2] if len(Path(path).parents) > 2 else Path(path)  # noqa: PLR2004
         if not root.is_dir():
             raise AlboError(
-                f"the covers' folder {root} is not there; mount it, or `albo forget itunes`"
+                f"the covers' folder {root} is not there; mount it and run it again"
             ) from error
-        raise BadCover(_GONE) from error
+        raise LostCover(_GONE, is_gone=True) from error
 
 
 # The server
@@ -501,7 +501,7 @@ class _Server:
             answer: dict[str, Any] = self.client.get_object(Bucket=bucket, Key=key)
         except ClientError as error:
             if _code_of(error) == "NoSuchKey":
-                raise BadCover(_GONE) from None
+                raise LostCover(_GONE, is_gone=True) from None
             raise
         return answer
 

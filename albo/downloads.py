@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import SplitResult, urljoin, urlsplit
 from weakref import WeakSet
 
-from albo.errors import BadFeed, DownloadFailed, HostUnavailable, UsageError
+from albo.errors import BadFeed, DownloadFailed, HostUnavailable, NotAsked, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 _CONNECT_SECONDS = 10.0
 _LONGEST_BACKOFF = 60.0
 _LONGEST_PAUSE = 300.0  # longer than that, the user is told rather than kept waiting
-_GIVE_UP = 3  # downloads in a row that failed to the last attempt
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 5
 _WHOLE = (200, 203)
@@ -57,7 +56,8 @@ class Manners:
     seconds_apart : the least time between two calls; 0 for none. attempts : how often one thing is
     asked for before it has failed. backoff : seconds until the second attempt; they double, and
     chance adds up to as much again. timeout : seconds from a request to the end of its answer.
-    max_bytes : of a body, unpacked. contact : a mail or web address, sent with every call.
+    max_bytes : of a body, unpacked. give_up : after how many downloads in a row that failed to the
+    last attempt nothing more is asked for. contact : a mail or web address, sent with every call.
     """
 
     seconds_apart: float = 0.0
@@ -65,6 +65,7 @@ class Manners:
     backoff: float = 1.0
     timeout: float = 60.0
     max_bytes: int = 64 << 20
+    give_up: int = 5
     contact: str = ""
 
     def __post_init__(self) -> None:
@@ -309,9 +310,9 @@ class Downloads:
 
     def _check_patience(self) -> None:
         if self._refusal:
-            raise HostUnavailable(f"not asked for: {self._refusal}")
-        if self._failed >= _GIVE_UP:
-            raise HostUnavailable("not asked for: the server failed too often")
+            raise NotAsked(f"not asked for: {self._refusal}")
+        if self._failed >= self.manners.give_up:
+            raise NotAsked("not asked for: the server failed too often")
 
     @property
     def _line(self) -> _Line:
@@ -349,7 +350,7 @@ class Downloads:
         # Not this call alone: whoever asks the same host waits as well.
         with self._lock:
             self._resume_at = max(self._resume_at, monotonic() + pause)
-        raise _Again(said, is_hosts=status != _FORBIDDEN)
+        raise _Again(said)
 
     def _body(self, answer: requests.Response) -> bytes:
         """Read a body of bounded size."""

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 import numpy as np
 
 from albo.covers import StoredCovers, is_remote
-from albo.errors import AlboError, BadCover
+from albo.errors import AlboError, BadCover, LostCover
 from albo.files import NOT_AN_IMAGE, KnownFile
 from albo.images import Limits, decode, digest_of, has_image_signature
 from albo.itunes import SOURCE as CHARTS
-from albo.records import Album, Embeddings, Skipped, Stamp
+from albo.records import Album, CatalogRow, Embeddings, Skipped, Stamp
 from albo.sources import (
     FILES,
     FROM_FOLDERS,
@@ -127,7 +127,8 @@ class CatalogSource:
 
     def entries(self) -> Iterator[Entry]:
         """List the albums that have a cover, by source and album id."""
-        for album in self._catalog.albums():
+        # All at once: a server may not keep a listing open for as long as covers take.
+        for album in list(self._catalog.albums()):
             if album.digest is not None or album.source != CHARTS:
                 ours = replace(
                     album,
@@ -308,11 +309,12 @@ class _Read:
 
 @dataclass(frozen=True, slots=True)
 class _Unreadable:
-    """A file that could not be read as a cover, and why."""
+    """A file that could not be read as a cover, and why; lost : a stored one is gone or damaged."""
 
     entry: Entry
     stamp: Stamp
     reason: str
+    lost: LostCover | None = None
 
 
 _Outcome: TypeAlias = "_Read | _Unreadable"
@@ -371,7 +373,8 @@ class _Reader:
                 return _Read(entry, stamp, digest)
             pixels = decode(data, self._card.size, self._card.resample, self._limits)
         except BadCover as error:
-            return _Unreadable(entry, stamp, str(error))
+            lost = error if isinstance(error, LostCover) else None
+            return _Unreadable(entry, stamp, str(error), lost)
         return _Read(entry, stamp, digest, pixels)
 
 
@@ -445,23 +448,23 @@ class _Run:
         """
         catalog = self._stores.catalog
         lacking = [album for album in catalog.albums() if album.digest not in self._journal.known]
-        stored = [a for a in lacking if _is_stored(a) and a.digest is not None]
-        own = [album for album in lacking if not _is_stored(album)]
-        there = [album for album in own if not is_gone(album.uri)]
+        stored = [album for album in lacking if _is_stored(album)]
+        own = [a for a in lacking if not _is_stored(a) and not _awaits_cover(a)]
+        there = [album for album in own if not _has_vanished(album)]
         kept = set(map(_key, there))
         vanished = [album for album, missing in catalog.listed(FILES).items() if missing]
         back = [path for path in vanished if not is_gone(path)]
         there += catalog.find(FILES, back, missing=True).values()
+        if awaiting := len(catalog.without_cover(CHARTS)):
+            self.summary.notes.append(
+                f"{awaiting} albums of charts have no cover yet; run `albo harvest` to fetch them"
+            )
         self._total = len(there) + len(stored)
         self.summary.seen += self._total
         # Of a file that is the user's own, what it holds now counts, and not what it did.
         self._embed(Entry(replace(a, digest=None), stamp_file(a.uri)) for a in there)
         self._embed((Entry(a, None) for a in stored), remote=any(is_remote(a.uri) for a in stored))
         self._mark_missing(album for album in own if _key(album) not in kept)
-        if awaiting := len(lacking) - len(own) - len(stored):
-            self.summary.notes.append(
-                f"{awaiting} albums of charts have no cover yet; run `albo harvest` to fetch them"
-            )
 
     def finish(self) -> None:
         """Tell what moved from what is missing: sources may come in any order.
@@ -472,9 +475,7 @@ class _Run:
         """
         elsewhere = self._stores.catalog.albums(self._appeared)
         self._mark_missing(
-            album
-            for album in elsewhere
-            if album.source not in self._taken and not _is_stored(album) and is_gone(album.uri)
+            album for album in elsewhere if album.source not in self._taken and _has_vanished(album)
         )
         moved = sum(digest in self._appeared for digest in self._vanished)
         self.summary.moved = moved
@@ -485,8 +486,9 @@ class _Run:
         gone = {_key(album): album for album in albums}
         # What appeared elsewhere is written first: a cover that moved is always somewhere.
         self._journal.commit()
-        uris = [a.uri for a in gone.values() if not is_remote(a.uri) and is_gone(a.uri)]
-        gone.update((_key(album), album) for album in self._stores.catalog.at(uris))
+        uris = [album.uri for album in gone.values() if _has_vanished(album)]
+        beside = self._stores.catalog.at(uris)
+        gone.update((_key(album), album) for album in beside if not _is_stored(album))
         for source, group in groupby(sorted(gone), itemgetter(0)):
             self._stores.catalog.mark_missing(source, [album_id for _, album_id in group])
         self._stores.files.forget(uris)
@@ -656,6 +658,8 @@ class _Run:
         self._tell()
 
     def _record(self, read: _Read) -> None:
+        if _is_harvested(read.entry.album):
+            return  # the catalog has it as it is, and a harvest may be changing it just now
         self._genres[read.entry.album.genre] += 1
         self._journal.add_file(KnownFile(read.entry.album.uri, read.stamp, read.digest))
         self._add_album(replace(read.entry.album, digest=read.digest))
@@ -663,9 +667,22 @@ class _Run:
     def _skip(self, read: _Unreadable) -> None:
         uri = read.entry.album.uri
         self.summary.skipped.append(Skipped(uri, read.reason))
+        self._tell()
+        if _is_harvested(read.entry.album):
+            if read.lost is not None:
+                self._lose(read.entry.album, read.lost)
+            return
         self._journal.add_file(KnownFile(uri, read.stamp, None, read.reason))
         self._add_album(replace(read.entry.album, digest=None))
-        self._tell()
+
+    def _lose(self, album: Album, lost: LostCover) -> None:
+        """Let the next harvest see to a cover: one that is gone may only be out of sight now."""
+        for row in self._stores.catalog.rows(CHARTS, [album.album_id]):
+            if row.listing is not None and row.album.digest == album.digest:
+                arriving = album.digest if lost.is_gone else None
+                listing = replace(row.listing, art_arriving=arriving)
+                without = CatalogRow(replace(row.album, digest=None), listing, row.missing)
+                self._stores.catalog.put([without])
 
     def _add_album(self, album: Album) -> None:
         self._journal.add_album(album)
@@ -700,8 +717,25 @@ def _has_signature(path: str) -> bool:
 
 
 def _is_stored(album: Album) -> bool:
-    """Whether its cover lies in a store of covers: that is not looked into to see what is gone."""
-    return album.source == CHARTS or is_remote(album.uri)
+    """Whether its cover lies in a store of covers, where the digest is the name.
+
+    By the name alone: another catalog may say of any file that it has been read.
+    """
+    name = os.path.basename(album.uri).partition(".")[0]  # noqa: PTH119  (or of a URL)
+    return album.digest is not None and name == album.digest.hex()
+
+
+def _is_harvested(album: Album) -> bool:
+    return album.source == CHARTS and _is_stored(album)
+
+
+def _awaits_cover(album: Album) -> bool:
+    return album.source == CHARTS and album.digest is None
+
+
+def _has_vanished(album: Album) -> bool:
+    """Whether a file of the user's own is no longer there; stores are not looked into for that."""
+    return not (_is_stored(album) or is_remote(album.uri)) and is_gone(album.uri)
 
 
 def _key(album: Album) -> tuple[str, str]:

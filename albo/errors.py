@@ -76,5 +76,17 @@ class HostUnavailable(DownloadFailed):
     """A host did not answer, or refused; nothing is known of what it was asked for."""
 
 
+class NotAsked(HostUnavailable):
+    """A host was given up before: it was not even asked."""
+
+
+class LostCover(BadCover):
+    """A cover of the store is gone or damaged; `is_gone` tells which."""
+
+    def __init__(self, reason: str, *, is_gone: bool) -> None:
+        super().__init__(reason)
+        self.is_gone = is_gone
+
+
 class BadFeed(AlboError):
     """What came is no album chart; the message is the reason alone, without the URL."""

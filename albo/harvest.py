@@ -9,6 +9,7 @@ killed, the next run knows what it has, and fetches nothing again that is in the
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections import Counter, deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -26,10 +27,11 @@ from albo.errors import (
     CannotWrite,
     DownloadFailed,
     HostUnavailable,
+    NotAsked,
     UsageError,
 )
 from albo.genres import find_genre, umbrellas, with_subgenres
-from albo.images import Limits, digest_of, examine
+from albo.images import digest_of, examine
 from albo.itunes import (
     BASE_URL,
     LIMIT,
@@ -47,12 +49,12 @@ from albo.itunes import (
 from albo.records import CatalogRow, Feed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from albo.catalog import Catalog
     from albo.covers import CoverStore
     from albo.images import Facts
-    from albo.records import Digest, Json
+    from albo.records import Album, Digest, Json, Listing
 
 EVERY_GENRE = "all"
 """What stands for every umbrella genre."""
@@ -65,8 +67,11 @@ ART_RATE = 5.0
 ART_WORKERS = 4
 STORE_WORKERS = 8
 _LARGEST_CHART = 32 << 20
+_LARGEST_ARTWORK = 16 << 20
+_SIZES = 3  # that one artwork is asked for in
 _RESUME = timedelta(hours=24)  # charts change daily: what is older is asked for again
 _MOST_WAITING = 2_000  # artworks, before the next chart is asked for
+_MOST_KEPT_IN_MIND = 5_000
 _BATCH = 32  # covers stored at once
 _BATCH_SECONDS = 1.0
 _POLL_SECONDS = 0.5
@@ -103,6 +108,17 @@ class Settings:
     attempts: int = 5
     backoff: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Raise UsageError for numbers that make no sense."""
+        least = {
+            "limit": 1, "art_size": 1, "rate": 0, "art_rate": 0, "timeout": 0.01, "attempts": 1,
+            "backoff": 0,
+        }  # fmt: skip
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if not bound <= value < math.inf:
+                raise UsageError(f"{name} is {value}; it has to be {bound:g} or more")
+
     def plan(self) -> Plan:
         """Choose the charts. Raises UsageError, UnknownGenre for what is not understood."""
         url = self.base_url or os.environ.get("ALBO_ITUNES_URL") or BASE_URL
@@ -122,7 +138,12 @@ class Settings:
         import requests
 
         apart = 1 / self.art_rate if self.art_rate else 0.0
-        artwork = replace(charts, seconds_apart=apart, max_bytes=Limits().max_bytes)
+        artwork = replace(
+            charts,
+            seconds_apart=apart,
+            max_bytes=_LARGEST_ARTWORK,
+            give_up=_SIZES * charts.give_up,
+        )
         # As it will be written when it is asked: names in other scripts are encoded.
         asked = requests.Request("GET", plan.base_url).prepare().url or ""
         home = urlsplit(asked).hostname or ""
@@ -307,11 +328,11 @@ class _Came:
 
 @dataclass(frozen=True, slots=True)
 class _Lost:
-    """Artwork that was not to be had. is_hosts : whether the server is to blame, for all of it."""
+    """Artwork that was not to be had. was_asked : whether anybody was asked for it."""
 
     art: _Art
     reason: str
-    is_hosts: bool = False
+    was_asked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,12 +375,14 @@ class Harvest:
         self._progress = progress
         self._note = note
         self._tallies = {part: Tally(part.name) for part in plan.parts}
-        self._coming = deque(plan.charts)
+        self._coming: deque[tuple[Part, Address]] = deque()
         self._known_feeds: dict[str, Feed] = {}
         self._resumed_from = ""
         self._is_answered = True  # by every chart's server, be it with an error of the chart's own
         self._wanted: dict[str, _Art] = {}  # by artwork, in order; those being fetched are not
-        self._by_artwork: dict[str, _Art] = {}  # with those being fetched
+        self._wanted_again: dict[str, _Art] = {}  # the same, of what was not to be had last time
+        self._by_artwork: dict[str, _Art] = {}  # all of these, and those being fetched
+        self._kept: dict[str, _Came] = {}  # the last ones stored, by artwork
         self._fetching: set[Future[_Result]] = set()
         self._asking: tuple[Future[_Answer], Part, Address] | None = None
         self._fetched: list[_Result] = []
@@ -380,12 +403,14 @@ class Harvest:
         self._chart_pool, self._art_pool, self._store_pool = pools
         try:
             self._gather()
-            self._sweep()
-            self._gather()
+            for rows in self._left_over():
+                for row, tally in rows:
+                    self._want(row, tally)
+                self._gather()
         except KeyboardInterrupt:
-            self._pick_up()
-            self._stop()
             with suppress(AlboError):  # the stop was asked for: what else fails says nothing new
+                self._pick_up()
+                self._stop()
                 self._keep()
             raise
         finally:
@@ -400,6 +425,9 @@ class Harvest:
         """Look up what is known of the charts, and whether this run goes on from another."""
         urls = [self._url(chart) for _, chart in self._plan.charts]
         self._known_feeds = self._catalog.feeds(urls)
+        # What was not to be had last time comes last: a few such charts hide no others.
+        failed = {url for url, feed in self._known_feeds.items() if not feed.fetched}
+        self._coming.extend(sorted(self._plan.charts, key=lambda c: self._url(c[1]) in failed))
         oldest = _now(_RESUME)
         before = self._catalog.runs().get(self._plan.key, "")
         if before > oldest:
@@ -415,7 +443,7 @@ class Harvest:
 
     def _gather(self) -> None:
         """Keep charts and artwork coming until there is nothing left to ask for."""
-        while self._coming or self._asking or self._wanted or self._fetching or self._fetched:
+        while self._is_at_work:
             self._ask()
             self._wait()
             if self._asking is not None and self._asking[0].done():
@@ -423,6 +451,11 @@ class Harvest:
                 self._asking = None
                 self._take(part, chart, future.result())
             self._collect()
+
+    @property
+    def _is_at_work(self) -> bool:
+        coming = self._coming or self._asking or self._wanted or self._wanted_again
+        return bool(coming or self._fetching or self._fetched)
 
     def _ask(self) -> None:
         """Put to work whoever has none."""
@@ -434,9 +467,15 @@ class Harvest:
             else:
                 future = self._chart_pool.submit(self._ask_for_chart, self._url(chart), feed)
                 self._asking = future, part, chart
-        while self._wanted and len(self._fetching) < 4 * self._workers:
-            art = self._wanted.pop(next(iter(self._wanted)))
+        while len(self._fetching) < 4 * self._workers and (art := self._next_art()):
             self._fetching.add(self._art_pool.submit(self._fetch, art))
+
+    def _next_art(self) -> _Art | None:
+        """Take an artwork: one that nobody has failed at first, for a few such hide no others."""
+        for queue in (self._wanted, self._wanted_again):
+            if queue and (queue is self._wanted or not (self._coming or self._asking)):
+                return queue.pop(next(iter(queue)))
+        return None
 
     def _wait(self) -> None:
         waiting: list[Future[Any]] = [*self._fetching]
@@ -478,7 +517,9 @@ class Harvest:
         if answer.error is not None:
             self._is_answered &= not isinstance(answer.error, HostUnavailable)
             tally.fail(f"chart: {answer.error}")
-            self._note(f"{_named(chart)}: {answer.error}")
+            if not isinstance(answer.error, NotAsked):
+                self._note(f"{_named(chart)}: {answer.error}")
+                self._catalog.put((), [replace(answer.feed, fetched="")])
             return
         rows = {
             row.album.album_id: row for row in self._catalog.rows(SOURCE, answer.feed.album_ids)
@@ -486,7 +527,8 @@ class Harvest:
         new = len(answer.feed.album_ids) - len(rows)
         if answer.chart is None:
             self._catalog.saw(SOURCE, answer.feed.album_ids, answer.feed.fetched)
-            self._catalog.put((), [answer.feed])
+            back = [replace(row, missing=False) for row in rows.values() if row.missing]
+            self._catalog.put(back, [answer.feed])
         else:
             when = answer.feed.fetched
             rows = {
@@ -518,23 +560,30 @@ class Harvest:
         if not listing.art_url:
             tally.art_missing += 1
         elif row.awaits_cover:
-            key = artwork_key(listing.art_url)
-            art = self._by_artwork.get(key)
-            if art is None:
-                art = _Art(listing.art_url, listing.art_arriving, {})
-                self._by_artwork[key] = self._wanted[key] = art
-            art.albums.setdefault(album_id, tally)
+            self._queue(row.album, listing, tally)
 
-    def _sweep(self) -> None:
-        """Want what earlier runs could not get of these genres and the charts do not list now."""
+    def _queue(self, album: Album, listing: Listing, tally: Tally) -> None:
+        key = artwork_key(listing.art_url)
+        if key in self._kept:
+            art = _Art(listing.art_url, None, {album.album_id: tally})
+            self._fetched.append(replace(self._kept[key], art=art))
+            return
+        if key not in self._by_artwork:
+            queue = self._wanted_again if listing.art_error else self._wanted
+            self._by_artwork[key] = queue[key] = _Art(listing.art_url, None, {})
+        wanted = self._by_artwork[key]
+        wanted.arriving = wanted.arriving or listing.art_arriving
+        wanted.albums.setdefault(album.album_id, tally)
+
+    def _left_over(self) -> Iterator[list[tuple[CatalogRow, Tally]]]:
+        """Go through what is wanted of these genres beside: charts may not list it any more."""
         tallies = {chart.key: self._tallies[part] for part, chart in reversed(self._plan.charts)}
         lacking = self._catalog.without_cover(SOURCE)
         for start in range(0, len(lacking), _CHUNK):
-            for row in self._catalog.rows(SOURCE, lacking[start : start + _CHUNK]):
-                charts = row.listing.charts if row.listing is not None else {}
-                tally = next((tallies[key] for key in charts if key in tallies), None)
-                if tally is not None:
-                    self._want(row, tally)
+            rows = list(self._catalog.rows(SOURCE, lacking[start : start + _CHUNK]))
+            seen = [row.listing.charts if row.listing is not None else {} for row in rows]
+            keys = [next((key for key in charts if key in tallies), None) for charts in seen]
+            yield [(row, tallies[key]) for row, key in zip(rows, keys, strict=True) if key]
 
     # --- artwork ---------------------------------------------------------------------------------
 
@@ -544,14 +593,15 @@ class Harvest:
             uri = self._covers.find(art.arriving)
             if uri is not None:
                 return _Came(art, art.arriving, uri=uri)
-        reasons: Counter[str] = Counter()
+        reasons: dict[str, None] = {}
         for url in artwork_urls(art.url, self._plan.art_size):
             try:
                 found, facts = self._artwork.get(url, examine)
-            except HostUnavailable as error:
-                return _Lost(art, f"artwork: {error}", is_hosts=True)
+            except NotAsked as error:
+                reason = f"artwork: {', '.join(reasons) or error}"
+                return _Lost(art, reason, was_asked=bool(reasons))
             except (DownloadFailed, BadCover) as error:
-                reasons[str(error)] += 1
+                reasons[str(error)] = None
                 continue
             return _Came(art, digest_of(found.data), url, found.data, facts)
         return _Lost(art, f"artwork: {', '.join(reasons)}")
@@ -559,41 +609,59 @@ class Harvest:
     def _collect(self) -> None:
         """Take up what was fetched; store it where it is enough, or has waited long enough."""
         self._pick_up()
-        is_last = not (self._fetching or self._wanted)
+        is_last = not (self._fetching or self._wanted or self._wanted_again)
         is_due = monotonic() - self._stored_at >= _BATCH_SECONDS
         if len(self._fetched) >= _BATCH or (self._fetched and (is_due or is_last)):
             self._keep()
 
     def _pick_up(self) -> None:
+        """Take what is done. Raises what a thread raised, when all others are taken."""
         done = {future for future in self._fetching if future.done()}
         self._fetching -= done
-        self._fetched += [future.result() for future in done]
+        errors = [future.exception() for future in done]
+        self._fetched += [future.result() for future in done if future.exception() is None]
+        for error in filter(None, errors):
+            raise error
 
     def _keep(self) -> None:
         """Store covers: say which are coming, store them, say that they are there."""
         fetched, self._fetched = self._fetched, []
-        came = [result for result in fetched if isinstance(result, _Came)]
-        lost = [result for result in fetched if isinstance(result, _Lost)]
         rows = self._rows_of(fetched)
-        arriving = _changed(rows, came, _arriving)
-        self._catalog.put(arriving.values())
-        rows |= arriving
+        lost = [result for result in fetched if isinstance(result, _Lost)]
+        # A chart may have changed what an album wants, since this was asked for.
+        came = [
+            result
+            for result in fetched
+            if isinstance(result, _Came) and any(_is_for(row, result) for row in _of(result, rows))
+        ]
+        self._catalog.put(_change(rows, came, _arriving))
         stored, refused = self._store(came, rows)
-        failed = [result for result in lost if not result.is_hosts]
-        done = _changed(rows, stored, _arrived) | _changed(rows, failed, _failed)
-        self._catalog.put(done.values())
+        self._catalog.put(_change(rows, stored, _arrived))
+        self._catalog.put(_change(rows, (r for r in lost if r.was_asked), _failed))
         for there in stored:
             for tally in there.art.albums.values():
                 tally.covers += 1
+            self._remember(there)
         for gone in (*lost, *refused):
-            self._tried.update(gone.art.albums)
-            for tally in gone.art.albums.values():
-                tally.fail(gone.reason)
+            self._give_up(gone, rows)
         for result in fetched:
             self._by_artwork.pop(artwork_key(result.art.url), None)
         self._stored_at = monotonic()
         self._done += sum(len(result.art.albums) for result in fetched)
         self._progress("covers", self._done, None)
+
+    def _remember(self, stored: _Came) -> None:
+        """Keep in mind, for so many, where a cover lies: albums of later charts may share it."""
+        self._kept[artwork_key(stored.art.url)] = stored
+        if len(self._kept) > _MOST_KEPT_IN_MIND:
+            del self._kept[next(iter(self._kept))]
+
+    def _give_up(self, lost: _Lost, rows: dict[str, CatalogRow]) -> None:
+        self._tried.update(lost.art.albums)
+        for tally in lost.art.albums.values():
+            tally.fail(lost.reason)
+        for row in _of(lost, rows) if lost.was_asked else ():
+            self._note(f"{row.album.album_id} {row.album.name}: {lost.reason}")
 
     def _store(
         self, came: Sequence[_Came], rows: dict[str, CatalogRow]
@@ -608,7 +676,7 @@ class Harvest:
             refused.append(_Lost(result.art, str(outcome)))
             self._refused += 1
             if self._refused >= _REFUSALS:
-                self._catalog.put(_changed(rows, stored, _arrived).values())
+                self._catalog.put(_change(rows, stored, _arrived))
                 raise outcome
         return stored, refused
 
@@ -626,24 +694,30 @@ class Harvest:
         return {row.album.album_id: row for row in self._catalog.rows(SOURCE, album_ids)}
 
 
-def _changed(
+def _of(result: _Result, rows: dict[str, CatalogRow]) -> list[CatalogRow]:
+    """Return the rows of the albums that a result is for."""
+    return [rows[album_id] for album_id in result.art.albums if album_id in rows]
+
+
+def _change(
     rows: dict[str, CatalogRow],
     results: Iterable[_R],
     change: Callable[[CatalogRow, _R], CatalogRow],
-) -> dict[str, CatalogRow]:
-    """Return the rows of the albums that results are for, changed; by album id."""
-    return {
-        album_id: change(rows[album_id], result)
-        for result in results
-        for album_id in result.art.albums
-        if album_id in rows
-    }
+) -> list[CatalogRow]:
+    """Change the rows of the albums that results are for; return these."""
+    changed: dict[str, None] = {}
+    for result in results:
+        for row in _of(result, rows):
+            album_id = row.album.album_id
+            rows[album_id] = change(row, result)
+            changed[album_id] = None
+    return [rows[album_id] for album_id in changed]
 
 
-def _is_for(row: CatalogRow, came: _Came) -> bool:
+def _is_for(row: CatalogRow, result: _Result) -> bool:
     """Whether artwork is what the album wants: a chart may have changed that meanwhile."""
     listing = row.listing
-    return listing is not None and artwork_key(listing.art_url) == artwork_key(came.art.url)
+    return listing is not None and artwork_key(listing.art_url) == artwork_key(result.art.url)
 
 
 def _arriving(row: CatalogRow, came: _Came) -> CatalogRow:
@@ -663,11 +737,11 @@ def _arrived(row: CatalogRow, came: _Came) -> CatalogRow:
     if row.listing is None or not _is_for(row, came):
         return row
     album = replace(row.album, digest=came.digest, uri=came.uri)
-    return CatalogRow(album, replace(row.listing, art_arriving=None, art_error=""))
+    return CatalogRow(album, replace(row.listing, art_arriving=None, art_error=""), row.missing)
 
 
 def _failed(row: CatalogRow, lost: _Lost) -> CatalogRow:
-    if row.listing is None:
+    if row.listing is None or not _is_for(row, lost):
         return row
     reason = lost.reason.removeprefix("artwork: ")
     return replace(row, listing=replace(row.listing, art_error=reason))

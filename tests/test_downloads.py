@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from albo.downloads import Download, Downloads, Manners, _retry_after
-from albo.errors import BadFeed, DownloadFailed, HostUnavailable, UsageError
+from albo.errors import BadFeed, DownloadFailed, HostUnavailable, NotAsked, UsageError
 from tests.chart_server import (
     ChartServer,
     Served,
@@ -396,7 +396,7 @@ def test_unchanged_is_no_answer_to_who_knows_nothing() -> None:
         (204, "204 No Content", 1, DownloadFailed),
         (206, "206 Partial Content", 1, DownloadFailed),
         (799, "799", 3, HostUnavailable),
-        (403, "403 Forbidden", 3, DownloadFailed),
+        (403, "403 Forbidden", 3, HostUnavailable),
         (429, "429 Too Many Requests", 3, HostUnavailable),
         (500, "500 Internal Server Error", 3, HostUnavailable),
         (503, "503 Service Unavailable", 3, HostUnavailable),
@@ -865,17 +865,18 @@ def test_a_long_retry_after_ends_others_backoff() -> None:
     assert all("3,600 seconds" in error for error in errors)
 
 
-def test_after_three_failures_in_a_row_no_more_is_asked(charts: ChartServer) -> None:
-    downloads = local()
-    fault = charts.fail("1000x1000", status(500))
-    for n in range(3):
-        with pytest.raises(HostUnavailable, match="500 Internal"):
+@pytest.mark.parametrize("code", [403, 500])
+def test_after_some_failures_in_a_row_no_more_is_asked(charts: ChartServer, code: int) -> None:
+    downloads = local(replace(QUICK, give_up=4))
+    fault = charts.fail("1000x1000", status(code))
+    for n in range(4):
+        with pytest.raises(HostUnavailable, match=str(code)):
             downloads.get(charts.url + art_path(n), as_is)
-    assert downloads.calls == 9
+    assert downloads.calls == 12
     fault.times = 0
-    with pytest.raises(HostUnavailable, match="not asked for: the server failed too often"):
+    with pytest.raises(NotAsked, match="not asked for: the server failed too often"):
         downloads.get(charts.url + art_path(4), as_is)
-    assert downloads.calls == 9
+    assert downloads.calls == 12
 
 
 def test_a_success_in_between_is_a_new_beginning(charts: ChartServer) -> None:
@@ -890,7 +891,7 @@ def test_a_success_in_between_is_a_new_beginning(charts: ChartServer) -> None:
 
 @pytest.mark.parametrize(
     ("act", "reason"),
-    [(status(404), "404"), (status(403), "403"), (body(HTML, "text/html"), "not JSON")],
+    [(status(404), "404"), (body(HTML, "text/html"), "not JSON")],
 )
 def test_what_is_not_the_hosts_fault_does_not_count(
     charts: ChartServer, act: Callable[..., None], reason: str

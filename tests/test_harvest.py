@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -23,6 +22,7 @@ from albo.covers import FolderCovers, open_covers
 from albo.errors import CannotWrite, UnknownGenre, UsageError
 from albo.harvest import Harvest, Settings, plan_parts
 from albo.images import digest_of
+from albo.records import Album
 from tests import chart_server as faults
 from tests.chart_server import ChartServer, Served, served_covers, served_feeds
 from tests.servers import S3, S3_ENV, make_bucket, mongodb_server, moody, running_s3, use_only
@@ -203,6 +203,22 @@ def test_albums_with_the_same_artwork_share_one_fetching(
         check_whole(tmp_path, server)
 
 
+def test_albums_of_several_charts_share_one_fetching_too(
+    tmp_path: Path, albums: list[Served]
+) -> None:
+    americana = 1034
+    twin = albums[1].entry | {"im:image": albums[0].entry["im:image"]}
+    albums[1] = replace(
+        albums[1], genre_id=americana, entry=twin, artwork=albums[0].artwork, is_in_umbrella=False
+    )
+    with ChartServer(albums) as server:
+        server.fail("genre=1034", lambda handler: (time.sleep(1.5), handler.true())[0], times=1)
+        run_harvest(tmp_path, server, timeout=5)
+        assert len(server.art_fetched) == 11
+        assert max(server.art_fetched.values()) == 1
+        check_whole(tmp_path, server)
+
+
 def test_a_subgenre_is_labelled_by_its_umbrella(tmp_path: Path, shared: Path) -> None:
     feeds = sorted((shared / "itunes").glob("topalbums__*.json"))
     art = sorted((shared / "covers" / "itunes36" / "images").rglob("*.jpg"))
@@ -294,6 +310,7 @@ def test_a_dry_run_asks_nobody_and_writes_nothing(
     said = run_albo(*words, "--contact", "me@example.org")
     assert said.code == 0
     assert "252" in said.out
+    assert run_albo(*words, "--covers", "gs://elsewhere/x").code == 2
     assert "13 min at 20 a minute" in said.out
     assert "me@example.org" in said.out
     *parts, total = run_albo(*words, "--json").objects
@@ -407,6 +424,90 @@ def test_a_store_that_is_not_there_is_not_taken_for_an_empty_one(
     assert run_albo("embed", "--json").objects[0]["embedded"] == 12
 
 
+def test_covers_out_of_sight_are_taken_back_without_fetching(
+    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer]
+) -> None:
+    run_albo(*harvest_words(server))
+    covers = tmp_path / "artifacts" / "covers"
+    covers.rename(tmp_path / "unmounted")
+    covers.mkdir()
+    assert run_albo("embed", "--json").objects[0]["skipped"] == 12
+    covers.rmdir()
+    (tmp_path / "unmounted").rename(covers)
+    server.art_fetched.clear()
+    fetched = server.art_fetched
+    assert run_albo(*harvest_words(server)).code == 0
+    assert server.art_fetched == fetched
+    check_whole(tmp_path / "artifacts", server)
+
+
+def test_a_limit_says_nothing_of_what_is_in_the_store(
+    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer], samples: Path
+) -> None:
+    large = (samples / "labels.csv").read_bytes()
+    cover = server.albums[0].artwork() + large * (1 + (1 << 20) // len(large))
+    server.albums[0] = replace(server.albums[0], artwork=lambda: cover)
+    with ChartServer(server.albums) as heavier:
+        run_albo(*harvest_words(heavier))
+    before = rows_of(tmp_path / "artifacts")
+    said = run_albo("embed", "--max-mib", "1", "--json")
+    assert said.objects[0]["skipped"] == 1
+    assert rows_of(tmp_path / "artifacts") == before
+    assert run_albo("embed", "--json").objects[0]["embedded"] == 1
+
+
+def test_what_another_catalog_says_of_a_file_is_not_believed(
+    tmp_path: Path, samples: Path, run_albo: Callable[..., Answer]
+) -> None:
+    mine, other = sorted((samples / "covers").rglob("*.jpg"))[:2]
+    run_albo("embed", mine, other)
+    claimed = Album("itunes", "1", str(mine), digest_of(other.read_bytes()))
+    with open_catalog(tmp_path / "hostile.sqlite", write=True) as catalog:
+        catalog.upsert([claimed])
+    assert run_albo("embed", "sqlite:///hostile.sqlite").code == 0
+    with SqliteCatalog(tmp_path / "artifacts" / "catalog.sqlite") as catalog:
+        found = {album.digest for album in catalog.at([str(mine)])}
+    assert found == {digest_of(mine.read_bytes())}
+
+
+def test_a_file_of_a_catalog_is_one_source_from_anywhere(
+    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer]
+) -> None:
+    run_albo(*harvest_words(server, "--catalog", "other.sqlite"))
+    (tmp_path / "below").mkdir()
+    where = ("--artifacts", tmp_path / "artifacts")
+    run_albo("embed", "sqlite:///other.sqlite", *where)
+    run_albo("embed", "sqlite:///../other.sqlite", *where, cwd=tmp_path / "below")
+    (status,) = run_albo("status", "--json").objects
+    assert status["sources"] == {f"sqlite:///{tmp_path}/other.sqlite": 12}
+    assert run_albo("forget", "sqlite:///other.sqlite").code == 0
+
+
+def test_a_harvest_forgotten_by_name_comes_again(
+    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer]
+) -> None:
+    run_albo(*harvest_words(server))
+    assert run_albo("forget", "itunes", "--json").objects[0]["albums"] == 12
+    assert not rows_of(tmp_path / "artifacts")
+    assert run_albo(*harvest_words(server, "--json")).objects[-1]["new"] == 12
+    check_whole(tmp_path / "artifacts", server)
+
+
+def test_an_embedding_leaves_to_a_harvest_what_is_a_harvests(
+    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer]
+) -> None:
+    run_albo(*harvest_words(server))
+    before = rows_of(tmp_path / "artifacts")
+    assert run_albo("embed", "--json").objects[0]["embedded"] == 12
+    covers = tmp_path / "artifacts" / "covers"
+    run_albo("embed", covers, "--genre", "none")
+    assert rows_of(tmp_path / "artifacts") == before
+    with SqliteCatalog(tmp_path / "artifacts" / "catalog.sqlite", write=True) as catalog:
+        catalog.mark_missing("itunes", before)
+    run_albo(*harvest_words(server))
+    assert not any(row.missing for row in rows_of(tmp_path / "artifacts").values())
+
+
 def test_another_catalog_is_a_source_of_covers(
     tmp_path: Path, server: ChartServer, mongodb: str, run_albo: Callable[..., Answer]
 ) -> None:
@@ -454,6 +555,34 @@ def test_smaller_artwork_where_there_is_no_larger(tmp_path: Path, server: ChartS
     check_whole(tmp_path, server)
     kept = [row.listing.art_kept for row in rows_of(tmp_path).values() if row.listing]
     assert all(url.endswith("/600x600bb.jpg") for url in kept)
+
+
+def test_smaller_artwork_where_the_server_fails_at_the_larger(
+    tmp_path: Path, server: ChartServer
+) -> None:
+    server.fail(ART, faults.status(500))
+    assert run_harvest(tmp_path, server).total.failed == 0
+    check_whole(tmp_path, server)
+
+
+def test_artwork_that_fails_hides_no_other(tmp_path: Path, server: ChartServer) -> None:
+    server.fail(r"00000000[1-8]\.jpg/", faults.status(403))
+    for _ in range(2):
+        run_harvest(tmp_path, server)
+    rows = rows_of(tmp_path).values()
+    assert sum(row.album.digest is not None for row in rows) == 4
+    assert any(row.listing.art_error == "403 Forbidden" for row in rows if row.listing)
+
+
+def test_charts_that_fail_hide_no_others(tmp_path: Path, server: ChartServer) -> None:
+    server.fail(r"genre=10(33|34|35|36|37)/", faults.status(500))
+    run_harvest(tmp_path, server)
+    assert not any("genre=1043" in path for path in server.seen)
+    assert run_harvest(tmp_path, server).total.failed == 5
+    assert any("genre=1043" in path for path in server.seen)
+    server.faults.clear()
+    assert run_harvest(tmp_path, server).total.failed == 0
+    check_whole(tmp_path, server)
 
 
 def test_artwork_as_given_where_there_is_nothing_else(tmp_path: Path, server: ChartServer) -> None:
@@ -558,7 +687,7 @@ def test_a_server_that_is_down_is_given_up_soon(tmp_path: Path, server: ChartSer
     done = run_harvest(tmp_path, server, "all")
     assert time.monotonic() - started < 5
     assert done.total.failed == 252
-    assert sum(server.seen.values()) <= 3 * 3
+    assert sum(server.seen.values()) <= 5 * 3
     server.faults.clear()
     assert not run_harvest(tmp_path, server, "all").total.failed
     check_whole(tmp_path, server)
@@ -635,14 +764,12 @@ def test_killed_at_any_moment(
         wait_until(lambda: server.art_fetched.total() > covers)
         process.kill()
     stored = {bytes.fromhex(name[:64]) for name in covers_of(tmp_path) if len(name) > 64}
-    fetched_before = server.art_fetched
     slow.times = 0
     assert run_albo(*harvest_words(server), "--artifacts", tmp_path).code == 0
     check_whole(tmp_path, server)
     for path, times in server.art_fetched.items():
         was_stored = digest_of(server.body_of(path)[0]) in stored
         assert times == 1 or not was_stored, "what was stored is not fetched again"
-    assert fetched_before
 
 
 def _slow_body(handler: faults.Handler) -> None:
@@ -688,10 +815,8 @@ def test_stopped_by_the_user(
     assert err.splitlines()[-1].startswith("albo: stopped; what was done is kept")
     assert covers_of(tmp_path), "what had come is stored"
     slow.times = 0
-    before = server.art_fetched
     assert run_albo(*harvest_words(server), "--artifacts", tmp_path).code == 0
     assert max(server.art_fetched.values()) <= 2
-    assert before
     check_whole(tmp_path, server)
 
 
@@ -721,7 +846,6 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path, server: Char
     assert len([row for row in rows_of(tmp_path).values() if row.album.digest]) == 5
     assert not run_harvest(tmp_path, server).total.failed
     check_whole(tmp_path, server)
-    assert len(json.dumps(sorted(server.art_fetched))) > 0
 
 
 def test_a_store_that_refuses_one_cover_takes_the_others(
