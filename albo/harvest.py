@@ -43,6 +43,7 @@ from albo.itunes import (
     artwork_urls,
     check_base_url,
     check_storefront,
+    is_same,
     merged,
     parse_chart,
 )
@@ -483,7 +484,8 @@ class Harvest:
             waiting.append(self._asking[0])
         if waiting:
             wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-            sleep(_PAUSE_SECONDS)
+            if len(self._fetching) > self._workers:
+                sleep(_PAUSE_SECONDS)
 
     # --- charts ----------------------------------------------------------------------------------
 
@@ -491,9 +493,9 @@ class Harvest:
         return chart.url(self._plan.base_url, self._plan.limit)
 
     def _known(self, chart: Address) -> Feed | None:
-        """Return what is known of a chart, if the catalog has all that it listed."""
+        """Return what is known of a chart, if that is of use and the catalog has all it listed."""
         feed = self._known_feeds.get(self._url(chart))
-        if feed is None:
+        if feed is None or not (feed.etag or feed.modified or self._resumed_from):
             return None
         there = sum(1 for _ in self._catalog.rows(SOURCE, feed.album_ids))
         return feed if there == len(feed.album_ids) else None
@@ -530,18 +532,27 @@ class Harvest:
             back = [replace(row, missing=False) for row in rows.values() if row.missing]
             self._catalog.put(back, [answer.feed])
         else:
-            when = answer.feed.fetched
-            rows = {
-                entry.album_id: merged(rows.get(entry.album_id), entry, chart, when)
-                for entry in answer.chart.entries
-            }
-            self._catalog.put(rows.values(), [answer.feed])
+            rows = self._write_down(answer.chart, chart, answer.feed, rows)
         tally.listed += len(rows)
         tally.new += new
         tally.known += len(rows) - new
         self._describe(chart, answer, new)
         for row in rows.values():
             self._want(row, tally)
+
+    def _write_down(
+        self, listed: Chart, chart: Address, feed: Feed, before: dict[str, CatalogRow]
+    ) -> dict[str, CatalogRow]:
+        """Write what a chart lists; of what it says nothing new about, only that it was seen."""
+        when = feed.fetched
+        rows = {
+            entry.album_id: merged(before.get(entry.album_id), entry, chart, when)
+            for entry in listed.entries
+        }
+        seen = [album_id for album_id, row in before.items() if is_same(row, rows[album_id])]
+        self._catalog.saw(SOURCE, seen, when)
+        self._catalog.put((rows[key] for key in rows.keys() - set(seen)), [feed])
+        return rows
 
     def _describe(self, chart: Address, answer: _Answer, new: int) -> None:
         count = len(answer.feed.album_ids)

@@ -276,8 +276,20 @@ def merged(known: CatalogRow | None, entry: Entry, chart: Address, when: str) ->
     return CatalogRow(replace(album, genre=genre, subgenre=subgenre), listing)
 
 
+def is_same(before: CatalogRow, after: CatalogRow) -> bool:
+    """Whether a chart said nothing of an album but that it is still there."""
+    if before.listing is None or after.listing is None:
+        return False
+    listing = replace(before.listing, last_seen=after.listing.last_seen)
+    return replace(before, listing=listing) == after
+
+
+def _is_same_artwork(url: str, other: str) -> bool:
+    return url == other or artwork_key(url) == artwork_key(other)
+
+
 def _described(listing: Listing, entry: Entry) -> Listing:
-    is_new_art = bool(entry.art_url) and artwork_key(entry.art_url) != artwork_key(listing.art_url)
+    is_new_art = bool(entry.art_url) and not _is_same_artwork(entry.art_url, listing.art_url)
     genre_id, genre_name = _genre_said(listing, entry)
     return replace(
         listing,
