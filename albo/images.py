@@ -22,7 +22,7 @@ import stat
 import struct
 import threading
 import zlib
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -256,10 +256,20 @@ def examine(data: bytes, limits: Limits = _DEFAULT_LIMITS) -> Facts:
     """
     cover = _inspect(data, limits)
     with _one_reason(cover.format), _turn(cover):
-        _load(cover, (1, 1))
+        _read_through(cover)
     size = cover.width, cover.height
     width, height = reversed(size) if cover.orientation in _LYING else size
     return Facts(f"image/{cover.format.lower()}", width, height)
+
+
+def _read_through(cover: _Cover) -> None:
+    """Decode to the last pixel, and keep none."""
+    if cover.format == "JPEG" and cover.channels != _CMYK:
+        # Colours are read as well, for they are interleaved, but not made into pixels.
+        with suppress(ValueError):
+            _scaled(cover, (1, 1), "GRAY")
+            return
+    _load(cover, (1, 1))
 
 
 def _filter(resample: Resample) -> Image.Resampling:

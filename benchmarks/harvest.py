@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import tempfile
@@ -107,12 +108,14 @@ def _covers(here: Workspace, options: Options) -> list[Row]:
     with shop(charts, folder) as url:
 
         def albo() -> float:
+            os.sync()  # what was written before is not written to the disk meanwhile
             with tempfile.TemporaryDirectory(dir=here.folder) as artifacts:
                 done = _harvest(here, url, Path(artifacts))
             _total(done, new=count, covers=count)
             return count / done.seconds
 
         def plain() -> float:
+            os.sync()
             with tempfile.TemporaryDirectory(dir=here.folder) as target:
                 words = [interpreter(), "-c", _PLAIN, url, str(count), target]
                 return count / run_command(words).seconds

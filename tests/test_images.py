@@ -28,9 +28,11 @@ from albo import images
 from albo.errors import BadCover
 from albo.images import (
     IMAGE_SUFFIXES,
+    Facts,
     Limits,
     decode,
     digest_of,
+    examine,
     has_image_signature,
     open_image,
     read_file,
@@ -805,3 +807,46 @@ def test_a_limit_that_the_program_gave_pillow_is_kept(monkeypatch: pytest.Monkey
             decode(data, 16)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     assert decode(FORMATS["PNG"], 16).any()
+
+
+# --- examining -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_is_whole_is_said_to_be_what_it_is(name: str) -> None:
+    facts = examine(FORMATS[name])
+    kind = {"progressive": "jpeg", "lossy WebP": "webp"}.get(
+        name, name.rsplit(maxsplit=1)[-1].lower()
+    )
+    assert facts == Facts(f"image/{kind}", *ART.size)
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_broken_is_refused_without_a_pixel_kept(name: str) -> None:
+    data, reason = BROKEN[name]
+    with pytest.raises(BadCover, match=reason):
+        examine(data)
+
+
+def test_sizes_are_those_of_the_upright_cover() -> None:
+    lying = images._LYING
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[274] = orientation
+        facts = examine(saved(ART, "JPEG", exif=exif))
+        across = ART.size if orientation not in lying else ART.size[::-1]
+        assert (facts.width, facts.height) == across
+
+
+@pytest.mark.parametrize("name", ["JPEG", "progressive"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_what_is_cut_short_is_seen_wherever_decoding_sees_it(name: str, mode: str) -> None:
+    data = saved(ART.convert(mode), "JPEG", progressive=name == "progressive", quality=90)
+    for length in range(64, len(data), len(data) // 40):
+        seen = []
+        for look in (examine, lambda cut: decode(cut, SIZE)):
+            try:
+                look(data[:length])
+            except BadCover as error:
+                seen.append(str(error))
+        assert len(seen) in {0, 2}, f"{length} of {len(data)} bytes: {seen}"
