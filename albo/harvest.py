@@ -659,7 +659,8 @@ class Harvest:
             self._by_artwork.pop(artwork_key(result.art.url), None)
         self._stored_at = monotonic()
         self._done += sum(len(result.art.albums) for result in fetched)
-        self._progress("covers", self._done, None)
+        waiting = sum(len(art.albums) for art in self._by_artwork.values())
+        self._progress("covers", self._done, None if self._coming else self._done + waiting)
 
     def _remember(self, stored: _Came) -> None:
         """Keep in mind, for so many, where a cover lies: albums of later charts may share it."""
