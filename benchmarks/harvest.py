@@ -84,8 +84,11 @@ def shop(charts: int, covers: Path | None) -> Iterator[str]:
             server.kill()
 
 
-def _harvest(here: Workspace, url: str, artifacts: Path) -> Finished:
-    words = ["harvest", "--genre", "all", "--base-url", url, "--rate", "0", "--art-rate", "0"]
+def _harvest(
+    here: Workspace, url: str, artifacts: Path, genres: tuple[str, ...] = ("all",)
+) -> Finished:
+    named = [word for genre in genres for word in ("--genre", genre)]
+    words = ["harvest", *named, "--base-url", url, "--rate", "0", "--art-rate", "0"]
     place = ["--artifacts", artifacts, "--json", "--quiet"]
     return run_command([albo_command(), *words, *place], here.environment())
 
@@ -99,8 +102,9 @@ def _total(done: Finished, **expected: int) -> None:
 
 
 def _covers(here: Workspace, options: Options) -> list[Row]:
-    charts = options.pick(10, 1)
+    charts = options.pick(15, 8)
     count = charts * _CHART
+    genres = ("2", "3", "4") if charts == 15 else ("2",)  # noqa: PLR2004  what has so many charts
     folder = here.folder / "large"
     folder.mkdir()
     for number, cover in enumerate(large_covers()[: options.pick(200, 20)]):
@@ -110,7 +114,7 @@ def _covers(here: Workspace, options: Options) -> list[Row]:
         def albo() -> float:
             os.sync()  # what was written before is not written to the disk meanwhile
             with tempfile.TemporaryDirectory(dir=here.folder) as artifacts:
-                done = _harvest(here, url, Path(artifacts))
+                done = _harvest(here, url, Path(artifacts), genres)
             _total(done, new=count, covers=count)
             return count / done.seconds
 
