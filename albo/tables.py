@@ -52,14 +52,18 @@ def show_plan(settings: Settings, where: Json, *, as_json: bool) -> None:
         table.add_row(part.name, str(len(part.charts)), f"{len(part.charts) * plan.limit:,}")
     table.add_row("total", str(said["charts"]), f"{said['albums_at_most']:,}", style="bold")
     terminal.console().print(table)
-    terminal.say(f"charts     {_duration(said['chart_seconds'])} at {settings.rate:g} a minute")
-    terminal.say(
-        f"artwork    {_duration(said['artwork_seconds_usually'])} at {settings.art_rate:g} a second"
-        f" where charts list 100 albums, {_duration(said['artwork_seconds_at_most'])} at most;"
+    fast = "as fast as can be"
+    usual, most = map(_duration, (said["artwork_seconds_usually"], said["artwork_seconds_at_most"]))
+    charts = f"{_duration(said['chart_seconds'])} at {settings.rate:g} a minute"
+    artwork = (
+        f"{usual} at {settings.art_rate:g} a second where charts list 100 albums, {most} at most;"
     )
-    terminal.say("           less where albums are in several charts, or known")
-    terminal.say(f"catalog    {printable(said['catalog'])}")
-    terminal.say(f"covers     {printable(said['covers'])}")
+    terminal.say(f"charts     {charts if settings.rate else fast}")
+    terminal.say(f"artwork    {artwork if settings.art_rate else fast}")
+    if settings.art_rate:
+        terminal.say("           less where albums are in several charts, or known")
+    terminal.say(f"catalog    {printable(terminal.short(said['catalog']))}")
+    terminal.say(f"covers     {printable(terminal.short(said['covers']))}")
     terminal.say(f"asks as    {said['user_agent']}")
 
 
