@@ -432,7 +432,8 @@ def _read_local(path: str, digest: Digest | None, limits: Limits) -> bytes:
         root = Path(path).parents[2] if len(Path(path).parents) > 2 else Path(path)  # noqa: PLR2004
         if not root.is_dir():
             raise AlboError(
-                f"the covers' folder {root} is not there; mount it and run it again"
+                f"the covers' folder {root} is not there; mount it, or let `albo harvest` look for"
+                " its covers elsewhere"
             ) from error
         raise LostCover(_GONE, is_gone=True) from error
 

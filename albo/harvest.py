@@ -20,6 +20,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
+from albo.covers import is_remote
 from albo.downloads import Downloads, Manners
 from albo.errors import (
     AlboError,
@@ -533,12 +534,26 @@ class Harvest:
             self._catalog.put(back, [answer.feed])
         else:
             rows = self._write_down(answer.chart, chart, answer.feed, rows)
+        rows = self._looked_for(rows)
         tally.listed += len(rows)
         tally.new += new
         tally.known += len(rows) - new
         self._describe(chart, answer, new)
         for row in rows.values():
             self._want(row, tally)
+
+    def _looked_for(self, rows: dict[str, CatalogRow]) -> dict[str, CatalogRow]:
+        """See that covers are where the catalog says; those in folders, where looking is cheap.
+
+        What was moved is found by its digest, and what is gone is wanted again.
+        """
+        lost = {key: row for key, row in rows.items() if _is_out_of_sight(row.album)}
+        for key, row in lost.items():
+            uri = self._covers.find(row.album.digest) if row.album.digest is not None else None
+            album = replace(row.album, uri=uri or row.album.uri)
+            lost[key] = replace(row, album=album if uri else replace(album, digest=None))
+        self._catalog.put(lost.values())
+        return rows | lost
 
     def _write_down(
         self, listed: Chart, chart: Address, feed: Feed, before: dict[str, CatalogRow]
@@ -757,6 +772,11 @@ def _failed(row: CatalogRow, lost: _Lost) -> CatalogRow:
         return row
     reason = lost.reason.removeprefix("artwork: ")
     return replace(row, listing=replace(row.listing, art_error=reason))
+
+
+def _is_out_of_sight(album: Album) -> bool:
+    there = album.digest is None or is_remote(album.uri) or os.path.exists(album.uri)  # noqa: PTH110
+    return not there
 
 
 def _named(chart: Address) -> str:

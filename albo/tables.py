@@ -25,6 +25,8 @@ SHOWN_SKIPS = 20
 """Files or reasons that are named one by one, of each kind."""
 
 _FEW_GENRES = 8
+_LONGEST_TEXT = 80
+_ANY_WIDTH = 100_000
 _DESCRIBED = ("genre", "artist", "album", "year")
 
 
@@ -130,9 +132,7 @@ def show_similar(answer: Similar) -> None:
     """
     console = terminal.console()
     table = _table_of_neighbours(answer)
-    needed = console.measure(
-        table, options=console.options.update(width=terminal.PIPE_WIDTH)
-    ).maximum
+    needed = console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum
     if needed <= console.width:
         console.print(table)
         return
@@ -164,7 +164,12 @@ def _table_of_neighbours(answer: Similar) -> Table:
 def _described(neighbour: Neighbour) -> list[str]:
     """Say what is known of a neighbour's album, "" for what is not; safe for a terminal."""
     found = neighbour.as_json()
-    return [printable(found[key]) for key in _DESCRIBED]
+    return [_short(printable(found[key])) for key in _DESCRIBED]
+
+
+def _short(text: str) -> str:
+    """Cut a text that would leave no room for others."""
+    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"
 
 
 def _marked_path(neighbour: Neighbour) -> str:

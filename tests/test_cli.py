@@ -526,3 +526,14 @@ def test_the_main_job_on_real_covers(run_albo: Run, itunes36: Path) -> None:
     assert near[0]["mark"] == "same file"
     said = run_albo("classify", cover, "--json").objects[0]
     assert len(said["predictions"]) == 5
+
+
+def test_a_long_name_leaves_room_for_the_rest(run_albo: Run, samples: Path, tmp_path: Path) -> None:
+    cover = min((samples / "covers").rglob("*.jpg"))
+    rows = f'"{cover}",Jazz,{"A very long name " * 60},An album\n'
+    (tmp_path / "covers.csv").write_text(f"file,genre,artist,album\n{rows}", encoding="utf-8")
+    run_albo("embed", "covers.csv")
+    said = run_albo("similar", cover).out
+    assert "…" in said
+    for part in ("1.000", "Jazz", "An album", cover.name):
+        assert part in said

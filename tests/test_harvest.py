@@ -508,6 +508,23 @@ def test_an_embedding_leaves_to_a_harvest_what_is_a_harvests(
     assert not any(row.missing for row in rows_of(tmp_path / "artifacts").values())
 
 
+def test_covers_that_were_moved_or_removed_are_seen_to(
+    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer]
+) -> None:
+    run_albo(*harvest_words(server))
+    (tmp_path / "artifacts").rename(tmp_path / "moved")
+    where = ("--artifacts", tmp_path / "moved")
+    assert "let `albo harvest` look for its covers" in run_albo("embed", *where).err
+    fetched = server.art_fetched
+    assert run_albo(*harvest_words(server), *where).code == 0
+    assert server.art_fetched == fetched, "they are found where they are"
+    check_whole(tmp_path / "moved", server)
+    assert run_albo("embed", "--json", *where).objects[0]["embedded"] == 12
+    shutil.rmtree(tmp_path / "moved" / "covers")
+    assert run_albo(*harvest_words(server, "--json"), *where).objects[-1]["covers"] == 12
+    check_whole(tmp_path / "moved", server)
+
+
 def test_another_catalog_is_a_source_of_covers(
     tmp_path: Path, server: ChartServer, mongodb: str, run_albo: Callable[..., Answer]
 ) -> None:
