@@ -207,12 +207,12 @@ def harvest(
             terminal.print_json(tally.as_json())
     elif not quiet:
         tables.show_harvest(done)
-    for reason, count in done.total.reasons.most_common(tables.SHOWN_SKIPS):
-        terminal.complain(f"{count} times {reason}" if count > 1 else reason)
     if done.total.covers:
         terminal.note("`albo embed` reads what has come", quiet=quiet)
     if without := done.total.art_missing:
         terminal.note(f"{many(without, 'album')} without artwork in the charts", quiet=quiet)
+    for reason, count in done.total.reasons.most_common(tables.SHOWN_SKIPS):
+        terminal.complain(f"{count} times {reason}" if count > 1 else reason)
     _exit(failed=bool(done.total.failed))
 
 
