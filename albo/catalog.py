@@ -248,7 +248,7 @@ def check_catalog(where: Path | str) -> None:
 
 
 def is_address(text: str) -> bool:
-    """Whether a text names a catalog by a scheme, and no file that has just that name."""
+    """Whether a text names a catalog by a scheme: a bare path may be anything."""
     return text.startswith((_SQLITE, *mongo.SCHEMES))
 
 

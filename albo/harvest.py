@@ -254,10 +254,10 @@ class Tally:
     art_missing: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
 
-    def fail(self, reason: str, count: int = 1) -> None:
+    def fail(self, reason: str) -> None:
         """Count something that was not to be had."""
-        self.failed += count
-        self.reasons[reason] += count
+        self.failed += 1
+        self.reasons[reason] += 1
 
     def as_json(self) -> Json:
         """Return the object that `albo harvest --json` prints for it."""
@@ -505,7 +505,7 @@ class Harvest:
         etag, modified = (known.etag, known.modified) if known is not None else ("", "")
         try:
             found, chart = self._feeds.get(url, parse_chart, etag=etag, modified=modified)
-        except (DownloadFailed, HostUnavailable) as error:
+        except DownloadFailed as error:
             return _Answer(known or Feed(url, "", ()), error=error)
         if chart is None and known is not None:
             return _Answer(replace(known, fetched=_now()))

@@ -21,7 +21,7 @@ from albo.genres import Genre, genre_of, umbrella_of
 from albo.records import Album, CatalogRow, Listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 SOURCE = "itunes"
 """The source that albums from charts are kept under."""
@@ -333,11 +333,6 @@ def _labels(listing: Listing) -> tuple[str, str]:
 
 def _best_umbrella(charts: Iterable[tuple[str, int]]) -> Genre | None:
     """Return the umbrella of the chart of the best rank; of equal ones, the first by its name."""
-    return next(_umbrellas(sorted(charts, key=lambda chart: (chart[1], chart[0]))), None)
-
-
-def _umbrellas(charts: Iterable[tuple[str, int]]) -> Iterator[Genre]:
-    for key, _ in charts:
-        found = umbrella_of(int(key.rpartition("/")[2]))
-        if found is not None:
-            yield found
+    best_first = sorted(charts, key=lambda chart: (chart[1], chart[0]))
+    umbrellas = (umbrella_of(int(key.rpartition("/")[2])) for key, _ in best_first)
+    return next(filter(None, umbrellas), None)
