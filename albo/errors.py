@@ -90,3 +90,7 @@ class LostCover(BadCover):
 
 class BadFeed(AlboError):
     """What came is no album chart; the message is the reason alone, without the URL."""
+
+
+class MissingReader(AlboError):
+    """What reads words is not installed, or not whole; the message says what to install."""

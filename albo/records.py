@@ -147,3 +147,27 @@ class Prediction:
     probabilities: tuple[float, ...]
     conformal_set: tuple[str, ...]
     decided: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of text on a cover.
+
+    box : its corners x0, y0, x1, y1, x2, y2, x3, y3 as shares of the cover's width and height,
+    clockwise as the text is read, from where it begins at its top. confidence : 0 to 1.
+    """
+
+    text: str
+    box: tuple[float, ...]
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a cover says, from top to bottom; `error` is why it could not be read, "" where it was.
+
+    No lines and no error: there is no text on it that a reader finds.
+    """
+
+    lines: tuple[Line, ...] = ()
+    error: str = ""
