@@ -58,6 +58,10 @@ _NOBODY = frozenset(
 _CAST_OF = re.compile(r"(original )?((off )?broadway |london |studio )?cast (recording )?of .+")
 
 
+_RARE_LETTERS = 7
+_RARE_COVERS = range(2, 13)
+
+
 def _fold(name: str) -> str:
     """NFKC, casefold, runs of white space to one blank: how names are compared."""
     # Casefolding can leave what NFKC would compose, so the normal form is taken on both sides.
@@ -132,6 +136,38 @@ def group_covers(
     graph = coo_array((np.ones(len(edges), np.int8), (edges[:, 0], edges[:, 1])), (size, size))
     components = connected_components(graph, directed=False)[1][:count]
     return _by_first_appearance(components)
+
+
+def rare_line_links(lines: Sequence[Sequence[str]], *, nameless: Sequence[bool]) -> Ints:
+    """Link covers without an artist that bear the same rare line: most such lines name one.
+
+    A line is rare where 2 to 12 covers bear it; it has at least 7 letters, and is the same however
+    it is written and spaced, as readers lose spaces.
+
+    Parameters
+    ----------
+    lines : of n covers, what stands on them.
+    nameless : of n covers, whether no artist is known. Only these are linked; a line that an
+        artist's covers bear as well is counted with them.
+
+    Returns int64 (p, 2): the first cover of each line with each of the others.
+    """
+    bearers: dict[str, list[int]] = {}
+    for cover, own in enumerate(lines):
+        for mark in {_letters(line) for line in own}:
+            if len(mark) >= _RARE_LETTERS:
+                bearers.setdefault(mark, []).append(cover)
+    links = []
+    for covers in bearers.values():
+        if len(covers) in _RARE_COVERS:
+            linked = [cover for cover in covers if nameless[cover]]
+            links += [(linked[0], other) for other in linked[1:]]
+    return np.array(links, np.int64).reshape(-1, 2)
+
+
+def _letters(line: str) -> str:
+    folded = unicodedata.normalize("NFKC", line).casefold()
+    return "".join(letter for letter in folded if letter.isalpha())
 
 
 def _artist_marks(artists: Sequence[Sequence[Artist]]) -> Iterator[tuple[int, tuple[str, str]]]:

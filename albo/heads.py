@@ -1,10 +1,13 @@
-"""What predicts: a fitted, calibrated head, and its files.
+"""A fitted, calibrated head, and its files.
 
 A head holds one predictor for each view, and what makes their log-probabilities one calibrated
 answer: fusion weights, a temperature, the genre frequencies and the nonconformity scores. It was
 fitted elsewhere; nothing is fitted here, and importing this needs numpy alone.
 
     log p(genre | cover)  ~  sum over views of weight * log p_view(genre | cover), / temperature
+
+Some views are silent of some covers: there are no words on them. These are answered by the views
+that always speak, with weights and a temperature of their own; that part of a head is a head too.
 
 On disk: `manifest.json` names `head-<checksum>.npz` (plain arrays) and, for LightGBM, one
 `<view>-<checksum>.txt` in LightGBM's own format. The manifest is written last and replaces the
@@ -19,221 +22,35 @@ import math
 import re
 import zipfile
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Protocol, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
 import numpy as np
 
 from albo.artifacts import library_versions, read_manifest, sweep, write_atomically, write_manifest
 from albo.errors import StaleArtifact, UsageError
-from albo.records import Prediction
+from albo.predictors import GENRES, PREDICTORS, check_array, log_softmax
+from albo.records import Prediction, Said
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from albo.records import Bools, Floats, Json
+    from albo.predictors import Predictor
+    from albo.records import Bools, Json
 
 Doubles: TypeAlias = "NDArray[np.float64]"
 Array: TypeAlias = "NDArray[Any]"
 Prior: TypeAlias = Literal["corpus", "uniform"]
 
 PRIORS: tuple[Prior, ...] = ("corpus", "uniform")
-FLOOR = 1e-7
-"""No genre is ever less probable than this to a view: one sure view must not silence another."""
-
 _MEND = "albo train"
 _WHAT = "head"
-_CLIP = 3.0
-_BATCH = 4096
-_GENRES = range(2, 10_001)
 _MAX_MODEL_BYTES = 1 << 30
 _MADE_HERE = re.compile(r"(head-[0-9a-f]{16}\.npz|[a-z]{1,32}-[0-9a-f]{16}\.txt)")
 _VIEW_NAME = re.compile(r"[a-z]{1,32}")
-
-
-class Predictor(Protocol):
-    """What a view's fitted classifier says of covers, and how it is kept.
-
-    kind : its key in `PREDICTORS`.
-    """
-
-    kind: ClassVar[str]
-
-    @property
-    def genres(self) -> int:
-        """The number of genres, c."""
-        ...
-
-    def log_probabilities(self, features: Any) -> Doubles:  # noqa: ANN401  (its view's features)
-        """Return log p(genre) for n covers: float64 (n, c)."""
-        ...
-
-    def arrays(self) -> dict[str, Array]:
-        """Return the arrays it consists of; never of objects."""
-        ...
-
-    def text(self) -> str:
-        """Return what it keeps as text, "" where nothing."""
-        ...
-
-    @classmethod
-    def restore(cls, arrays: Mapping[str, Array], text: str) -> Predictor:
-        """Make it of what it kept. Raises ValueError or KeyError where that cannot be."""
-        ...
-
-
-@dataclass(frozen=True)
-class Scaler:
-    """Standardises features: (x - mean) / scale, cut off at three standard deviations.
-
-    mean, scale : float32 (p,). The cut keeps one odd number, of which a blank or broken cover has
-    many, from outweighing the rest.
-    """
-
-    mean: Floats
-    scale: Floats
-
-    def __call__(self, features: Floats) -> Floats:
-        """Return float32 (n, p). Raises UsageError where p is another."""
-        if features.shape[1:] != self.mean.shape:
-            raise UsageError(
-                f"features of shape {features.shape}, the head reads (n, {len(self.mean)});"
-                f" embed with the head's own backbone, or run `{_MEND}`"
-            )
-        scaled = np.subtract(features, self.mean, dtype=np.float32)
-        scaled /= self.scale
-        return np.clip(scaled, -_CLIP, _CLIP, out=scaled)
-
-    def check(self) -> None:
-        """Raise ValueError unless both are float32 (p,), finite, with positive scales."""
-        _check(self.mean, (len(self.mean),), np.float32)
-        _check(self.scale, self.mean.shape, np.float32)
-        if not (self.scale > 0).all():
-            raise ValueError("a scale that is not positive")
-
-
-@dataclass(frozen=True)
-class LogisticPredictor:
-    """Multinomial logistic regression on standardised features.
-
-    weights : float32 (p, c). bias : float32 (c,).
-    """
-
-    kind: ClassVar[str] = "logistic"
-
-    scaler: Scaler
-    weights: Floats
-    bias: Floats
-
-    @property
-    def genres(self) -> int:
-        """The number of genres, c."""
-        return len(self.bias)
-
-    def log_probabilities(self, features: Floats) -> Doubles:
-        """Return log p(genre): features float32 (n, p) give float64 (n, c)."""
-        parts = [
-            self.scaler(features[first : first + _BATCH]) @ self.weights + self.bias
-            for first in range(0, max(len(features), 1), _BATCH)
-        ]
-        return _floored(log_softmax(np.concatenate(parts)))
-
-    def arrays(self) -> dict[str, Array]:
-        """Return mean, scale, weights and bias."""
-        return {
-            "mean": self.scaler.mean,
-            "scale": self.scaler.scale,
-            "weights": self.weights,
-            "bias": self.bias,
-        }
-
-    def text(self) -> str:
-        """Return nothing."""
-        return ""
-
-    @classmethod
-    def restore(cls, arrays: Mapping[str, Array], text: str) -> LogisticPredictor:
-        """Make it of its arrays. Raises ValueError or KeyError where they do not fit."""
-        if text:
-            raise ValueError("a text that is not its own")
-        made = cls(Scaler(arrays["mean"], arrays["scale"]), arrays["weights"], arrays["bias"])
-        made.scaler.check()
-        _check(made.bias, (len(made.bias),), np.float32)
-        _check(made.weights, (len(made.scaler.mean), len(made.bias)), np.float32)
-        return made
-
-
-@dataclass(frozen=True)
-class LightgbmPredictor:
-    """LightGBM on the principal components of standardised features.
-
-    components : float32 (p, k). model : LightGBM's own text format.
-    """
-
-    kind: ClassVar[str] = "lightgbm"
-
-    scaler: Scaler
-    components: Floats
-    model: str = field(repr=False)
-
-    @cached_property
-    def _booster(self) -> Any:  # noqa: ANN401  (LightGBM has no types)
-        import lightgbm
-
-        return lightgbm.Booster(model_str=self.model)
-
-    @cached_property
-    def genres(self) -> int:
-        """The number of genres, c."""
-        return _model_number(self.model, "num_class")
-
-    def reduce(self, features: Floats) -> Floats:
-        """Return float32 (n, k), what the trees see."""
-        parts = [
-            self.scaler(features[first : first + _BATCH]) @ self.components
-            for first in range(0, max(len(features), 1), _BATCH)
-        ]
-        return np.concatenate(parts)
-
-    def log_probabilities(self, features: Floats) -> Doubles:
-        """Return log p(genre): features float32 (n, p) give float64 (n, c)."""
-        reduced = self.reduce(features)
-        if len(reduced) == 0:
-            return np.empty((0, self.genres))
-        shares = np.asarray(self._booster.predict(reduced, num_threads=1), np.float64)
-        return _floored(np.log(np.maximum(shares.reshape(len(reduced), -1), FLOOR)))
-
-    def arrays(self) -> dict[str, Array]:
-        """Return mean, scale and components."""
-        return {
-            "mean": self.scaler.mean,
-            "scale": self.scaler.scale,
-            "components": self.components,
-        }
-
-    def text(self) -> str:
-        """Return the trees."""
-        return self.model
-
-    @classmethod
-    def restore(cls, arrays: Mapping[str, Array], text: str) -> LightgbmPredictor:
-        """Make it of its arrays and trees. Raises ValueError or KeyError where they do not fit."""
-        made = cls(Scaler(arrays["mean"], arrays["scale"]), arrays["components"], text)
-        made.scaler.check()
-        width = made.components.shape[-1]
-        _check(made.components, (len(made.scaler.mean), width), np.float32)
-        check_trees(text, width)
-        return made
-
-
-PREDICTORS: dict[str, type[Predictor]] = {
-    LogisticPredictor.kind: LogisticPredictor,
-    LightgbmPredictor.kind: LightgbmPredictor,
-}
 
 
 @dataclass(frozen=True)
@@ -247,6 +64,7 @@ class Head:
     for each prior, float64 (n,), ascending: 1 - p(true genre) of covers held out. fingerprints :
     by view, whose features it reads. backbone : the name of the image view's, "" without one.
     counts : covers and groups it was fitted on. card : what is to be known of it (how good it is).
+    alone : the head of those views that always speak, None where all do.
     """
 
     name: str
@@ -262,11 +80,30 @@ class Head:
     backbone: str = ""
     counts: Json = field(default_factory=dict)
     card: Json = field(default_factory=dict)
+    alone: Head | None = None
 
     @property
     def views(self) -> tuple[str, ...]:
         """The names of the views it looks at."""
         return tuple(self.predictors)
+
+    def part(
+        self,
+        views: Sequence[str],
+        weights: Doubles,
+        temperature: float,
+        nonconformity: Mapping[Prior, Doubles],
+    ) -> Head:
+        """Return the head that looks at some of these views alone, with a fusion of its own."""
+        return replace(
+            self,
+            predictors={view: self.predictors[view] for view in views},
+            fingerprints={view: self.fingerprints[view] for view in views},
+            weights=weights,
+            temperature=temperature,
+            nonconformity=nonconformity,
+            alone=None,
+        )
 
     def predict(self, features: Mapping[str, Any], prior: Prior = "corpus") -> Doubles:
         """Return p(genre) of n covers: float64 (n, c).
@@ -275,14 +112,29 @@ class Head:
         refers to the frequencies of genres in the corpus, "uniform" divides them out.
         Raises UsageError for a view that is missing, features of another width, another prior.
         """
+        said = self._fused(self._spoken(features))
+        return weigh_prior(said, self.frequencies, prior)
+
+    def _spoken(self, features: Mapping[str, Any]) -> list[Doubles]:
         missing = [view for view in self.predictors if view not in features]
         if missing:
             raise UsageError(f"head {self.name!r} looks at {', '.join(self.views)}; give them all")
-        spoken = [
+        return [
             predictor.log_probabilities(features[view])
             for view, predictor in self.predictors.items()
         ]
-        return weigh_prior(fuse(spoken, self.weights, self.temperature), self.frequencies, prior)
+
+    def _fused(self, spoken: list[Doubles]) -> Doubles:
+        together = Fusion(self.weights, self.temperature)
+        return answer(spoken, together, self._fusion_alone(), self.frequencies)
+
+    def _fusion_alone(self) -> Fusion | None:
+        if self.alone is None:
+            return None
+        weights = dict(zip(self.alone.views, self.alone.weights, strict=True))
+        return Fusion(
+            np.array([weights.get(view, 0.0) for view in self.views]), self.alone.temperature
+        )
 
     def conformal_set(
         self, probabilities: Doubles, coverage: float = 0.9, prior: Prior = "corpus"
@@ -310,10 +162,12 @@ class Head:
         """
         if not 0 <= decide <= 1:
             raise UsageError(f"decide={decide:g}; give a probability from 0 to 1")
-        probabilities = self.predict(features, prior)
+        spoken = self._spoken(features)
+        probabilities = weigh_prior(self._fused(spoken), self.frequencies, prior)
         sets = self.conformal_set(probabilities, coverage, prior)
         return [
-            self._say(row, inside, decide) for row, inside in zip(probabilities, sets, strict=True)
+            replace(self._say(row, inside, decide), views=self._views_said(spoken, number))
+            for number, (row, inside) in enumerate(zip(probabilities, sets, strict=True))
         ]
 
     def _say(self, row: Doubles, inside: Bools, decide: float) -> Prediction:
@@ -323,6 +177,28 @@ class Head:
             probabilities=tuple(float(row[genre]) for genre in order),
             conformal_set=tuple(self.genres[genre] for genre in order if inside[genre]),
             decided=bool(row[order[0]] >= decide),
+        )
+
+    def _views_said(self, spoken: list[Doubles], cover: int) -> tuple[Said, ...]:
+        """Say what each view said of a cover by itself, and what weight that had."""
+        rows = [view[cover] for view in spoken]
+        silent = any(np.isnan(row[0]) for row in rows)
+        alone = self._fusion_alone()
+        fusion = alone if silent and alone is not None else Fusion(self.weights, self.temperature)
+        return tuple(
+            self._view_said(view, row, float(weight))
+            for view, row, weight in zip(self.views, rows, fusion.weights, strict=True)
+        )
+
+    def _view_said(self, view: str, row: Doubles, weight: float) -> Said:
+        if np.isnan(row[0]):
+            return Said(view, weight)
+        order = np.argsort(-row, kind="stable")
+        return Said(
+            view,
+            weight,
+            tuple(self.genres[genre] for genre in order),
+            tuple(float(np.exp(row[genre])) for genre in order),
         )
 
     def save(self, folder: Path) -> None:
@@ -347,6 +223,10 @@ class Head:
         arrays: dict[str, Array] = {"weights": self.weights, "frequencies": self.frequencies}
         for prior, scores in self.nonconformity.items():
             arrays[f"nonconformity.{prior}"] = scores
+        if self.alone is not None:
+            arrays["alone.weights"] = self.alone.weights
+            for prior, scores in self.alone.nonconformity.items():
+                arrays[f"alone.nonconformity.{prior}"] = scores
         for view, predictor in self.predictors.items():
             for name, array in predictor.arrays().items():
                 arrays[f"view.{view}.{name}"] = array
@@ -360,6 +240,8 @@ class Head:
             "level": self.level,
             "genres": list(self.genres),
             "temperature": self.temperature,
+            "alone": self.alone
+            and {"views": list(self.alone.views), "temperature": self.alone.temperature},
             "backbone": self.backbone,
             "views": [
                 {
@@ -391,21 +273,44 @@ class Head:
         return _refuse(folder, "a file that its manifest names is missing")
 
 
-def log_softmax(logits: Array) -> Doubles:
-    """Return logits less the logarithm of their summed exponentials, by row: float64 (n, c)."""
-    shifted: Doubles = logits.astype(np.float64)
-    shifted -= shifted.max(axis=1, keepdims=True)
-    shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return shifted
-
-
-def fuse(spoken: list[Doubles], weights: Doubles, temperature: float) -> Doubles:
+def fuse(spoken: Sequence[Doubles], weights: Doubles, temperature: float) -> Doubles:
     """Weigh and add the views' log-probabilities, divide by the temperature, normalise.
 
     Guo et al. 2017 for the temperature. Returns probabilities, float64 (n, c).
     """
     fused = sum(weight * view for weight, view in zip(weights, spoken, strict=True))
     return np.exp(log_softmax(np.asarray(fused) / temperature))
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """How views are made one answer: a weight for each, float64 (v,), and a temperature."""
+
+    weights: Doubles
+    temperature: float
+
+    def __call__(self, spoken: Sequence[Doubles]) -> Doubles:
+        """Return probabilities (n, c); NaN where a view that has a weight is silent."""
+        heard = np.flatnonzero(self.weights > 0).tolist()
+        return fuse([spoken[place] for place in heard], self.weights[heard], self.temperature)
+
+
+def answer(
+    spoken: Sequence[Doubles], together: Fusion, alone: Fusion | None, frequencies: Doubles
+) -> Doubles:
+    """Make one answer of what views said of n covers: probabilities, float64 (n, c).
+
+    together : of all views. alone : where one of these is silent; where there is none of it, or it
+    is silent too, the answer is the frequencies of the genres (c,).
+    """
+    fused = together(spoken)
+    for fallback in (alone, None):
+        silent = np.isnan(fused[:, 0])
+        if silent.any():
+            fused[silent] = (
+                frequencies if fallback is None else fallback([view[silent] for view in spoken])
+            )
+    return fused
 
 
 def weigh_prior(probabilities: Doubles, frequencies: Doubles, prior: Prior) -> Doubles:
@@ -435,90 +340,11 @@ def conformal_sets(probabilities: Doubles, nonconformity: Doubles, coverage: flo
     return inside
 
 
-def check_trees(text: str, width: int) -> None:
-    """Check LightGBM's text before LightGBM, which trusts it, follows its numbers into memory.
-
-    Artifacts are passed on, and whoever forges them makes the checksums fit too: a feature, child
-    or number of leaves that is not there then kills the process, and a tree that leads back never
-    answers. width : how many numbers a tree may look at. Raises ValueError.
-    """
-    header, *trees = text.split("\nTree=")
-    classes = _model_number(header, "num_class")
-    if not header.startswith("tree\n") or classes not in _GENRES:
-        raise ValueError("trees without a header of their kind")
-    if _model_number(header, "num_tree_per_iteration") != classes or len(trees) % classes:
-        raise ValueError("trees that are not of as many kinds as there are genres")
-    if _model_number(header, "max_feature_idx") + 1 != width or not trees:
-        raise ValueError("trees over features that are not there")
-    _check_offsets(header, text.encode())
-    for tree in trees:
-        _check_tree(tree.split("end of trees")[0], width)
-
-
-def _check_offsets(header: str, data: bytes) -> None:
-    """Check that the sizes in the header lead from tree to tree and end where the trees end."""
-    (sizes,) = re.findall(r"^tree_sizes=([\d ]+)$", header, re.MULTILINE)
-    place = data.index(b"\nTree=") + 1
-    for size in map(int, sizes.split()):
-        if not data.startswith(b"Tree=", place):
-            raise ValueError("sizes of trees that lead nowhere")
-        place += size
-    if not data.startswith(b"end of trees", place):
-        raise ValueError("sizes of trees that lead nowhere")
-
-
-def _check_tree(tree: str, width: int) -> None:
-    fields = dict(line.partition("=")[::2] for line in tree.splitlines() if "=" in line)
-    leaves = int(fields["num_leaves"])
-    if leaves < 1 or fields["num_cat"] != "0" or fields.get("is_linear", "0") != "0":
-        raise ValueError("a tree of another kind")
-    _numbers(fields, "leaf_value", leaves)
-    if leaves == 1:
-        return
-    nodes = leaves - 1
-    looks_at = _numbers(fields, "split_feature", nodes)
-    children = [_numbers(fields, side, nodes) for side in ("left_child", "right_child")]
-    _numbers(fields, "threshold", nodes)
-    decisions = _numbers(fields, "decision_type", nodes).astype(np.int64)
-    order = np.arange(nodes)
-    # A child was always made after its parent, so a walk down a tree comes to an end.
-    sound = all(((child > order) & (child < nodes) | (child < 0)).all() for child in children)
-    if not sound or min(child.min() for child in children) < -leaves or (decisions & 1).any():
-        raise ValueError("a tree whose branches lead nowhere")
-    if looks_at.min() < 0 or looks_at.max() >= width:
-        raise ValueError("a tree over features that are not there")
-
-
-def _numbers(fields: Mapping[str, str], name: str, count: int) -> Doubles:
-    numbers = np.array(fields[name].split(), np.float64)
-    _check(numbers, (count,), np.float64)
-    return numbers
-
-
-def _model_number(text: str, name: str) -> int:
-    found = re.findall(rf"^{name}=(\d{{1,9}})$", text, re.MULTILINE)
-    if len(found) != 1:
-        raise ValueError(f"trees with {len(found)} entries {name}, where there is one")
-    return int(found[0])
-
-
-def _floored(log_probabilities: Doubles) -> Doubles:
-    """Raise what is below the floor to it; what that adds to a row is below a millionth."""
-    return np.maximum(log_probabilities, math.log(FLOOR), out=log_probabilities)
-
-
 def _checked(prior: str) -> Prior:
     for known in PRIORS:
         if prior == known:
             return known
     raise UsageError(f"prior {prior!r}; give one of {', '.join(PRIORS)}")
-
-
-def _check(array: Array, shape: tuple[int, ...], kind: type) -> None:
-    if array.dtype != np.dtype(kind) or array.shape != shape or 0 in shape:
-        raise ValueError(f"an array {array.dtype} {array.shape} where {kind.__name__} {shape} is")
-    if not np.isfinite(array).all():
-        raise ValueError("a number that is not finite")
 
 
 def _sha256(data: bytes) -> str:
@@ -626,7 +452,16 @@ def _assemble(manifest: Json, contents: Mapping[str, bytes]) -> Head:
         card=manifest["card"],
     )
     _check_head(head, len(manifest["views"]))
-    return head
+    if manifest["alone"] is None:
+        return head
+    alone = head.part(
+        manifest["alone"]["views"],
+        weights=arrays["alone.weights"],
+        temperature=float(manifest["alone"]["temperature"]),
+        nonconformity={prior: arrays[f"alone.nonconformity.{prior}"] for prior in PRIORS},
+    )
+    _check_head(alone, len(manifest["alone"]["views"]))
+    return replace(head, alone=alone)
 
 
 def _check_head(head: Head, views: int) -> None:
@@ -636,7 +471,7 @@ def _check_head(head: Head, views: int) -> None:
         raise ValueError("a name that is no text")
     if {type(head.counts), type(head.card)} != {dict}:
         raise ValueError("counts or card that are no object")
-    if len(head.genres) not in _GENRES or len(set(head.genres)) != len(head.genres):
+    if len(head.genres) not in GENRES or len(set(head.genres)) != len(head.genres):
         raise ValueError(f"{len(head.genres)} genres, {len(set(head.genres))} of them different")
     if len(head.predictors) != views or not all(map(_VIEW_NAME.fullmatch, head.predictors)):
         raise ValueError("views without names of their own")
@@ -648,13 +483,13 @@ def _check_head(head: Head, views: int) -> None:
 def _check_numbers(head: Head) -> None:
     if not (math.isfinite(head.temperature) and head.temperature > 0):
         raise ValueError(f"temperature {head.temperature}")
-    _check(head.weights, (len(head.predictors),), np.float64)
+    check_array(head.weights, (len(head.predictors),), np.float64)
     if head.weights.min() < 0 or head.weights.max() <= 0:
         raise ValueError("fusion weights that are negative or nothing")
-    _check(head.frequencies, (len(head.genres),), np.float64)
+    check_array(head.frequencies, (len(head.genres),), np.float64)
     if head.frequencies.min() <= 0 or not math.isclose(head.frequencies.sum(), 1, rel_tol=1e-6):
         raise ValueError("frequencies that do not add up to 1")
     for scores in head.nonconformity.values():
-        _check(scores, (len(scores),), np.float64)
+        check_array(scores, (len(scores),), np.float64)
         if scores[0] < 0 or scores[-1] > 1 or (np.diff(scores) < 0).any():
             raise ValueError("nonconformity scores that do not ascend from 0 to 1")

@@ -140,13 +140,30 @@ class Neighbours:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What one view says of one cover by itself, best genre first; () where it says nothing.
+
+    weight : what that counted for among the views.
+    """
+
+    view: str
+    weight: float
+    genres: tuple[str, ...] = ()
+    probabilities: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a head says of one cover: every genre with its probability, best first."""
+    """What a head says of one cover: every genre with its probability, best first.
+
+    views : what each view said, before fusion and calibration.
+    """
 
     genres: tuple[str, ...]
     probabilities: tuple[float, ...]
     conformal_set: tuple[str, ...]
     decided: bool
+    views: tuple[Said, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,25 +15,22 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from albo import classify as stage
+from albo import folds as crossing
 from albo.classify import (
     LabelledCover,
     Labelling,
-    LightgbmTrainer,
-    LogisticTrainer,
     Settings,
     classify,
     fit_head,
-    fit_scaler,
-    fit_temperature,
-    fit_weights,
     label_covers,
-    rotate,
     train,
 )
 from albo.errors import TooFewCovers, UsageError
-from albo.heads import PREDICTORS, Head, log_softmax
+from albo.folds import Job, Progress, draw_folds, fit_temperature, fit_weights
+from albo.heads import Head
+from albo.predictors import PREDICTORS, log_softmax
 from albo.records import Album, Embeddings
+from albo.trainers import TRAINERS, LightgbmTrainer, LogisticTrainer, fit_scaler, rotate
 from albo.views import ImageView
 
 if TYPE_CHECKING:
@@ -60,6 +57,7 @@ class Corpus:
     fingerprint: str = "f" * 64
     classifier: str = "dense"
     blocks: tuple[int, ...] = ()
+    always: bool = True
     asked: list[int] = field(default_factory=list)
 
     def features(self, digests: Sequence[Digest]) -> np.ndarray:
@@ -128,12 +126,11 @@ def test_an_artist_recognised_is_no_genre_learned() -> None:
 def test_no_group_stands_in_two_folds(groups: list[int], seed: int) -> None:
     ids = np.array(groups)
     labels = np.arange(len(groups)) % 2
-    made = stage._Corpus((), ("a", "b"), labels, ids, ())
     if len(np.unique(ids)) < 5:
         with pytest.raises(TooFewCovers, match="for 5 folds"):
-            stage._draw_folds(made, 5, seed)
+            draw_folds(labels, ids, 5, seed)
         return
-    folds = stage._draw_folds(made, 5, seed)
+    folds = draw_folds(labels, ids, 5, seed)
     for group in np.unique(ids):
         assert len(set(folds[ids == group])) == 1
 
@@ -170,7 +167,7 @@ def test_nothing_is_ever_asked_of_what_it_was_fitted_on(monkeypatch: pytest.Monk
     rows = {cover.digest: number for number, cover in enumerate(made.labelling.covers)}
     made.features_of = {digest: np.array([row, 0], np.float32) for digest, row in rows.items()}
     made.classifier = "spy"
-    monkeypatch.setitem(stage.TRAINERS, ("spy", ""), lambda _: Spy())
+    monkeypatch.setitem(TRAINERS, ("spy", ""), lambda *_: Spy())
     Spy.groups = np.arange(100) // 2
     Spy.fits = []
     steps: list[tuple[int, int]] = []
@@ -299,13 +296,13 @@ def test_what_fits_say_is_held_once(monkeypatch: pytest.MonkeyPatch) -> None:
     count, genres, grid = 4000, 10, tuple(range(1, 9))
     Spy.groups = np.arange(count)
     features = np.arange(count, dtype=np.float32)[:, None]
-    job = stage._Job(
-        {"image": features}, {"image": Spy(grid)}, np.arange(count) % genres, genres,
-        stage._Progress(None, 0),
+    job = Job(
+        {"image": features}, {"image": Spy(grid)}, (True,), np.arange(count) % genres, genres,
+        Progress(None, 0),
     )  # fmt: skip
-    monkeypatch.setattr(stage, "fit_temperature", lambda *_: 1.0)
+    monkeypatch.setattr(crossing, "fit_temperature", lambda *_: 1.0)
     tracemalloc.start()
-    run = job.cross_validate(np.arange(count) % 5, 0.9)
+    run = job.score(job.cross_validate(np.arange(count) % 5), 0.9)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     np.testing.assert_allclose(run.probabilities, 1 / genres)
@@ -320,9 +317,9 @@ def test_rare_genres_in_one_fold_are_scored() -> None:
     groups = np.arange(120)
     groups[:40] = 0
     features = {"image": made.features([cover.digest for cover in made.labelling.covers])}
-    job = stage._Job(features, {"image": LogisticTrainer()}, labels, 2, stage._Progress(None, 0))
-    folds = stage._draw_folds(stage._Corpus((), ("a", "b"), labels, groups, ()), 5, 0)
-    run = job.cross_validate(folds, 0.9)
+    trainers = {"image": LogisticTrainer()}
+    job = Job(features, trainers, (True,), labels, 2, Progress(None, 0))
+    run = job.score(job.cross_validate(draw_folds(labels, groups, 5, 0)), 0.9)
     assert np.isfinite(run.probabilities).all()
     np.testing.assert_allclose(run.probabilities.sum(1), 1)
 
@@ -388,9 +385,9 @@ def test_fusion_is_never_worse_than_the_best_view(seed: int, views: int) -> None
     weights = fit_weights(spoken, labels)
     assert (weights >= 0).all()
     assert weights.sum() == pytest.approx(1)
-    best = min(stage._loss_at_best_temperature(view, labels) for view in spoken)
+    best = min(crossing._loss_at_best_temperature(view, labels) for view in spoken)
     fused = np.tensordot(weights, np.stack(spoken), 1)
-    assert stage._loss_at_best_temperature(fused, labels) <= best + 1e-6
+    assert crossing._loss_at_best_temperature(fused, labels) <= best + 1e-6
 
 
 def test_a_view_that_says_nothing_gets_no_weight() -> None:
@@ -447,6 +444,7 @@ class WordView:
     fingerprint: str = "reader 1"
     classifier: str = "wordcount"
     blocks: tuple[int, ...] = ()
+    always: bool = True
 
     def features(self, digests: Sequence[Digest]) -> np.ndarray:
         number = {digest_of(row): row for row in range(120)}
@@ -454,7 +452,7 @@ class WordView:
 
 
 def test_a_further_view_is_a_plug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(stage.TRAINERS, ("wordcount", ""), lambda _: WordTrainer())
+    monkeypatch.setitem(TRAINERS, ("wordcount", ""), lambda *_: WordTrainer())
     monkeypatch.setitem(PREDICTORS, "wordcount", WordCount)
     made = corpus(apart=0.3)
     alone = train(made.labelling, NO_PAIRS, [made], ONE_SEED).report

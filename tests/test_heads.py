@@ -18,21 +18,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from albo.artifacts import MANIFEST, read_manifest, write_manifest
-from albo.classify import LightgbmTrainer
 from albo.errors import AlboError, StaleArtifact, UsageError
-from albo.heads import (
-    Head,
+from albo.heads import Head, _pack, _unpack, conformal_sets, fuse, weigh_prior
+from albo.predictors import (
     LightgbmPredictor,
     LogisticPredictor,
     Scaler,
-    _pack,
-    _unpack,
     check_trees,
-    conformal_sets,
-    fuse,
     log_softmax,
-    weigh_prior,
 )
+from albo.trainers import LightgbmTrainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
