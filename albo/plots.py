@@ -101,13 +101,13 @@ def draw_all(evaluation: Evaluation) -> dict[str, Plot]:
     """Draw every plot that there are figures for, by name, in the order to be shown in."""
     drawn = {
         "views": draw_views(evaluation),
-        "confusion": draw_confusion(evaluation),
         "reliability": draw_reliability(evaluation),
         "risk-coverage": draw_risk_coverage(evaluation),
-        "genres": draw_genres(evaluation),
     }
     if len(evaluation.learning_curve) > 1:
         drawn["learning"] = draw_learning_curve(evaluation)
+    drawn["genres"] = draw_genres(evaluation)
+    drawn["confusion"] = draw_confusion(evaluation)
     return drawn
 
 
@@ -291,7 +291,7 @@ def draw_genres(evaluation: Evaluation) -> Plot:
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(len(scored) - 0.4, -0.6)
         axes.set_xlim(0, max(top.f1 * (1.16 + 0.03 * longest), 0.1))
-        axes.set_xlabel("F1 of the first guess; then the number of covers")
+        axes.set_xlabel("F1 of the first guess; then the number of covers", loc="right")
         svg = drawing.finish()
     alt = "; ".join(f"{genre}: {score.f1:.2f} of {score.covers} covers" for genre, score in scored)
     note = "F1 joins how many of a genre's covers are found and how many said to be so are."
