@@ -47,6 +47,29 @@ class Leak:
     random: Interval
     difference: Interval
 
+    def describe(self) -> str:
+        """Say what a random split would have claimed, in two sentences."""
+        more = self.difference
+        said = (
+            f"With a random split the same way of predicting seems right for"
+            f" {self.random.value:.1%} of covers, not {self.grouped.value:.1%}:"
+            f" {100 * more.value:+.1f} points ({100 * more.low:+.1f} to {100 * more.high:+.1f})."
+        )
+        if more.low > 0:
+            return (
+                f"{said} That is no skill: covers of one artist or one artwork stand on both sides"
+                " of such a split, and are recognised."
+            )
+        return f"{said} On these covers that is no sure difference."
+
+    def as_json(self) -> Json:
+        """Return the object of all three."""
+        return {
+            "grouped": self.grouped.as_json(),
+            "random": self.random.as_json(),
+            "difference": self.difference.as_json(),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -76,6 +99,14 @@ class Row:
     def is_baseline(self) -> bool:
         """Whether nothing was fitted for it."""
         return self.head == NO_HEAD
+
+    def describe(self) -> str:
+        """Name it in a few words: views, head, and the split where it is not the usual one."""
+        head = "" if self.is_baseline else f", {self.head}"
+        split = [] if self.split == "grouped" else [f"{self.split} split"]
+        remarks = ", ".join([*split, *(["leaky"] if self.leaky else [])])
+        remark = f" ({remarks})" if remarks else ""
+        return f"{self.view.replace('+', ' + ')}{head}{remark}"
 
     def as_json(self) -> Json:
         """Return the object that `albo evaluate --json` prints."""
@@ -292,13 +323,6 @@ class Evaluation:
 
     def as_json(self) -> Json:
         """Return everything but the pictures."""
-        leak = None
-        if self.leak is not None:
-            leak = {
-                "grouped": self.leak.grouped.as_json(),
-                "random": self.leak.random.as_json(),
-                "difference": self.leak.difference.as_json(),
-            }
         return {
             "rows": [row.as_json() for row in self.rows],
             "genres": list(self.genres),
@@ -306,7 +330,7 @@ class Evaluation:
             "risk_coverage": [one.as_json() for one in self.risk_coverage],
             "confusion": self.confusion.round(2).tolist(),
             "learning_curve": [point.as_json() for point in self.learning_curve],
-            "leak": leak,
+            "leak": self.leak and self.leak.as_json(),
             "mistakes": [mistake.as_json() for mistake in self.mistakes],
             "card": self.card.as_json(),
         }

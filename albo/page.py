@@ -11,12 +11,12 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 from albo.evaluation import INTENDED_USE, LIMITS, MAJORITY
-from albo.plots import describe_row, draw_all
+from albo.plots import draw_all
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from albo.evaluation import Evaluation, Leak, ModelCard, ShownCover
+    from albo.evaluation import Evaluation, ModelCard, ShownCover
     from albo.records import Json
 
 _VIEWS = {
@@ -50,7 +50,6 @@ def render(evaluation: Evaluation) -> str:
         card=card,
         lede=_lede(evaluation),
         leak=evaluation.leak,
-        leak_said=evaluation.leak and describe_leak(evaluation.leak),
         plots=draw_all(evaluation),
         per_genre=_per_genre(evaluation),
         mistakes=evaluation.mistakes,
@@ -58,24 +57,7 @@ def render(evaluation: Evaluation) -> str:
         caveats=card.caveats(),
         intended_use=INTENDED_USE,
         limits=LIMITS,
-        describe=describe_row,
     )
-
-
-def describe_leak(leak: Leak) -> str:
-    """Say what a random split would have claimed, in a sentence or two."""
-    more = leak.difference
-    said = (
-        f"With a random split the same way of predicting seems right for {leak.random.value:.1%} of"
-        f" covers, not {leak.grouped.value:.1%}: {100 * more.value:+.1f} points"
-        f" ({100 * more.low:+.1f} to {100 * more.high:+.1f})."
-    )
-    if more.low > 0:
-        return (
-            f"{said} That is no skill: covers of one artist or one artwork stand on both sides of"
-            " such a split, and are recognised."
-        )
-    return f"{said} On these covers that is no sure difference."
 
 
 def _lede(evaluation: Evaluation) -> str:

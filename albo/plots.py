@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from albo.evaluation import Evaluation, Row
+    from albo.evaluation import Evaluation
     from albo.metrics import Doubles, Interval
 
 INK, MUTED, LINE, PAPER = "#1c2127", "#5f6b7a", "#dfe3e8", "#ffffff"
@@ -47,9 +47,10 @@ _WIDTH = 4.8  # inches
 _NARROWEST = 300  # CSS pixels
 _DENSE = 105  # CSS pixels for an inch of a plot with much small text
 _LONGEST = 26  # characters of a genre's name
+_LONGEST_WAY = 64  # of a way of predicting
 _READ_CELL = 0.05  # share of a genre's covers from which a cell of many is written out
 _FEW_GENRES = 10
-_DARK = 0.55
+_LIGHTEST, _DARKEST = 0.04, 0.62  # of a cell, so that ink is read on all of them
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "font.family": ["DejaVu Sans"],  # for the measures; comes with matplotlib
@@ -118,7 +119,8 @@ def draw_views(evaluation: Evaluation) -> Plot:
     """Compare all ways of predicting: top-1 and top-3 with their intervals, the best first."""
     rows = sorted(evaluation.rows, key=lambda row: -row.summary.top1.value)
     best = evaluation.selected
-    title = f"albo uses {describe_row(best)}: right for {best.summary.top1.value:.1%} of covers"
+    way = _short(best.describe(), _LONGEST_WAY)
+    title = f"albo uses {way}: right for {best.summary.top1.value:.1%} of covers"
     with _figure("views", 0.55 + 0.44 * len(rows)) as drawing:
         axes = drawing.axes()
         for place, row in enumerate(rows):
@@ -126,7 +128,8 @@ def draw_views(evaluation: Evaluation) -> Plot:
             _mark(axes, row.summary.top1, place, "D" if row.leaky else "o", ACCENT)
             _mark(axes, row.summary.top3, place, "s", SECOND, hollow=True)
             weight = "bold" if row.selected else "normal"
-            _text(axes, 0.0, place - 0.3, describe_row(row), weight=weight, transform="y")
+            said = _short(row.describe(), _LONGEST_WAY)
+            _text(axes, 0.0, place - 0.3, said, weight=weight, transform="y")
         axes.set_ylim(len(rows) - 0.5, -0.75)
         _legend(axes, {"right at first": ("o", ACCENT), "among the first three": ("s", SECOND)})
         axes.set_yticks([])
@@ -134,7 +137,7 @@ def draw_views(evaluation: Evaluation) -> Plot:
         _percent(axes, "x", max(row.summary.top3.high for row in rows))
         svg = drawing.finish()
     listed = "; ".join(
-        f"{describe_row(row)}: {_said(row.summary.top1)} at first, {_said(row.summary.top3)} among"
+        f"{row.describe()}: {_said(row.summary.top1)} at first, {_said(row.summary.top3)} among"
         " the first three"
         for row in rows
     )
@@ -341,15 +344,6 @@ def draw_learning_curve(evaluation: Evaluation) -> Plot:
     return drawing.plot(title, alt, "Lines are 95% intervals.", svg)
 
 
-def describe_row(row: Row) -> str:
-    """Name a way of predicting in a few words."""
-    head = "" if row.is_baseline else f", {row.head}"
-    split = [] if row.split == "grouped" else [f"{_short(row.split)} split"]
-    remarks = [*split, *(["leaky"] if row.leaky else [])]
-    remark = f" ({', '.join(remarks)})" if remarks else ""
-    return f"{row.view.replace('+', ' + ')}{head}{remark}"
-
-
 # --- what they share -----------------------------------------------------------------------------
 
 
@@ -400,6 +394,7 @@ def _for_a_page(svg: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
     head, rest = svg.split(">", 1)
+    rest = re.sub(r'<g id="[^"]*"', "<g", rest)  # every drawing has the same ones
     head = re.sub(r' (?:width|height|version)="[^"]*"', "", head)
     for value, variable in _VARIABLES.items():
         rest = rest.replace(f": {value}", f": var({variable}, {value})")
@@ -446,7 +441,7 @@ def _cell(axes: Axes, row: int, column: int, share: float, *, few: bool) -> None
             0.94,
             0.94,
             facecolor=ACCENT,
-            alpha=max(min(share * 1.1, 1.0), 0.04),
+            alpha=_LIGHTEST + (_DARKEST - _LIGHTEST) * share,
             linewidth=0,
         )
     )
@@ -455,10 +450,9 @@ def _cell(axes: Axes, row: int, column: int, share: float, *, few: bool) -> None
             Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, fill=False, edgecolor=ACCENT)
         )
     if few or share >= _READ_CELL:
-        colour = PAPER if share > _DARK else INK
         size = 9.0 if few else 5.8
         said = f"{share:.0%}"[:-1]
-        _text(axes, column, row, said, ha="center", va="center", color=colour, size=size)
+        _text(axes, column, row, said, ha="center", va="center", size=size)
 
 
 def _describe_confusion(genres: Sequence[str], counts: Doubles) -> tuple[str, str]:
@@ -513,7 +507,7 @@ def _said(figure: Interval) -> str:
     return f"{figure.value:.1%} ({figure.low:.1%} to {figure.high:.1%})"
 
 
-def _short(text: str) -> str:
+def _short(text: str, longest: int = _LONGEST) -> str:
     """Make a name safe and short enough for a drawing; tables say it in full."""
     safe = printable(text)
-    return safe if len(safe) <= _LONGEST else f"{safe[: _LONGEST - 1]}…"
+    return safe if len(safe) <= longest else f"{safe[: longest - 1]}…"
