@@ -43,7 +43,7 @@ _VARIABLES = {
 FEW = 10
 """Covers below which a bin gets a hollow mark and no interval: resampling says nothing there."""
 
-_WIDTH = 4.8  # inches
+_WIDTH = 4.4  # inches
 _NARROWEST = 300  # CSS pixels
 _DENSE = 105  # CSS pixels for an inch of a plot with much small text
 _LONGEST = 26  # characters of a genre's name
@@ -253,11 +253,11 @@ def draw_risk_coverage(evaluation: Evaluation) -> Plot:
         axes.plot(shares, [point.accuracy.value for point in points], "-o", color=ACCENT, ms=3)
         for point in points:
             if round(point.share, 2) in {0.1, 0.3, 0.5, 0.75, 1.0}:
-                place = (point.share, min(point.accuracy.high + 0.035, 1.04))
+                place = (point.share, min(point.accuracy.high + 0.06, 1.05))
                 said = f"sure to {point.threshold:.0%}"
                 side = "right" if point.share > 0.9 else "center"  # noqa: PLR2004
                 _text(axes, *place, said, ha=side, color=MUTED, size=8)
-        axes.set_ylim(0, 1.1)
+        axes.set_ylim(0, 1.12)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1.0])
         axes.grid(visible=True, axis="y")
         axes.set_ylabel("right")
