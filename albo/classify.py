@@ -375,30 +375,10 @@ def _describe(corpus: Corpus, views: Sequence[View], settings: Settings) -> Json
 
 def _describe_scores(corpus: Corpus, summary: Summary) -> Json:
     """Return how good it is, for the JSON object of `albo train`."""
-    return {
-        "top1": summary.top1.as_json(),
-        "top3": summary.top3.as_json(),
-        "top5": summary.top5.as_json(),
-        "macro_f1": summary.macro_f1.as_json(),
-        "ece": summary.ece.as_json(),
-        "ece_noise": round(summary.noise.mean, 4),
-        "ece_noise95": round(summary.noise.percentile95, 4),
-        "coverage": summary.coverage.as_json(),
-        "set_size": round(summary.set_size, 2),
-        "per_genre": [
-            {
-                "genre": genre,
-                "covers": score.covers,
-                "groups": len(np.unique(corpus.groups[corpus.labels == place])),
-                "precision": round(score.precision, 4),
-                "recall": round(score.recall, 4),
-                "f1": round(score.f1, 4),
-            }
-            for place, (genre, score) in enumerate(
-                zip(corpus.genres, summary.per_genre, strict=True)
-            )
-        ],
-    }
+    groups = [
+        len(np.unique(corpus.groups[corpus.labels == place])) for place in range(len(corpus.genres))
+    ]
+    return summary.as_json(corpus.genres, groups)
 
 
 def classify(

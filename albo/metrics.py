@@ -18,7 +18,7 @@ import numpy as np
 from albo.errors import TooFewCovers, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,6 +28,9 @@ Real: TypeAlias = "NDArray[np.floating[Any]]"
 Doubles: TypeAlias = "NDArray[np.float64]"
 
 BINS = 15
+SHARES = tuple(percent / 100 for percent in range(5, 101, 5))
+"""Of covers answered, where only the surest are."""
+
 _ONE_LAYER = 2  # axes
 _BLOCK = 4_000_000  # weights held at once while resampling: 32 MB
 
@@ -79,7 +82,84 @@ class Summary:
     noise: Noise
     coverage: Interval
     set_size: float
+    set_size_interval: Interval
+    brier: Interval
     per_genre: tuple[GenreScore, ...]
+
+    def as_json(self, genres: Sequence[str], groups: Sequence[int]) -> Json:
+        """Return the figures as `albo train` and `albo evaluate` print them.
+
+        genres, groups : of each genre its name, and how many groups its covers form.
+        """
+        return {
+            "top1": self.top1.as_json(),
+            "top3": self.top3.as_json(),
+            "top5": self.top5.as_json(),
+            "macro_f1": self.macro_f1.as_json(),
+            "ece": self.ece.as_json(),
+            "ece_noise": round(self.noise.mean, 4),
+            "ece_noise95": round(self.noise.percentile95, 4),
+            "brier": self.brier.as_json(),
+            "coverage": self.coverage.as_json(),
+            "set_size": round(self.set_size, 2),
+            "set_size_interval": self.set_size_interval.as_json(),
+            "per_genre": [
+                {
+                    "genre": genre,
+                    "covers": score.covers,
+                    "groups": count,
+                    "precision": round(score.precision, 4),
+                    "recall": round(score.recall, 4),
+                    "f1": round(score.f1, 4),
+                }
+                for genre, count, score in zip(genres, groups, self.per_genre, strict=True)
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Covers whose top probability is in (low, high]: how sure the guesses are, how often right.
+
+    covers : how many, mean over the seeds. confidence : mean top probability of these.
+    """
+
+    low: float
+    high: float
+    covers: float
+    confidence: float
+    accuracy: Interval
+
+    def as_json(self) -> Json:
+        """Return the object of one bin."""
+        return {
+            "low": round(self.low, 4),
+            "high": round(self.high, 4),
+            "covers": round(self.covers, 1),
+            "confidence": round(self.confidence, 4),
+            "accuracy": self.accuracy.as_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """How often the guess is right when only the surest are answered.
+
+    share : of covers answered, 0 to 1. threshold : the top probability from which one is answered,
+    mean over the seeds.
+    """
+
+    share: float
+    threshold: float
+    accuracy: Interval
+
+    def as_json(self) -> Json:
+        """Return the object of one share."""
+        return {
+            "share": round(self.share, 4),
+            "threshold": round(self.threshold, 4),
+            "accuracy": self.accuracy.as_json(),
+        }
 
 
 def accuracy_top_k(labels: Ints, probabilities: Real, k: int) -> float:
@@ -161,6 +241,113 @@ def mean_set_size(sets: Bools) -> float:
     if sets.size == 0:
         raise _nothing_to_score()
     return float(sets.sum(-1).mean())
+
+
+def brier(labels: Ints, probabilities: Real) -> float:
+    """Return the mean squared distance of the probabilities to the one-hot truth, 0 to 2.
+
+    The sum over genres of (p - 1 or 0)^2, mean over covers: Brier 1950. Raises as
+    `accuracy_top_k` does.
+    """
+    return float(_distances(labels, _layers(labels, probabilities)).mean())
+
+
+def confusion(labels: Ints, probabilities: Real) -> Doubles:
+    """Count first guesses: float64 (c, c), rows the true genre, columns the guess.
+
+    Mean counts over the seeds. Raises as `accuracy_top_k` does.
+    """
+    layers = _layers(labels, probabilities)
+    genres = layers.shape[2]
+    counts = sum(
+        np.bincount(labels * genres + layer.argmax(1), minlength=genres**2) for layer in layers
+    )
+    mean: Doubles = np.reshape(counts, (genres, genres)) / len(layers)
+    return mean
+
+
+def reliability(
+    labels: Ints,
+    probabilities: Real,
+    groups: Ints,
+    bins: int = BINS,
+    *,
+    draws: int = 1000,
+    seed: int = 0,
+) -> tuple[Bin, ...]:
+    """Return, of each bin of the top probability that holds covers, how often the guess is right.
+
+    Murphy and Winkler 1977; bins as in `expected_calibration_error`, covers of all seeds together.
+    A bin with few covers has an interval that is too narrow: resampling knows nothing of what is
+    not there. Raises as `accuracy_top_k` does.
+    """
+    layers = _layers(labels, probabilities)
+    count, total = len(labels), np.zeros((3, len(labels), bins))
+    for layer in layers:
+        confidence, bin_of = _binned(layer, bins)
+        right = layer.argmax(1) == labels
+        for table, value in zip(total, (np.ones(count), confidence, right), strict=True):
+            table[np.arange(count), bin_of] += value
+    covers, confidences, _ = total.sum(1)
+    intervals = _ratios(total[2], total[0], Bootstrap(groups, draws, seed))
+    return tuple(
+        Bin(
+            place / bins,
+            (place + 1) / bins,
+            float(covers[place] / len(layers)),
+            float(confidences[place] / covers[place]),
+            intervals[place],
+        )
+        for place in np.flatnonzero(covers)
+    )
+
+
+def risk_coverage(
+    labels: Ints, probabilities: Real, groups: Ints, *, draws: int = 1000, seed: int = 0
+) -> tuple[Answered, ...]:
+    """Return the accuracy when only the surest 5 %, 10 %, … 100 % of covers are answered.
+
+    El-Yaniv and Wiener 2010. In each seed the covers of the highest top probability are answered,
+    of equals the first; at least one is. Intervals are for the thresholds as they are. Raises as
+    `accuracy_top_k` does.
+    """
+    layers = _layers(labels, probabilities)
+    count = len(labels)
+    kept = np.ceil(np.array(SHARES) * count - 1e-9).astype(np.int64)
+    answered, right = np.zeros((2, count, len(SHARES)))
+    thresholds = np.zeros(len(SHARES))
+    for layer in layers:
+        confidence = layer.max(1)
+        order = np.argsort(-confidence, kind="stable")
+        place = np.empty(count, np.int64)
+        place[order] = np.arange(count)
+        within = place[:, None] < kept
+        answered += within
+        right += within & (layer.argmax(1) == labels)[:, None]
+        thresholds += confidence[order[kept - 1]] / len(layers)
+    intervals = _ratios(right, answered, Bootstrap(groups, draws, seed))
+    return tuple(
+        Answered(share, float(threshold), interval)
+        for share, threshold, interval in zip(SHARES, thresholds, intervals, strict=True)
+    )
+
+
+def paired_difference(
+    labels: Ints, first: Real, second: Real, groups: Ints, *, draws: int = 1000, seed: int = 0
+) -> Interval:
+    """Return top-1 accuracy of the first less that of the second, on the same covers.
+
+    Both are resampled by the same groups: what makes both right or wrong together does not widen
+    the interval. They may differ in the number of seeds. Raises as `accuracy_top_k` does.
+    """
+    hits = [
+        np.mean([_ranks(labels, layer) < 1 for layer in _layers(labels, probabilities)], axis=0)
+        for probabilities in (first, second)
+    ]
+    gain = hits[0] - hits[1]
+    return Bootstrap(groups, draws, seed).interval(
+        float(gain.mean()), [gain[:, None]], lambda sums, drawn: sums[:, 0] / drawn
+    )
 
 
 def score_genres(labels: Ints, probabilities: Real) -> tuple[GenreScore, ...]:
@@ -270,12 +457,12 @@ def summarise(
     ranks = [_ranks(labels, layer) for layer in layers]
 
     def within(k: int) -> Interval:
-        return share([rank < k for rank in ranks])
+        return mean_of([rank < k for rank in ranks])
 
-    def share(hits: list[Bools]) -> Interval:
-        columns = [hit[:, None].astype(np.float64) for hit in hits]
+    def mean_of(values: list[NDArray[Any]]) -> Interval:
+        columns = [value[:, None].astype(np.float64) for value in values]
         return bootstrap.interval(
-            float(np.mean(hits)), columns, lambda sums, drawn: sums[:, 0] / drawn
+            float(np.mean(values)), columns, lambda sums, drawn: sums[:, 0] / drawn
         )
 
     return Summary(
@@ -294,10 +481,41 @@ def summarise(
             without_bias=True,
         ),
         noise=calibration_noise(layers, seed=seed),
-        coverage=share(list(inside)),
+        coverage=mean_of(list(inside)),
         set_size=mean_set_size(sets),
+        set_size_interval=mean_of(list(_stacked(sets).sum(2))),
+        brier=mean_of(list(_distances(labels, layers))),
         per_genre=score_genres(labels, layers),
     )
+
+
+def _distances(labels: Ints, layers: Real) -> Doubles:
+    """Return each cover's squared distance to its one-hot truth: (s, n, c) give (s, n)."""
+    squares: Doubles = ((layers.astype(np.float64) - np.eye(layers.shape[2])[labels]) ** 2).sum(2)
+    return squares
+
+
+def _ratios(above: Doubles, below: Doubles, bootstrap: Bootstrap) -> list[Interval]:
+    """Return of each column the ratio of sums over covers (n, k), with its interval.
+
+    Draws in which a column's lower sum is 0 say nothing and are left out. 0 where all are.
+    """
+    columns = above.shape[1]
+    sums = bootstrap.sums(np.concatenate([above, below], axis=1))
+    values = _over(above.sum(0), below.sum(0))
+    replicates = _over(sums[:, :columns], sums[:, columns:])
+    found = []
+    for value, drawn in zip(np.nan_to_num(values), replicates.T, strict=True):
+        said = drawn[np.isfinite(drawn)]
+        ends = np.percentile(said, [2.5, 97.5]) if len(said) else (value, value)
+        found.append(Interval(float(value), float(ends[0]), float(ends[1])))
+    return found
+
+
+def _over(above: Doubles, below: Doubles) -> Doubles:
+    """Divide, giving nan where there is nothing below."""
+    ratio: Doubles = np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+    return ratio
 
 
 def _confusions(labels: Ints, layer: Real) -> Doubles:

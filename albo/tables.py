@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from albo.answers import Classified, DuplicateMember, EmbedResult, Neighbour, Similar
+    from albo.evaluation import Evaluation, LearningPoint, Row
     from albo.genres import Genre
     from albo.harvest import Harvested, Settings
+    from albo.metrics import Answered, Interval
     from albo.records import Json
 
 SHOWN_SKIPS = 20
@@ -27,6 +29,8 @@ SHOWN_SKIPS = 20
 _FEW_GENRES = 8
 _LONGEST_TEXT = 80
 _ANY_WIDTH = 100_000
+_NAMED_GENRES = 3
+_FIGURES = ("top-1", "top-3", "top-5", "macro-F1", "ECE", "in set", "set size")
 _DESCRIBED = ("genre", "artist", "album", "year")
 
 
@@ -224,6 +228,110 @@ def show_training(report: Json) -> None:
             f"{report['conflicting']} covers with several labels are left out", quiet=False
         )
     terminal.say(f"saved in {report['saved']}; `albo classify` uses it from now on")
+
+
+# --- evaluate -------------------------------------------------------------------------------------
+
+
+def show_evaluation(found: Evaluation, page: str = "") -> None:
+    """Print what an evaluation found. page : where all of it is to be seen, "" for nowhere."""
+    best, card = found.selected, found.card
+    terminal.say(
+        f"{printable(best.describe())}: right for {_with_interval(best.summary.top1)} of"
+        f" {many(best.covers, 'cover')}, {len(best.genres)} genres\n"
+    )
+    _show_ways(found.rows)
+    if found.leak is not None:
+        terminal.say(f"leak        {found.leak.describe()}")
+    for name, said in (
+        ("best read", _name_genres(found, worst=False)),
+        ("worst read", _name_genres(found, worst=True)),
+        ("surest", _name_shares(found.risk_coverage)),
+        ("learning", _name_points(found.learning_curve)),
+    ):
+        if said:
+            terminal.say(f"{name:12}{said}")
+    for line in card.caveats():
+        terminal.note(line, quiet=False)
+    if page:
+        terminal.say(f"the whole of it: {printable(terminal.short(page))}")
+
+
+def _show_ways(rows: Sequence[Row]) -> None:
+    """Print a table of all ways of predicting; where that is too wide, four lines for each."""
+    from rich.markup import escape
+
+    title = "* is what albo uses. In brackets 95 % intervals; for ECE, what chance shows"
+    console = terminal.console()
+    table = terminal.table(title)
+    table.add_column("")
+    table.add_column("view and head", no_wrap=True)
+    for name in _FIGURES:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        style = "bold" if row.selected else None
+        table.add_row(_star(row), escape(_way(row)), *_figures(row), style=style)
+    needed = console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum
+    if needed <= console.width:
+        console.print(table)
+        return
+    terminal.say(title)
+    for row in rows:
+        terminal.say(f"\n{_star(row):2}{_way(row)}")
+        named = [f"{name:10}{said}" for name, said in zip(_FIGURES, _figures(row), strict=True)]
+        *pairs, size = named
+        for left, right in zip(pairs[:3], pairs[3:], strict=True):
+            terminal.say(f"    {left:36}{right}")
+        terminal.say(f"    {'':36}{size}")
+    terminal.say("")
+
+
+def _way(row: Row) -> str:
+    return _short(printable(row.describe()))
+
+
+def _figures(row: Row) -> tuple[str, ...]:
+    """Return what is said of a row, in the order of _FIGURES."""
+    said = row.summary
+    exact = (said.top1, said.top3, said.top5, said.macro_f1)
+    return (
+        *map(_with_interval, exact),
+        f"{said.ece.value:.1%} ({said.noise.percentile95:.1%})",
+        _with_interval(said.coverage),
+        f"{said.set_size:.1f} genres",
+    )
+
+
+def _star(row: Row) -> str:
+    return "*" if row.selected else ""
+
+
+def _with_interval(figure: Interval) -> str:
+    return f"{figure.value:.1%} ({100 * figure.low:.1f}-{100 * figure.high:.1f})"
+
+
+def _name_genres(found: Evaluation, *, worst: bool) -> str:
+    """Name the few genres that fare best, or worst, by their F1."""
+    pairs = zip(found.genres, found.selected.summary.per_genre, strict=True)
+    ranked = sorted((score.f1, score.covers, genre) for genre, score in pairs if score.covers)
+    few = min(_NAMED_GENRES, len(ranked) // 2)
+    chosen = ranked[:few] if worst else ranked[::-1][:few]
+    return ", ".join(
+        f"{_short(printable(genre))} {f1:.2f} ({many(covers, 'cover')})"
+        for f1, covers, genre in chosen
+    )
+
+
+def _name_shares(points: Sequence[Answered]) -> str:
+    """Say how often it is right where it is asked about the surest covers alone."""
+    wanted = [point for point in points if round(point.share, 2) in {0.1, 0.25, 0.5, 1.0}]
+    return ", ".join(f"{point.share:.0%} right {point.accuracy.value:.1%}" for point in wanted)
+
+
+def _name_points(points: Sequence[LearningPoint]) -> str:
+    """Say how good it is with fewer covers to learn from."""
+    said = ", ".join(f"{one.covers_per_genre:.0f}: {one.top1.value:.1%}" for one in points)
+    return f"covers a genre to learn from: top-1; {said}" if said else ""
 
 
 def show_classified(answer: Classified, coverage: float) -> None:

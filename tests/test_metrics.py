@@ -30,6 +30,8 @@ def test_perfect() -> None:
     assert found.ece == metrics.Interval(0.0, 0.0, 0.0)
     assert found.noise == metrics.Noise(0.0, 0.0)
     assert found.set_size == 1.0
+    assert found.set_size_interval == metrics.Interval(1.0, 1.0, 1.0)
+    assert found.brier == metrics.Interval(0.0, 0.0, 0.0)
     assert found.per_genre == (metrics.GenreScore(10, 1.0, 1.0, 1.0),) * 6
 
 
@@ -42,6 +44,11 @@ def test_empty_is_refused() -> None:
         lambda: metrics.calibration_noise(blank),
         lambda: metrics.coverage(none, blank > 0),
         lambda: metrics.mean_set_size(blank > 0),
+        lambda: metrics.brier(none, blank),
+        lambda: metrics.confusion(none, blank),
+        lambda: metrics.reliability(none, blank, none),
+        lambda: metrics.risk_coverage(none, blank, none),
+        lambda: metrics.paired_difference(none, blank, blank, none),
         lambda: metrics.Bootstrap(none),
         lambda: summary(none, blank, none),
     ):
@@ -81,6 +88,161 @@ def test_by_hand() -> None:
     assert metrics.mean_set_size(sets) == 7 / 4
     score = metrics.score_genres(labels, probabilities)[1]
     assert score == metrics.GenreScore(2, 1 / 2, 1 / 2, 1 / 2)
+
+
+def test_brier_by_hand() -> None:
+    labels = np.array([0, 1])
+    probabilities = np.array([[0.5, 0.3, 0.2], [1.0, 0.0, 0.0]])
+    expected = ((0.25 + 0.09 + 0.04) + 2) / 2
+    assert metrics.brier(labels, probabilities) == pytest.approx(expected)
+    assert metrics.brier(np.array([1]), np.array([[1.0, 0.0]])) == 2, "sure and wrong: the worst"
+    layers = np.stack([probabilities, np.eye(3)[labels]])
+    assert metrics.brier(labels, layers) == pytest.approx(expected / 2)
+
+
+def test_brier_falls_with_knowledge() -> None:
+    labels, probabilities = simulated(6000)
+    ours = metrics.brier(labels, probabilities)
+    # Of labels drawn from them, the expected score is 1 less the sum of squares.
+    assert ours == pytest.approx(1 - (probabilities**2).sum(1).mean(), abs=0.02)
+    shuffled = np.random.default_rng(1).permutation(labels)
+    assert metrics.brier(shuffled, probabilities) > ours + 0.3
+
+
+def test_confusion_by_hand() -> None:
+    labels = np.array([0, 0, 1, 2])
+    once = np.eye(3)[[0, 1, 1, 0]]
+    assert metrics.confusion(labels, once).tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
+    perfect = np.eye(3)[labels]
+    assert metrics.confusion(labels, perfect).tolist() == [[2, 0, 0], [0, 1, 0], [0, 0, 1]]
+    both = metrics.confusion(labels, np.stack([once, perfect]))
+    assert both.tolist() == [[1.5, 0.5, 0], [0, 1, 0], [0.5, 0, 0.5]]
+
+
+def test_reliability_by_hand() -> None:
+    labels = np.array([0, 1, 1, 0])
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.4, 0.6]])
+    sure, unsure = (
+        metrics.reliability(labels, probabilities, np.arange(4), bins=2),
+        metrics.reliability(labels, probabilities, np.arange(4), bins=5),
+    )
+    (only,) = sure
+    assert (only.low, only.high, only.covers) == (0.5, 1.0, 4)
+    assert only.confidence == pytest.approx(0.725)
+    assert only.accuracy.value == 0.5
+    assert only.accuracy.low < 0.5 < only.accuracy.high
+    assert [(round(one.low, 1), one.covers, one.accuracy.value) for one in unsure] == [
+        (0.4, 2, 0.5),  # 0.6 is in (0.4, 0.6]
+        (0.6, 1, 0.0),
+        (0.8, 1, 1.0),
+    ]
+
+
+def test_reliability_adds_up_to_the_calibration_error() -> None:
+    labels, probabilities = simulated()
+    found = metrics.reliability(labels, probabilities, np.arange(400))
+    assert sum(one.covers for one in found) == pytest.approx(400)
+    error = sum(one.covers * abs(one.accuracy.value - one.confidence) for one in found) / 400
+    assert error == pytest.approx(metrics.expected_calibration_error(labels, probabilities))
+    assert all(one.low < one.confidence <= one.high for one in found)
+    twice = metrics.reliability(labels, np.stack([probabilities] * 2), np.arange(400))
+    assert [one.as_json() for one in twice] == [one.as_json() for one in found], "as one seed"
+
+
+def test_calibrated_predictions_are_within_their_intervals() -> None:
+    labels, probabilities = simulated(6000)
+    found = metrics.reliability(labels, probabilities, np.arange(6000))
+    held = sum(one.accuracy.low <= one.confidence <= one.accuracy.high for one in found)
+    assert held >= len(found) - 2
+    shuffled = np.random.default_rng(1).permutation(labels)
+    found = metrics.reliability(shuffled, probabilities, np.arange(6000))
+    assert sum(one.accuracy.low <= one.confidence <= one.accuracy.high for one in found) <= 2
+
+
+def test_risk_coverage_by_hand() -> None:
+    # The surer, the righter: of 20 covers, the first 10 are right.
+    confidence = np.linspace(0.99, 0.6, 20)
+    probabilities = np.stack([confidence, 1 - confidence], 1)
+    labels = np.repeat([0, 1], 10)
+    order = np.random.default_rng(0).permutation(20)
+    found = metrics.risk_coverage(labels[order], probabilities[order], np.arange(20))
+    assert [one.share for one in found] == [pytest.approx(p / 100) for p in range(5, 101, 5)]
+    assert [one.accuracy.value for one in found[:10]] == [1.0] * 10
+    assert found[-1].accuracy.value == 0.5
+    assert found[-1].accuracy.low < 0.5 < found[-1].accuracy.high
+    assert found[14].accuracy.value == pytest.approx(10 / 15)
+    assert [one.threshold for one in found] == pytest.approx(confidence.tolist())
+
+
+def test_risk_coverage_of_few_covers_answers_at_least_one() -> None:
+    found = metrics.risk_coverage(np.array([0, 1]), np.eye(2)[[0, 0]], np.arange(2))
+    assert [one.accuracy.value for one in found] == [1.0] * 10 + [0.5] * 10, "of equals the first"
+
+
+def test_risk_coverage_of_shuffled_labels_is_flat() -> None:
+    labels, probabilities = simulated(6000)
+    assert metrics.risk_coverage(labels, probabilities, np.arange(6000))[1].accuracy.value > 0.7
+    shuffled = np.random.default_rng(1).permutation(labels)
+    for one in metrics.risk_coverage(shuffled, probabilities, np.arange(6000)):
+        assert one.accuracy.value == pytest.approx(1 / 6, abs=0.06)
+
+
+def test_the_last_share_is_the_accuracy() -> None:
+    labels, probabilities = simulated()
+    layers = np.stack([probabilities, np.roll(probabilities, 1, axis=1)])
+    groups = np.arange(400) // 2
+    last = metrics.risk_coverage(labels, layers, groups)[-1]
+    assert last.accuracy.as_json() == summary(labels, layers, groups).top1.as_json()
+
+
+def test_a_paired_difference_is_narrower_than_two_intervals() -> None:
+    labels, probabilities = simulated()
+    worse = probabilities.copy()
+    worse[:40] = np.eye(6)[(labels[:40] + 1) % 6]
+    found = metrics.paired_difference(labels, probabilities, worse, np.arange(400))
+    one = metrics.accuracy_top_k(labels, probabilities, 1)
+    assert found.value == pytest.approx(one - metrics.accuracy_top_k(labels, worse, 1))
+    assert 0 < found.low < found.value < found.high
+    alone = summary(labels, probabilities, np.arange(400)).top1
+    assert found.high - found.low < alone.high - alone.low
+    back = metrics.paired_difference(labels, worse, probabilities, np.arange(400))
+    assert (back.value, back.low, back.high) == pytest.approx(
+        (-found.value, -found.high, -found.low)
+    )
+
+
+def test_no_difference_from_itself_however_many_seeds() -> None:
+    labels, probabilities = simulated()
+    seeds = np.stack([probabilities] * 3)
+    found = metrics.paired_difference(labels, probabilities, seeds, np.arange(400))
+    assert found == metrics.Interval(0.0, 0.0, 0.0)
+
+
+def test_a_difference_resamples_groups() -> None:
+    labels, probabilities = simulated()
+    worse = np.roll(probabilities, 1, axis=1)
+    once = metrics.paired_difference(labels, probabilities, worse, np.arange(400))
+    copied = metrics.paired_difference(
+        np.tile(labels, 4),
+        np.tile(probabilities, (4, 1)),
+        np.tile(worse, (4, 1)),
+        np.tile(np.arange(400), 4),
+    )
+    assert copied.as_json() == once.as_json(), "copies of a cover tell nothing new"
+
+
+def test_a_summary_in_json() -> None:
+    labels, probabilities = simulated()
+    found = summary(labels, probabilities, np.arange(400))
+    said = found.as_json([f"g{i}" for i in range(6)], [7] * 6)
+    assert said["set_size"] == round(found.set_size, 2)
+    assert said["set_size_interval"]["value"] == pytest.approx(found.set_size, abs=1e-3)
+    assert said["set_size_interval"]["low"] < found.set_size < said["set_size_interval"]["high"]
+    assert set(said["brier"]) == {"value", "low", "high"}
+    assert said["brier"]["value"] == round(metrics.brier(labels, probabilities), 4)
+    assert [one["genre"] for one in said["per_genre"]] == [f"g{i}" for i in range(6)]
+    with pytest.raises(ValueError, match="longer"):
+        found.as_json(["a"], [7] * 6)
 
 
 def test_bins_are_closed_above() -> None:
