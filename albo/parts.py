@@ -489,6 +489,9 @@ class PartWriter:
         """Rows added and not yet committed."""
         return sum(table.num_rows for table in self._added)
 
+    def _pending_digests(self) -> list[Digest]:
+        return [digest for table in self._added for digest in split(digest_bytes(table))]
+
     def _add(self, digests: Iterable[Digest], table: pa.Table) -> None:
         """Take up rows of covers that are not known."""
         self._added.append(table)
