@@ -14,15 +14,13 @@ import hashlib
 import json
 import os
 import platform
-import sys
 import tempfile
 import threading
 import warnings
 from collections import deque
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 from xml.etree import ElementTree
 
 import numpy as np
@@ -36,12 +34,11 @@ from albo.artifacts import (
     sweep,
     write_atomically,
 )
+from albo.engines import Device, import_openvino, last_line, openvino_failed
 from albo.errors import AlboError, RuntimeFailed, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from types import ModuleType
-
     import torch
     from torch import nn
 
@@ -71,15 +68,6 @@ _HEADER_BYTES = 4096
 _ABANDONED = 3600.0  # seconds after which a temporary file is nobody's
 _MAX_REASON = 160
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
-
-
-class Device(Enum):
-    """Where a network runs."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-    MPS = "mps"
 
 
 class Runtime(Protocol):
@@ -210,7 +198,7 @@ def _open_cpu(
     except ImportError:
         note("OpenVINO is not installed; running eager torch, which is several times slower")
     except RuntimeError as error:
-        note(f"OpenVINO cannot run {card.name} ({_last_line(error)}); running eager torch: slower")
+        note(f"OpenVINO cannot run {card.name} ({last_line(error)}); running eager torch: slower")
     return TorchRuntime(card, Device.CPU, batch_size or _CPU_BATCH)
 
 
@@ -241,7 +229,7 @@ class OpenVinoRuntime:
     def __init__(
         self, card: Card, batch_size: int | None, *, single: bool, note: Callable[[str], None]
     ) -> None:
-        openvino = _import_openvino()
+        openvino = import_openvino()
         core = openvino.Core()
         # One request takes all cores where one answer is waited for; else each has its own few.
         hint = "LATENCY" if single else "THROUGHPUT"
@@ -277,7 +265,7 @@ class OpenVinoRuntime:
             for row in range(n):
                 self._queue.start_async({0: pixels[row : row + 1]}, (job, row))
         except RuntimeError as error:
-            raise _failed(error) from error
+            raise openvino_failed(error) from error
         if n == 0:
             job.done.set()
         return job
@@ -298,40 +286,15 @@ class OpenVinoRuntime:
             try:
                 self._queue.wait_all()
             except RuntimeError as error:
-                raise _failed(error) from error
+                raise openvino_failed(error) from error
         if job.failure:
-            raise _failed(job.failure)
+            raise openvino_failed(job.failure)
         return job.top, job.middle
-
-
-def _failed(error: object) -> RuntimeFailed:
-    return RuntimeFailed(f"OpenVINO failed ({_last_line(error)}); free some memory and try again")
 
 
 def _first_line(error: object) -> str:
     """Return the line of an error that says what happened, as torch writes them."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:_MAX_REASON]
-
-
-def _last_line(error: object) -> str:
-    """Return the line of an error that says what happened, as OpenVINO writes them."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()[:_MAX_REASON]
-
-
-def _import_openvino() -> Any:  # noqa: ANN401
-    """Import OpenVINO without its telemetry: it would tell its maker of each conversion."""
-    missing = object()
-    before = sys.modules.get("openvino_telemetry", missing)
-    # With None in its place an import fails, and OpenVINO puts a stub there.
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
-    try:
-        import openvino
-    finally:
-        if before is missing:
-            del sys.modules["openvino_telemetry"]
-        else:
-            sys.modules["openvino_telemetry"] = cast("ModuleType", before)
-    return openvino
 
 
 # --- the exported network ------------------------------------------------------------------------
