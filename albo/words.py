@@ -228,7 +228,7 @@ class WordWriter(PartWriter):
         new: dict[Digest, Words] = {}
         for digest, said in zip(digests, words, strict=True):
             if digest not in self._known:
-                new.setdefault(digest, _kept(said))
+                new.setdefault(digest, as_kept(said))
         if new:
             self._add(new, self.words._table(list(new), list(new.values())))
 
@@ -244,8 +244,8 @@ class WordWriter(PartWriter):
         return super().commit()
 
 
-def _kept(words: Words) -> Words:
-    """Cut words to what is stored of them."""
+def as_kept(words: Words) -> Words:
+    """Cut words to what is stored of them. Raises ValueError for boxes of other than 8 numbers."""
     if any(len(line.box) != _CORNERS for line in words.lines):
         raise ValueError(f"boxes have {_CORNERS} numbers")
     if words.error:
