@@ -319,7 +319,7 @@ def read(
     quiet: Quiet = False,
 ) -> None:
     """Read the words of the covers whose words have not been read."""
-    from albo.runtimes import Device as Where
+    from albo.engines import Device as Where
 
     with _opened(artifacts, catalog, quiet=quiet) as albo:
         reading = albo.words(
