@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from albo.embed import Summary
     from albo.index import IndexSummary
+    from albo.reading import ReadingSummary
     from albo.records import Album, Digest, Json, Prediction
 
 
@@ -36,6 +37,31 @@ class EmbedResult:
             "backbone": self.backbone,
             "device": s.device or None,
             "indexed": self.index.count,
+        }
+
+
+@dataclass(frozen=True)
+class ReadingResult:
+    """What `words` did: the run's summary, and who read."""
+
+    summary: ReadingSummary
+    reader: str
+
+    def as_json(self) -> Json:
+        """Return the object that `albo words --json` prints."""
+        s = self.summary
+        return {
+            "covers": s.covers,
+            "read": s.read,
+            "known": s.known,
+            "failed": len(s.failed),
+            "skipped": len(s.skipped),
+            "lines": s.lines,
+            "with_words": s.with_words,
+            "seconds": round(s.seconds, 3),
+            "covers_per_second": round(s.read / s.seconds, 1) if s.seconds else 0.0,
+            "reader": self.reader,
+            "device": s.device or None,
         }
 
 

@@ -19,12 +19,20 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
-from albo.answers import Classified, Copied, DuplicateMember, EmbedResult, Neighbour, Similar
-from albo.artifacts import MANIFEST, Artifacts, backbone_key, read_json, write_json
+from albo.answers import (
+    Classified,
+    Copied,
+    DuplicateMember,
+    EmbedResult,
+    Neighbour,
+    ReadingResult,
+    Similar,
+)
+from albo.artifacts import MANIFEST, Artifacts, backbone_key, read_json, reader_key, write_json
 from albo.backbones import find_card, near_duplicate_thresholds, open_backbone
 from albo.catalog import (
     check_catalog,
@@ -36,6 +44,7 @@ from albo.catalog import (
 )
 from albo.covers import StoredCovers, open_covers
 from albo.embed import CatalogSource, Stores, Summary, embed_catalog, embed_sources
+from albo.engines import Device
 from albo.errors import (
     AlboError,
     BadCover,
@@ -51,9 +60,10 @@ from albo.images import Limits, decode, digest_of, read_file
 from albo.itunes import SOURCE as CHARTS
 from albo.networks import DEFAULT, Card, offers
 from albo.records import Embeddings, Neighbours
-from albo.runtimes import Device, check_device
+from albo.runtimes import check_device
 from albo.sources import FILES, open_sources, possible_names
 from albo.vectors import Vectors
+from albo.words import WordStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -70,6 +80,7 @@ if TYPE_CHECKING:
 Progress: TypeAlias = "Callable[[str, int, int | None], None]"
 """Told a stage's name, how many steps are done, and how many there are (None: not known)."""
 Prior: TypeAlias = Literal["corpus", "uniform"]
+_Store = TypeVar("_Store")
 
 _CURRENT = "current.json"
 _FEW_QUERIES = 8
@@ -229,6 +240,38 @@ class Albo:
             sources, stores, card, open_it, rehash=rehash, limits=limits, progress=tell
         )
 
+    def words(
+        self,
+        *,
+        device: Device = Device.AUTO,
+        limits: Limits | None = None,
+        s3_endpoint: str | None = None,
+    ) -> ReadingResult:
+        """Read the words of the catalog's covers whose words have not been read.
+
+        s3_endpoint : the address of the S3 server, not Amazon's, that harvested covers are on.
+
+        Raises EmptyCatalog, MissingReader, CannotWrite, RuntimeFailed, UsageError where the device
+        is not here. What could not be read is in the summary's `failed` and `skipped`.
+        """
+        from albo.reader import card, open_reader
+        from albo.reading import read_words
+
+        check_device(device)
+        self._require_catalog()
+        reader = card()
+        folder = self.artifacts.words(reader_key(reader.name, reader.fingerprint))
+        with self._writing("albo words") as catalog:
+            summary = read_words(
+                catalog,
+                StoredCovers(s3_endpoint),
+                WordStore.open_or_create(folder, reader.name, reader.fingerprint),
+                lambda: open_reader(device, note=self.note),
+                limits=limits,
+                progress=lambda done, total: self.progress("reading", done, total),
+            )
+        return ReadingResult(summary, reader.name)
+
     def index(self, kind: IndexKind | None = None) -> list[IndexSummary]:
         """Build the index of every backbone anew. Raises EmptyCatalog where nothing is embedded."""
         self._require_catalog()
@@ -270,7 +313,7 @@ class Albo:
         return summary
 
     def forget(self, what: str) -> int:
-        """Take the covers of a source, a file, or of a digest out of catalog, vectors and index.
+        """Take covers out of catalog, vectors, words and index: a source's, a file's, a digest's.
 
         A digest may be cut short to 8 hex digits or more; "-" stands for the files that were named
         one by one. Returns how many albums are forgotten.
@@ -285,8 +328,8 @@ class Albo:
             gone = catalog.shown_only_by(forgotten)
             there = self._all_vectors()
             # The catalog last: whoever is stopped before can give the same command again.
-            for vectors in there:
-                vectors.remove(gone)
+            for store in (*there, *self._all_words()):
+                store.remove(gone)
             files.forget(album.uri for album in forgotten)
             catalog.forget(forgotten)
             for vectors in there:
@@ -658,6 +701,7 @@ class Albo:
             "backbones": [
                 self._status_of(vectors, catalog, current) for vectors in self._all_vectors()
             ],
+            "words": [self._status_of_words(words, catalog) for words in self._all_words()],
             "heads": self.heads(),
             "default_head": self._remembered(self.artifacts.heads_folder, "name"),
             "writer": self.artifacts.writer_at_work(),
@@ -684,6 +728,17 @@ class Albo:
         except AlboError as error:
             said["problem"] = str(error)
         return said
+
+    @staticmethod
+    def _status_of_words(words: WordStore, catalog: Catalog) -> Json:
+        said: Json = {"reader": words.reader}
+        try:
+            covers = catalog.digests()
+            failed = len(covers & words.failed().keys())
+            read = len(covers.intersection(words.digests()))
+        except AlboError as error:
+            return said | {"problem": str(error)}
+        return said | {"read": read, "failed": failed, "unread": len(covers) - read - failed}
 
     @staticmethod
     def backbones(*, everything: bool = False) -> list[Json]:
@@ -754,10 +809,17 @@ class Albo:
 
     def _all_vectors(self) -> list[Vectors]:
         """Open every backbone's vectors that can be opened; what is wrong with others is noted."""
-        found: list[Vectors] = []
-        for file in sorted(self.artifacts.vectors_folder.glob("*/manifest.json")):
+        return self._all_in(self.artifacts.vectors_folder, Vectors.open)
+
+    def _all_words(self) -> list[WordStore]:
+        """Open every reader's words that can be opened; what is wrong with others is noted."""
+        return self._all_in(self.artifacts.words_folder, WordStore.open)
+
+    def _all_in(self, folder: Path, open_it: Callable[[Path], _Store]) -> list[_Store]:
+        found: list[_Store] = []
+        for file in sorted(folder.glob(f"*/{MANIFEST}")):
             try:
-                found.append(Vectors.open(file.parent))
+                found.append(open_it(file.parent))
             except StaleArtifact as error:
                 self.note(str(error))
         return found

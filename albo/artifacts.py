@@ -93,6 +93,11 @@ class Artifacts:
         return _no_file(self.root / "vectors", "run `albo embed`")
 
     @property
+    def words_folder(self) -> Path:
+        """The folder of all readers' words. Raises StaleArtifact where a file is there."""
+        return _no_file(self.root / "words", "run `albo words`")
+
+    @property
     def index_folder(self) -> Path:
         """The folder of all backbones' indexes. Raises StaleArtifact where a file is there."""
         return _no_file(self.root / "index", "run `albo index`")
@@ -115,6 +120,10 @@ class Artifacts:
     def vectors(self, key: str) -> Path:
         """Return the folder of one backbone's vectors; `key` as from `backbone_key`."""
         return self.vectors_folder / _checked_name(key, "backbone key", _MAX_KEY)
+
+    def words(self, key: str) -> Path:
+        """Return the folder of one reader's words; `key` as from `reader_key`."""
+        return self.words_folder / _checked_name(key, "reader key", _MAX_KEY)
 
     def index(self, key: str) -> Path:
         """Return the folder of one backbone's index; `key` as from `backbone_key`."""
@@ -243,9 +252,18 @@ def backbone_key(name: str, fingerprint: str) -> str:
     Two names may become one here ("timm/x", "timm:x"); the fingerprint keeps them apart.
     Raises ValueError where the fingerprint has no eight letters or digits to begin with.
     """
+    return _key(name, fingerprint, "backbone")
+
+
+def reader_key(name: str, fingerprint: str) -> str:
+    """Make the folder name of a reader of words, as `backbone_key` does for a backbone."""
+    return _key(name, fingerprint, "reader")
+
+
+def _key(name: str, fingerprint: str, otherwise: str) -> str:
     if re.match(r"[0-9A-Za-z]{8}", fingerprint) is None:
         raise ValueError(f"the fingerprint {fingerprint!r} does not begin with 8 letters or digits")
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-")[:80] or "backbone"
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-")[:80] or otherwise
     return f"{plain}-{fingerprint[:8]}"
 
 

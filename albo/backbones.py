@@ -13,9 +13,10 @@ import numpy as np
 
 from albo import networks
 from albo.artifacts import cache_folder, library_versions, read_json, write_json
+from albo.engines import Device
 from albo.errors import AlboError, CannotWrite
 from albo.records import Embeddings
-from albo.runtimes import Device, open_runtime
+from albo.runtimes import open_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -22,6 +22,7 @@ from albo.errors import AlboError, UsageError
 from albo.terminal import many, printable
 
 if TYPE_CHECKING:
+    from albo.answers import ReadingResult
     from albo.api import Albo
     from albo.images import Limits
 
@@ -257,6 +258,9 @@ def embed(
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read every file again, changed or not.")
     ] = False,
+    words: Annotated[
+        bool, typer.Option("--words", help="Then read the words of covers, as `albo words` does.")
+    ] = False,
     max_mib: MaxMib = 64,
     max_mpx: MaxMpx = 64,
     s3_endpoint: S3Endpoint = None,
@@ -266,7 +270,7 @@ def embed(
     quiet: Quiet = False,
 ) -> None:
     """Register covers, embed the new ones, update the index."""
-    from albo.runtimes import Device as Where
+    from albo.engines import Device as Where
 
     with _opened(artifacts, catalog, quiet=quiet) as albo:
         result = albo.embed(
@@ -292,7 +296,53 @@ def embed(
     elif not quiet:
         terminal.say(tables.describe_embedding(result))
     lost = result.summary.lost_parts and result.index.missing
-    _exit(failed=bool(result.summary.skipped or lost))
+    failed = bool(result.summary.skipped or lost)
+    if words:
+        # Now that covers can be found: reading takes a hundred times as long.
+        limits = _limits(max_mib, max_mpx)
+        with _opened(artifacts, catalog, quiet=quiet) as albo:
+            reading = albo.words(device=Where(device.value), limits=limits, s3_endpoint=s3_endpoint)
+        failed |= _show_reading(reading, as_json=as_json, quiet=quiet)
+    _exit(failed=failed)
+
+
+@app.command("words")
+def read(
+    *,
+    device: Device = DeviceChoice.AUTO,
+    max_mib: MaxMib = 64,
+    max_mpx: MaxMpx = 64,
+    s3_endpoint: S3Endpoint = None,
+    artifacts: Artifacts = None,
+    catalog: Catalog = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Read the words of the covers whose words have not been read."""
+    from albo.engines import Device as Where
+
+    with _opened(artifacts, catalog, quiet=quiet) as albo:
+        reading = albo.words(
+            device=Where(device.value),
+            limits=_limits(max_mib, max_mpx),
+            s3_endpoint=s3_endpoint,
+        )
+    _exit(failed=_show_reading(reading, as_json=as_json, quiet=quiet))
+
+
+def _show_reading(reading: ReadingResult, *, as_json: bool, quiet: bool) -> bool:
+    """Print what a run read, and what it could not: whether there is such a cover."""
+    s = reading.summary
+    for note in s.notes:
+        terminal.note(note, quiet=quiet)
+    unread = [*s.skipped, *s.failed]
+    for cover in unread:
+        terminal.complain(f"{cover.uri}: {cover.reason}")
+    if as_json:
+        terminal.print_json(reading.as_json())
+    elif not quiet:
+        terminal.say(tables.describe_reading(reading))
+    return bool(unread)
 
 
 @app.command()
@@ -337,7 +387,7 @@ def forget(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Take covers out of catalog, vectors and index. No image is touched."""
+    """Take covers out of catalog, vectors, words and index. No image is touched."""
     with _opened(artifacts, catalog, quiet=quiet) as albo:
         failed = [name for name in what if not _forget(albo, name, as_json=as_json, quiet=quiet)]
     if len(failed) == len(what):
@@ -382,7 +432,7 @@ def similar(
     quiet: Quiet = False,
 ) -> None:
     """Find the covers that look most like these."""
-    from albo.runtimes import Device as Where
+    from albo.engines import Device as Where
 
     failed = False
     with _opened(artifacts, catalog, quiet=quiet) as albo:
@@ -496,7 +546,7 @@ def classify(
     quiet: Quiet = False,
 ) -> None:
     """Say what genre a cover reads as, and how sure that is."""
-    from albo.runtimes import Device as Where
+    from albo.engines import Device as Where
 
     failed = False
     with _opened(artifacts, catalog, quiet=quiet) as albo:

@@ -100,6 +100,15 @@ def is_remote(uri: str) -> bool:
     return uri.startswith("s3://")
 
 
+def is_stored(uri: str, digest: Digest) -> bool:
+    """Whether a cover lies in a store of covers, where the digest is the name.
+
+    By the name alone: a catalog that others write to may say of any file that it has been read.
+    """
+    name = os.path.basename(uri).partition(".")[0]  # noqa: PTH119  (or of a URL)
+    return name == digest.hex()
+
+
 def open_covers(uri: str, *, endpoint: str | None = None) -> S3Covers | FolderCovers:
     """Open the store at a folder's path or at `s3://bucket/prefix`; nothing is touched yet.
 

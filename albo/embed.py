@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
 import numpy as np
 
-from albo.covers import StoredCovers, is_remote
+from albo.covers import StoredCovers, is_remote, is_stored
 from albo.errors import AlboError, BadCover, LostCover
 from albo.files import NOT_AN_IMAGE, KnownFile
 from albo.images import Limits, decode, digest_of, has_image_signature
@@ -717,12 +717,7 @@ def _has_signature(path: str) -> bool:
 
 
 def _is_stored(album: Album) -> bool:
-    """Whether its cover lies in a store of covers, where the digest is the name.
-
-    By the name alone: another catalog may say of any file that it has been read.
-    """
-    name = os.path.basename(album.uri).partition(".")[0]  # noqa: PTH119  (or of a URL)
-    return album.digest is not None and name == album.digest.hex()
+    return album.digest is not None and is_stored(album.uri, album.digest)
 
 
 def _is_harvested(album: Album) -> bool:

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from albo.answers import Classified, DuplicateMember, EmbedResult, Neighbour, Similar
+    from albo.answers import (
+        Classified,
+        DuplicateMember,
+        EmbedResult,
+        Neighbour,
+        ReadingResult,
+        Similar,
+    )
     from albo.evaluation import Evaluation, LearningPoint, Row
     from albo.genres import Genre
     from albo.harvest import Harvested, Settings
@@ -124,6 +131,25 @@ def describe_embedding(result: EmbedResult) -> str:
         ", ".join(parts)
         + f"\nindex: {many(result.index.count, 'cover')}, {result.index.kind.value}{recall}"
     )
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+def describe_reading(result: ReadingResult) -> str:
+    """Say what a run read, and what it found."""
+    s = result.summary
+    rate = f", {s.read / s.seconds:.1f} a second" if s.read and s.seconds else ""
+    where = f" on {s.device}" if s.device else ""
+    parts = [
+        f"{many(s.covers, 'cover')}: {s.read} read with {result.reader}{where}"
+        f" in {s.seconds:.1f} s{rate}, {s.known} known"
+    ]
+    if s.read:
+        parts.append(f"{many(s.lines, 'line')} on {s.with_words} of them")
+    if tried_again := len(s.failed) + len(s.skipped):
+        parts.append(f"{tried_again} without words (they will be tried again)")
+    return ", ".join(parts)
 
 
 # --- similar and duplicates -----------------------------------------------------------------------
@@ -415,6 +441,8 @@ def show_status(found: Json, *, with_catalog: bool) -> None:
     terminal.say(f"  genres    {len(genres)}: {shown}{more}")
     for backbone in found["backbones"]:
         terminal.say(f"  backbone  {_describe_backbone(backbone)}")
+    for words in found["words"]:
+        terminal.say(f"  words     {_describe_words(words)}")
     heads = ", ".join(found["heads"])
     used = f"; classify uses {found['default_head']}" if len(found["heads"]) > 1 else ""
     terminal.say(f"  heads     {heads + used or 'none; run `albo train`'}")
@@ -429,6 +457,15 @@ def _describe_backbone(backbone: Json) -> str:
     if "index" in backbone:
         said += f", index {backbone['index']} of {backbone['indexed']}"
     return said + (f"; {backbone['problem']}" if "problem" in backbone else "")
+
+
+def _describe_words(words: Json) -> str:
+    said = printable(words["reader"])
+    if "problem" in words:
+        return f"{said}: {words['problem']}"
+    failed = f", {words['failed']} failed" if words["failed"] else ""
+    unread = f", {words['unread']} not read yet; run `albo words`" if words["unread"] else ""
+    return f"{said}: {many(words['read'], 'cover')} read{failed}{unread}"
 
 
 def _show_skipped(skipped: list[Json]) -> None:

@@ -25,7 +25,7 @@ from tests.conftest import Answer
 Run = Callable[..., Answer]
 
 COMMANDS = (
-    "embed", "index", "forget", "similar", "duplicates",
+    "embed", "words", "index", "forget", "similar", "duplicates",
     "train", "classify", "backbones", "genres", "harvest", "status", "demo", "catalog",
 )  # fmt: skip
 MAIN = "from albo.cli import main; main()"

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from albo import vectors as room
+from albo import parts as room
 from albo.artifacts import MANIFEST, Artifacts, library_versions, read_json, write_manifest
 from albo.errors import (
     AlboError,
@@ -28,8 +28,9 @@ from albo.errors import (
     RuntimeFailed,
     StaleArtifact,
 )
+from albo.parts import plan_merges
 from albo.records import Digest, Embeddings
-from albo.vectors import Vectors, plan_merges
+from albo.vectors import Vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -200,9 +201,9 @@ def test_of_a_few_covers_only_their_row_groups_are_read(
     store = create(folder)
     fill(store, range(50), range(50, 75))
     read: list[list[str] | None] = []
-    table = room._OpenPart.table
+    table = room.OpenPart.table
     monkeypatch.setattr(
-        room._OpenPart,
+        room.OpenPart,
         "table",
         lambda part, group, columns=None: read.append(columns) or table(part, group, columns),
     )
@@ -278,7 +279,7 @@ def test_an_interrupted_commit_stores_nothing_twice(
     digests = digests_of(range(4))
     save = Vectors._save
 
-    def save_and_be_interrupted(store: Vectors, parts: list[room._Part]) -> None:
+    def save_and_be_interrupted(store: Vectors, parts: list[room.Part]) -> None:
         save(store, parts)
         raise KeyboardInterrupt
 

@@ -1,0 +1,282 @@
+"""The stage that reads the words of covers: find who lacks them, fetch, decode, read, commit.
+
+Covers are fetched and decoded in threads while the reader works; a bounded number is ahead of it.
+What has been read is committed every few seconds: a process killed at any moment loses only what
+it read since, and the next run goes on from there. Nothing but the words is written.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import chain
+from time import monotonic
+from typing import TYPE_CHECKING, TypeAlias
+
+from albo.covers import is_remote, is_stored
+from albo.errors import BadCover
+from albo.images import Limits, digest_of
+from albo.reader import prepare
+from albo.records import Skipped
+from albo.words import as_kept
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+
+    from PIL import Image
+
+    from albo.catalog import Catalog
+    from albo.covers import StoredCovers
+    from albo.reader import Reader
+    from albo.records import Digest, Words
+    from albo.words import WordStore, WordWriter
+
+COMMIT_SECONDS = 3.0
+"""How long words may wait for the disk; with what the reader holds back, under 5."""
+
+_POLL_SECONDS = 0.5
+_AHEAD = 2  # covers a thread: a decoded one takes a megabyte
+_REMOTE_WORKERS = 16  # a server answers late, and several at once no later
+
+
+@dataclass(slots=True)
+class ReadingSummary:
+    """What a run did.
+
+    covers : in the catalog, each of them either read, known, failed or skipped. read : whose words
+    were read in this run; with_words : on how many of them there are any; lines : how many lines.
+    known : whose words had been read before. failed : whose reading failed. skipped : those that
+    could not be read at all, for the file is gone, broken or another one now. notes : lines for the
+    user. seconds : of the whole run. device : where the reader ran, "" where it did not.
+    """
+
+    covers: int = 0
+    read: int = 0
+    known: int = 0
+    lines: int = 0
+    with_words: int = 0
+    failed: list[Skipped] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    device: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cover:
+    """A cover to be read, and the files that it lies in."""
+
+    digest: Digest
+    uris: tuple[str, ...]
+
+
+_Fetched: TypeAlias = "tuple[_Cover, Image.Image | Skipped]"
+
+
+def read_words(
+    catalog: Catalog,
+    covers: StoredCovers,
+    store: WordStore,
+    open_reader: Callable[[], Reader],
+    *,
+    limits: Limits | None = None,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> ReadingSummary:
+    """Read the words of those covers of the catalog whose words have not been read.
+
+    Those whose reading failed before come last. The caller holds the writer lock.
+
+    Parameters
+    ----------
+    open_reader : called when the first cover is to be read, and not at all if none is.
+    workers : threads that fetch and decode; as many as there are cores where None.
+    progress : told how many covers are done, and of how many.
+
+    Raises what the catalog, the stores and the reader raise; what was read until then is kept.
+    """
+    started = monotonic()
+    summary = ReadingSummary()
+    with store.writer() as writer:
+        unread, summary.known = _unread(catalog, writer)
+        summary.covers = summary.known + len(unread)
+        fetcher = _Fetcher(covers, limits or Limits(), workers or _cpu_count())
+        run = _Run(writer, summary, open_reader, lambda done: progress(done, len(unread)))
+        run.read(fetcher, unread)
+    summary.notes += writer.notes
+    summary.seconds = monotonic() - started
+    return summary
+
+
+def _unread(catalog: Catalog, writer: WordWriter) -> tuple[list[_Cover], int]:
+    """Find the covers that lack words, and count the others.
+
+    What failed comes last, so that a few covers that no reader gets through do not keep the others
+    waiting at each run; of a cover's files the local ones come first.
+    """
+    uris: dict[Digest, dict[str, None]] = {}
+    for album in catalog.albums():
+        if album.digest is not None:
+            uris.setdefault(album.digest, {})[album.uri] = None
+    found = [
+        _Cover(digest, tuple(sorted(at, key=is_remote)))
+        for digest, at in uris.items()
+        if digest not in writer.known
+    ]
+    found.sort(key=lambda cover: cover.digest in writer.failed)
+    return found, len(uris) - len(found)
+
+
+class _Fetcher:
+    """Gets covers and decodes them, in threads."""
+
+    def __init__(self, covers: StoredCovers, limits: Limits, workers: int) -> None:
+        self._covers = covers
+        self._limits = limits
+        self._workers = workers
+
+    def ahead(self, unread: list[_Cover]) -> Generator[_Fetched | None, None, None]:
+        """Yield covers, in order, with the image or why there is none; so many are fetched ahead.
+
+        None comes wherever time has passed without a cover.
+        """
+        remote = any(is_remote(cover.uris[0]) for cover in unread)
+        threads = max(self._workers, _REMOTE_WORKERS) if remote else self._workers
+        with ThreadPoolExecutor(threads, "albo-fetch") as pool:
+            waiting: deque[Future[_Fetched]] = deque()
+            try:
+                for cover in unread:
+                    waiting.append(pool.submit(self._fetch, cover))
+                    if len(waiting) >= threads * _AHEAD:
+                        yield from _result(waiting.popleft())
+                while waiting:
+                    yield from _result(waiting.popleft())
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _fetch(self, cover: _Cover) -> _Fetched:
+        failures = []
+        for uri in cover.uris:
+            try:
+                return cover, prepare(self._bytes(uri, cover.digest), self._limits)
+            except BadCover as error:
+                failures.append(Skipped(uri, str(error)))
+        return cover, failures[0]
+
+    def _bytes(self, uri: str, digest: Digest) -> bytes:
+        """Get a cover's bytes, and no others. Raises BadCover, AlboError."""
+        if is_stored(uri, digest):
+            return self._covers.read(uri, digest, self._limits)
+        data = self._covers.read(uri, None, self._limits)
+        if digest_of(data) != digest:
+            raise BadCover("it has changed since it was embedded; run `albo embed` on its source")
+        return data
+
+
+def _result(future: Future[_Fetched]) -> Iterator[_Fetched | None]:
+    while not future.done():
+        if not wait((future,), _POLL_SECONDS).done:
+            yield None
+    yield future.result()
+
+
+class _Run:
+    """Takes covers through the reader, and what they say to the disk."""
+
+    def __init__(
+        self,
+        writer: WordWriter,
+        summary: ReadingSummary,
+        open_reader: Callable[[], Reader],
+        progress: Callable[[int], None],
+    ) -> None:
+        self._writer = writer
+        self._summary = summary
+        self._open_reader = open_reader
+        self._progress = progress
+        self._reader: Reader | None = None
+        self._last_commit = self._last_words = monotonic()
+
+    def read(self, fetcher: _Fetcher, unread: list[_Cover]) -> None:
+        """Read all that can be read; the others are in the summary."""
+        with closing(fetcher.ahead(unread)) as fetched:
+            readable = self._readable(fetched)
+            for one in readable:
+                if one is not None:
+                    self._read_on(chain([one], readable))
+                    self._commit()
+
+    def _readable(
+        self, fetched: Iterable[_Fetched | None]
+    ) -> Iterator[tuple[_Cover, Image.Image] | None]:
+        """Pass on the covers that can be read; tell of the others."""
+        for one in fetched:
+            if one is None:
+                yield None
+                continue
+            cover, image = one
+            if isinstance(image, Skipped):
+                self._summary.skipped.append(image)
+                self._tell()
+            else:
+                yield cover, image
+
+    def _read_on(self, readable: Iterator[tuple[_Cover, Image.Image] | None]) -> None:
+        """Read until a commit is due and covers are slow to come; then nothing is in the reader."""
+        launched: deque[_Cover] = deque()
+        for words in self._opened().read(self._images(readable, launched)):
+            self._keep(launched.popleft(), as_kept(words))
+            if self._is_due():
+                self._commit()
+            self._last_words = monotonic()
+
+    def _opened(self) -> Reader:
+        if self._reader is None:
+            self._reader = self._open_reader()
+            self._summary.device = self._reader.device
+            self._last_commit = self._last_words = monotonic()
+        return self._reader
+
+    def _images(
+        self, readable: Iterator[tuple[_Cover, Image.Image] | None], launched: deque[_Cover]
+    ) -> Iterator[Image.Image]:
+        """Feed the reader; `launched` gets what is in it.
+
+        It gives words back only when it is given covers: on a slow disk it would keep them.
+        """
+        for one in readable:
+            if one is not None:
+                launched.append(one[0])
+                yield one[1]
+            elif self._is_due():
+                return
+
+    def _is_due(self) -> bool:
+        """Whether words would have waited too long, if the next ones took as long as the last."""
+        now = monotonic()
+        return (now - self._last_commit) + (now - self._last_words) >= COMMIT_SECONDS
+
+    def _commit(self) -> None:
+        self._writer.commit()
+        self._last_commit = monotonic()
+
+    def _keep(self, cover: _Cover, words: Words) -> None:
+        self._writer.add([cover.digest], [words])
+        if words.error:
+            self._summary.failed.append(Skipped(cover.uris[0], words.error))
+        else:
+            self._summary.read += 1
+            self._summary.lines += len(words.lines)
+            self._summary.with_words += bool(words.lines)
+        self._tell()
+
+    def _tell(self) -> None:
+        s = self._summary
+        self._progress(s.read + len(s.failed) + len(s.skipped))
+
+
+def _cpu_count() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
