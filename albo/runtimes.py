@@ -10,37 +10,32 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
-import json
-import os
 import platform
-import sys
-import tempfile
 import threading
 import warnings
 from collections import deque
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 from xml.etree import ElementTree
 
 import numpy as np
 
 from albo import networks
-from albo.artifacts import (
-    backbone_key,
-    cache_folder,
-    library_versions,
-    plain_write_errors,
-    sweep,
-    write_atomically,
+from albo.engines import Device, import_openvino, last_line, openvino_failed
+from albo.errors import RuntimeFailed, UsageError
+from albo.exports import (
+    FLOAT32,
+    PRECISION,
+    Export,
+    export_file,
+    has_bfloat16,
+    open_exported,
+    scratch_folder,
 )
-from albo.errors import AlboError, RuntimeFailed, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from types import ModuleType
 
     import torch
     from torch import nn
@@ -57,7 +52,6 @@ at 0.99994 some did whose lead exceeded 0.002.
 LEAST_AGREEMENT = 0.9995
 """Least cosine on any probe image; the probes are harder than covers, which stay above 0.999."""
 
-_PRECISION = "INFERENCE_PRECISION_HINT"
 _DEPTHWISE = "GroupConvolution"
 _HEAVY_LAYERS = frozenset({"Convolution", _DEPTHWISE, "MatMul"})
 _SHARES_PRECISE = (0.0, 0.125, 0.25, 0.5)
@@ -67,19 +61,8 @@ _GPU_BATCH = 256
 _LOOK_AHEAD = 3
 _PATIENCE = 10.0  # seconds without an answer until OpenVINO is asked what it is doing
 _EXPORT_VERSION = 2  # raised when exports are made in another way
-_HEADER_BYTES = 4096
-_ABANDONED = 3600.0  # seconds after which a temporary file is nobody's
 _MAX_REASON = 160
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
-
-
-class Device(Enum):
-    """Where a network runs."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-    MPS = "mps"
 
 
 class Runtime(Protocol):
@@ -210,7 +193,7 @@ def _open_cpu(
     except ImportError:
         note("OpenVINO is not installed; running eager torch, which is several times slower")
     except RuntimeError as error:
-        note(f"OpenVINO cannot run {card.name} ({_last_line(error)}); running eager torch: slower")
+        note(f"OpenVINO cannot run {card.name} ({last_line(error)}); running eager torch: slower")
     return TorchRuntime(card, Device.CPU, batch_size or _CPU_BATCH)
 
 
@@ -241,7 +224,7 @@ class OpenVinoRuntime:
     def __init__(
         self, card: Card, batch_size: int | None, *, single: bool, note: Callable[[str], None]
     ) -> None:
-        openvino = _import_openvino()
+        openvino = import_openvino()
         core = openvino.Core()
         # One request takes all cores where one answer is waited for; else each has its own few.
         hint = "LATENCY" if single else "THROUGHPUT"
@@ -277,7 +260,7 @@ class OpenVinoRuntime:
             for row in range(n):
                 self._queue.start_async({0: pixels[row : row + 1]}, (job, row))
         except RuntimeError as error:
-            raise _failed(error) from error
+            raise openvino_failed(error) from error
         if n == 0:
             job.done.set()
         return job
@@ -298,14 +281,10 @@ class OpenVinoRuntime:
             try:
                 self._queue.wait_all()
             except RuntimeError as error:
-                raise _failed(error) from error
+                raise openvino_failed(error) from error
         if job.failure:
-            raise _failed(job.failure)
+            raise openvino_failed(job.failure)
         return job.top, job.middle
-
-
-def _failed(error: object) -> RuntimeFailed:
-    return RuntimeFailed(f"OpenVINO failed ({_last_line(error)}); free some memory and try again")
 
 
 def _first_line(error: object) -> str:
@@ -313,59 +292,7 @@ def _first_line(error: object) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:_MAX_REASON]
 
 
-def _last_line(error: object) -> str:
-    """Return the line of an error that says what happened, as OpenVINO writes them."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()[:_MAX_REASON]
-
-
-def _import_openvino() -> Any:  # noqa: ANN401
-    """Import OpenVINO without its telemetry: it would tell its maker of each conversion."""
-    missing = object()
-    before = sys.modules.get("openvino_telemetry", missing)
-    # With None in its place an import fails, and OpenVINO puts a stub there.
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
-    try:
-        import openvino
-    finally:
-        if before is missing:
-            del sys.modules["openvino_telemetry"]
-        else:
-            sys.modules["openvino_telemetry"] = cast("ModuleType", before)
-    return openvino
-
-
 # --- the exported network ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Export:
-    """A network compiled for this processor: a line of JSON and OpenVINO's own bytes, one file."""
-
-    arithmetic: str
-    compiled: bytes
-
-    def write(self, file: Path) -> None:
-        """Write it whole or not at all. Raises CannotWrite."""
-        checksum = hashlib.sha256(self.compiled).hexdigest()
-        header = json.dumps({"arithmetic": self.arithmetic, "sha256": checksum}).encode() + b"\n"
-        write_atomically(
-            file,
-            lambda out: (out.write(header), out.write(self.compiled)),
-            "set $XDG_CACHE_HOME to another folder",
-        )
-        sweep(file.parent, older_than=_ABANDONED)
-
-    @classmethod
-    def read(cls, file: Path) -> _Export | None:
-        """Read what is whole: OpenVINO would take the process down over damaged bytes."""
-        try:
-            with file.open("rb") as opened:
-                header = json.loads(opened.readline(_HEADER_BYTES))
-                compiled = opened.read()
-            sound = hashlib.sha256(compiled).hexdigest() == header["sha256"]
-            return cls(str(header["arithmetic"]), compiled) if sound else None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return None
 
 
 def _compiled(
@@ -374,58 +301,23 @@ def _compiled(
     hint: str,
     note: Callable[[str], None],
 ) -> tuple[str, Any]:
-    """Load the exported network; where there is none that loads, export it first."""
     file = _export_file(card, core)
-    export = _Export.read(file) if file is not None else None
-    if export is not None:
-        with contextlib.suppress(RuntimeError):  # another build of OpenVINO: made anew below
-            return export.arithmetic, _load(export, core, hint)
-    note(f"exporting {card.name} for this processor (once)")
-    export = _export(card, core)
-    try:
-        if file is None:
-            raise AlboError("there is no home folder; set XDG_CACHE_HOME to a folder")  # noqa: TRY301
-        export.write(file)
-    except AlboError as error:
-        note(f"the exported network is not kept, the next start will be as slow: {error}")
-    return export.arithmetic, _load(export, core, hint)
+    return open_exported(card.name, file, core, hint, export=lambda: _export(card, core), note=note)
 
 
 def _export_file(card: Card, core: Any) -> Path | None:  # noqa: ANN401
-    """Name the file of an export: by what goes in, the program and the processor."""
-    asked = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
-    processor = [platform.machine(), *(str(core.get_property("CPU", name)) for name in asked)]
-    kind = [library_versions("openvino"), processor, networks.OUTPUTS_VERSION, _EXPORT_VERSION]
-    made_by = hashlib.sha256(json.dumps([card.fingerprint, *kind]).encode()).hexdigest()
-    try:
-        folder = cache_folder() / "networks"
-    except AlboError:
-        return None
-    return folder / f"{backbone_key(card.name, card.fingerprint)}-{made_by[:16]}.openvino"
+    version = [networks.OUTPUTS_VERSION, _EXPORT_VERSION]
+    return export_file(card.name, card.fingerprint, version, core)
 
 
-def _load(export: _Export, core: Any, hint: str) -> Any:  # noqa: ANN401
-    import openvino
-
-    # A copy that OpenVINO owns: the compiled network goes on reading its weights there.
-    tensor = openvino.Tensor(np.frombuffer(export.compiled, np.uint8))
-    precision = "f32" if export.arithmetic == "float32" else "bf16"
-    config = {"PERFORMANCE_HINT": hint, _PRECISION: precision}
-    return core.import_model(tensor, "CPU", config)
-
-
-def _export(card: Card, core: Any) -> _Export:  # noqa: ANN401
+def _export(card: Card, core: Any) -> Export:  # noqa: ANN401
     network = networks.build(card)
-    temporary = Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108  (named in a message)
-    with (
-        plain_write_errors(temporary, "set $TMPDIR to another folder"),
-        tempfile.TemporaryDirectory(prefix="albo-") as scratch,
-    ):
-        file = Path(scratch) / "network.xml"
+    with scratch_folder() as scratch:
+        file = scratch / "network.xml"
         _convert(network, card, file)
         arithmetic, compiled = _compile(network, card, core, file)
         exported = compiled.export_model().getvalue()
-    return _Export(arithmetic, exported)
+    return Export(arithmetic, exported)
 
 
 def _convert(network: nn.Module, card: Card, file: Path) -> None:
@@ -459,18 +351,17 @@ def _compile(
     plain = file.read_bytes()
     probes = probe_images(card.size)
     expected = _eager(network, probes)
-    has_bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    for arithmetic, marked in _mixtures(plain) if has_bfloat16 else ():
+    for arithmetic, marked in _mixtures(plain) if has_bfloat16(core) else ():
         file.write_bytes(marked)
         with contextlib.suppress(RuntimeError):  # OpenVINO cannot fuse every mixture
-            compiled = core.compile_model(file, "CPU", {_PRECISION: "bf16"})
+            compiled = core.compile_model(file, "CPU", {PRECISION: "bf16"})
             if _agrees(_answers(compiled, probes), expected):
                 return arithmetic, compiled
     file.write_bytes(plain)
-    compiled = core.compile_model(file, "CPU", {_PRECISION: "f32"})
+    compiled = core.compile_model(file, "CPU", {PRECISION: "f32"})
     if not _agrees(_answers(compiled, probes), expected):
         raise RuntimeError("its answers are not torch's")
-    return "float32", compiled
+    return FLOAT32, compiled
 
 
 def _answers(compiled: Any, pixels: Pixels) -> Floats:  # noqa: ANN401

@@ -743,12 +743,10 @@ class _OpenPart:
     def unit(self, vector: Halves) -> Floats:
         """Scale rows back to unit length; a row far from it was never written so."""
         floats = vector.astype(np.float32)
-        lengths = _lengths(floats)
         # Written so that a NaN is caught too.
-        if not np.all(np.abs(lengths - 1.0) < _ROUNDED_TOLERANCE):
+        if not np.all(np.abs(_lengths(floats) - 1.0) < _ROUNDED_TOLERANCE):
             raise self._store._damaged_part(self._path, "damaged (rows are not of unit length)")
-        floats /= lengths[:, None]
-        return floats
+        return _scaled(floats)
 
 
 @contextmanager
@@ -797,6 +795,16 @@ def _lengths(vector: Floats) -> Floats:
     """Euclidean lengths of rows: float32 (n,)."""
     squares: Floats = np.einsum("ij,ij->i", vector, vector)
     return np.sqrt(squares)
+
+
+def _scaled(floats: Floats) -> Floats:
+    floats /= _lengths(floats)[:, None]
+    return floats
+
+
+def round_as_stored(vector: Floats) -> Floats:
+    """Return unit rows, float32 (n, d), as they will be read once they are stored, to the bit."""
+    return _scaled(vector.astype(np.float16).astype(np.float32))
 
 
 def _digest_bytes(table: pa.Table) -> bytes:
