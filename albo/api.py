@@ -36,6 +36,7 @@ from albo.catalog import (
 )
 from albo.covers import StoredCovers, open_covers
 from albo.embed import CatalogSource, Stores, Summary, embed_catalog, embed_sources
+from albo.engines import Device
 from albo.errors import (
     AlboError,
     BadCover,
@@ -51,7 +52,7 @@ from albo.images import Limits, decode, digest_of, read_file
 from albo.itunes import SOURCE as CHARTS
 from albo.networks import DEFAULT, Card, offers
 from albo.records import Embeddings, Neighbours
-from albo.runtimes import Device, check_device
+from albo.runtimes import check_device
 from albo.sources import FILES, open_sources, possible_names
 from albo.vectors import Vectors
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from albo import networks
 from albo.artifacts import library_versions
-from albo.exports import recall, remember
+from albo.engines import Device
+from albo.memory import recall, remember
 from albo.records import Embeddings
-from albo.runtimes import Device, open_runtime
+from albo.runtimes import open_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

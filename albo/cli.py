@@ -266,7 +266,7 @@ def embed(
     quiet: Quiet = False,
 ) -> None:
     """Register covers, embed the new ones, update the index."""
-    from albo.runtimes import Device as Where
+    from albo.engines import Device as Where
 
     with _opened(artifacts, catalog, quiet=quiet) as albo:
         result = albo.embed(
@@ -382,7 +382,7 @@ def similar(
     quiet: Quiet = False,
 ) -> None:
     """Find the covers that look most like these."""
-    from albo.runtimes import Device as Where
+    from albo.engines import Device as Where
 
     failed = False
     with _opened(artifacts, catalog, quiet=quiet) as albo:
@@ -496,7 +496,7 @@ def classify(
     quiet: Quiet = False,
 ) -> None:
     """Say what genre a cover reads as, and how sure that is."""
-    from albo.runtimes import Device as Where
+    from albo.engines import Device as Where
 
     failed = False
     with _opened(artifacts, catalog, quiet=quiet) as albo:

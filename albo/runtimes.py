@@ -22,17 +22,17 @@ from xml.etree import ElementTree
 import numpy as np
 
 from albo import networks
-from albo.engines import Device, import_openvino, last_line, openvino_failed
-from albo.errors import RuntimeFailed, UsageError
-from albo.exports import (
-    FLOAT32,
-    PRECISION,
+from albo.artifacts import backbone_key, scratch_folder
+from albo.engines import (
+    Device,
     Export,
     export_file,
-    has_bfloat16,
-    open_exported,
-    scratch_folder,
+    import_openvino,
+    last_line,
+    load_or_export,
+    openvino_failed,
 )
+from albo.errors import RuntimeFailed, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -52,6 +52,7 @@ at 0.99994 some did whose lead exceeded 0.002.
 LEAST_AGREEMENT = 0.9995
 """Least cosine on any probe image; the probes are harder than covers, which stay above 0.999."""
 
+_PRECISION = "INFERENCE_PRECISION_HINT"
 _DEPTHWISE = "GroupConvolution"
 _HEAVY_LAYERS = frozenset({"Convolution", _DEPTHWISE, "MatMul"})
 _SHARES_PRECISE = (0.0, 0.125, 0.25, 0.5)
@@ -301,13 +302,23 @@ def _compiled(
     hint: str,
     note: Callable[[str], None],
 ) -> tuple[str, Any]:
-    file = _export_file(card, core)
-    return open_exported(card.name, file, core, hint, export=lambda: _export(card, core), note=note)
+    """Load the exported network; where there is none that loads, export it first."""
+
+    def config(export: Export) -> dict[str, str]:
+        precision = "f32" if export.about["arithmetic"] == "float32" else "bf16"
+        return {"PERFORMANCE_HINT": hint, _PRECISION: precision}
+
+    def make() -> Export:
+        note(f"exporting {card.name} for this processor (once)")
+        return _export(card, core)
+
+    export, compiled = load_or_export(_export_file(card, core), core, config, make, note)
+    return export.about["arithmetic"], compiled
 
 
 def _export_file(card: Card, core: Any) -> Path | None:  # noqa: ANN401
-    version = [networks.OUTPUTS_VERSION, _EXPORT_VERSION]
-    return export_file(card.name, card.fingerprint, version, core)
+    made_from = [card.fingerprint, networks.OUTPUTS_VERSION, _EXPORT_VERSION]
+    return export_file(backbone_key(card.name, card.fingerprint), made_from, core)
 
 
 def _export(card: Card, core: Any) -> Export:  # noqa: ANN401
@@ -317,7 +328,7 @@ def _export(card: Card, core: Any) -> Export:  # noqa: ANN401
         _convert(network, card, file)
         arithmetic, compiled = _compile(network, card, core, file)
         exported = compiled.export_model().getvalue()
-    return Export(arithmetic, exported)
+    return Export({"arithmetic": arithmetic}, exported)
 
 
 def _convert(network: nn.Module, card: Card, file: Path) -> None:
@@ -351,17 +362,18 @@ def _compile(
     plain = file.read_bytes()
     probes = probe_images(card.size)
     expected = _eager(network, probes)
-    for arithmetic, marked in _mixtures(plain) if has_bfloat16(core) else ():
+    has_bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    for arithmetic, marked in _mixtures(plain) if has_bfloat16 else ():
         file.write_bytes(marked)
         with contextlib.suppress(RuntimeError):  # OpenVINO cannot fuse every mixture
-            compiled = core.compile_model(file, "CPU", {PRECISION: "bf16"})
+            compiled = core.compile_model(file, "CPU", {_PRECISION: "bf16"})
             if _agrees(_answers(compiled, probes), expected):
                 return arithmetic, compiled
     file.write_bytes(plain)
-    compiled = core.compile_model(file, "CPU", {PRECISION: "f32"})
+    compiled = core.compile_model(file, "CPU", {_PRECISION: "f32"})
     if not _agrees(_answers(compiled, probes), expected):
         raise RuntimeError("its answers are not torch's")
-    return FLOAT32, compiled
+    return "float32", compiled
 
 
 def _answers(compiled: Any, pixels: Pixels) -> Floats:  # noqa: ANN401

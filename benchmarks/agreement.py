@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from albo.backbones import find_card
+from albo.engines import Device
 from albo.images import decode
 from albo.networks import DEFAULT, build
-from albo.runtimes import Device, open_runtime
+from albo.runtimes import open_runtime
 from benchmarks.covers import labels, workspace
 from benchmarks.results import Row, Section, at_least, at_most
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from albo.backbones import find_card
+from albo.engines import Device
 from albo.images import decode
 from albo.networks import DEFAULT, build
-from albo.runtimes import Device, open_runtime
+from albo.runtimes import open_runtime
 from benchmarks.covers import large_covers, workspace
 from benchmarks.measure import interleave, seconds_of
 from benchmarks.results import Row, Section

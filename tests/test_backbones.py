@@ -17,8 +17,8 @@ import torch
 from albo import networks
 from albo.artifacts import cache_folder
 from albo.backbones import FrozenBackbone, find_card, near_duplicate_thresholds
+from albo.engines import Device
 from albo.errors import UnknownBackbone, UsageError
-from albo.runtimes import Device
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -20,13 +20,12 @@ import torch
 import torchvision
 from torch import nn
 
-from albo import runtimes
-from albo.engines import import_openvino
+from albo import engines, runtimes
+from albo.engines import Device
 from albo.errors import RuntimeFailed, UsageError
-from albo.exports import Export
 from albo.images import decode, read_file
 from albo.networks import build, describe
-from albo.runtimes import Device, OpenVinoRuntime, TorchRuntime, open_runtime, probe_images
+from albo.runtimes import OpenVinoRuntime, TorchRuntime, open_runtime, probe_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -571,7 +570,7 @@ def test_two_processes_export_at_once_and_a_third_loads_no_torch(tmp_path: Path)
     assert said[0] == said[1]
     kept = list((tmp_path / "albo" / "networks").iterdir())
     assert len(kept) == 1
-    assert Export.read(kept[0]) is not None
+    assert engines.Export.read(kept[0]) is not None
 
 
 @pytest.fixture
@@ -584,13 +583,22 @@ def exported(card: Card, lite0: Runtime, cache: Path) -> Path:
 
 @pytest.mark.parametrize(
     "damage",
-    ["empty", "no header", "half a header", "cut short", "one bit", "no checksum", "nested"],
+    [
+        "empty",
+        "no header",
+        "half a header",
+        "cut short",
+        "one bit",
+        "no checksum",
+        "other header",
+        "nested",
+    ],
 )
 def test_a_damaged_export_is_never_given_to_openvino(
     exported: Path, tmp_path: Path, damage: str
 ) -> None:
     whole = exported.read_bytes()
-    assert Export.read(exported) is not None
+    assert engines.Export.read(exported) is not None
     header, _, rest = whole.partition(b"\n")
     content = {
         "empty": b"",
@@ -599,19 +607,20 @@ def test_a_damaged_export_is_never_given_to_openvino(
         "cut short": whole[:-1],
         "one bit": whole[:-100_000] + bytes([whole[-100_000] ^ 4]) + whole[-99_999:],
         "no checksum": json.dumps({"arithmetic": "float32"}).encode() + b"\n" + rest,
+        "other header": whole.replace(b'"arithmetic": "', b'"arithmetic": "un', 1),
         "nested": b"[" * 4000 + b"\n" + rest,
     }[damage]
     (tmp_path / "damaged").write_bytes(content)
-    assert Export.read(tmp_path / "damaged") is None
-    assert Export.read(tmp_path) is None
-    assert Export.read(tmp_path / "none") is None
+    assert engines.Export.read(tmp_path / "damaged") is None
+    assert engines.Export.read(tmp_path) is None
+    assert engines.Export.read(tmp_path / "none") is None
 
 
 @pytest.fixture
 def counted(exported: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Count the exports; each gives what was exported before."""
     made: list[str] = []
-    export = Export.read(exported)
+    export = engines.Export.read(exported)
 
     def export_again(card: Card, _core: object) -> object:
         made.append(card.name)
@@ -629,7 +638,7 @@ def test_a_damaged_export_is_made_anew(
     if damage == "cut short":
         exported.write_bytes(whole[: len(whole) // 2])
     else:  # another build of OpenVINO wrote what this one cannot read
-        Export("float32", b"no network of mine").write(exported)
+        engines.Export({"arithmetic": "float32"}, b"no network of mine").write(exported)
     for _ in range(2):
         runtime = open_runtime(card, Device.CPU)
         assert len(list(runtime.encode([probe_images(card.size, 1)]))) == 1
@@ -653,7 +662,7 @@ def test_where_nothing_can_be_kept_it_runs_and_says_so(card: Card, counted: list
 
 def test_whoever_reads_while_others_write_finds_a_whole_export(tmp_path: Path) -> None:
     file = tmp_path / "network.openvino"
-    exports = [Export("float32", bytes([n]) * 300_000) for n in range(4)]
+    exports = [engines.Export({"arithmetic": "float32"}, bytes([n]) * 300_000) for n in range(4)]
     exports[0].write(file)
     found: list[Any] = []
     writers = [
@@ -662,7 +671,7 @@ def test_whoever_reads_while_others_write_finds_a_whole_export(tmp_path: Path) -
     for writer in writers:
         writer.start()
     while any(writer.is_alive() for writer in writers):
-        found.append(Export.read(file))
+        found.append(engines.Export.read(file))
     assert found
     assert all(export in exports for export in found)
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
@@ -679,7 +688,7 @@ def test_an_export_is_named_for_network_program_and_processor(
             return f"{name} of {self.processor}"
 
     names = {runtimes._export_file(card, Core(kind)) for kind in ("one", "other")}
-    monkeypatch.setattr("albo.exports.library_versions", lambda _name: {"openvino": "1.0"})
+    monkeypatch.setattr(engines, "library_versions", lambda _name: {"openvino": "1.0"})
     names.add(runtimes._export_file(card, Core("one")))
     assert len(names) == 3
     assert exported not in names
@@ -687,10 +696,10 @@ def test_an_export_is_named_for_network_program_and_processor(
 
 def test_the_telemetrys_place_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "openvino_telemetry", raising=False)
-    import_openvino()
+    engines.import_openvino()
     assert "openvino_telemetry" not in sys.modules
     monkeypatch.setitem(sys.modules, "openvino_telemetry", json)
-    import_openvino()
+    engines.import_openvino()
     assert sys.modules["openvino_telemetry"] is json
 
 

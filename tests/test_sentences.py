@@ -17,8 +17,8 @@ from tokenizers import Tokenizer
 from transformers import BertModel
 
 from albo import sentences
+from albo.engines import Export
 from albo.errors import MissingWeights, RuntimeFailed
-from albo.exports import Export
 from albo.sentences import SentenceCard, SentenceEncoder, open_encoder, probe_pieces, sentence_card
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ def test_a_damaged_export_is_made_anew(
     elif damage == "one bit":
         file.write_bytes(whole[:-99] + bytes([whole[-99] ^ 4]) + whole[-98:])
     else:
-        Export("bfloat16", b"no network of mine").write(file)
+        Export({"arithmetic": "bfloat16"}, b"no network of mine").write(file)
     made: list[str] = []
 
     def export_again(card: SentenceCard, _core: object) -> Export | None:
