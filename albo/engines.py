@@ -97,7 +97,8 @@ class Export:
     def read(cls, file: Path) -> Export | None:
         """Read what is whole: OpenVINO would take the process down over damaged bytes."""
         try:
-            with file.open("rb") as opened:
+            # A buffer would copy it all once more, which takes longer than reading it.
+            with file.open("rb", buffering=0) as opened:
                 header = json.loads(opened.readline(_HEADER_BYTES))
                 compiled = opened.read()
             checksum = header.pop("sha256")
