@@ -53,7 +53,7 @@ _RECOGNISER = "PP-OCRv6_rec_small.onnx"
 _REMEDY = "pip install 'rapidocr>=3.10'"
 
 _GRID = 32  # the detector halves its image five times
-_SIDE = 640  # an image is scaled to the area of a square of this side
+_SIDE = 736  # an image is scaled to the area of a square of this side
 _LONGEST = 8  # times the shorter side; what is longer gets borders
 _IS_TEXT = 0.3  # of the detector's map
 _BOX_SCORE = 0.5
@@ -65,7 +65,7 @@ _UPRIGHT = 1.5  # times as high as wide: text that runs upwards or downwards
 
 _HEIGHT = 48  # of a line, as the recogniser was trained
 _WIDTH_STEP = 32
-_LEAST_WIDTH = 64
+_LEAST_WIDTH = 320
 _MOST_WIDTH = 2048
 _GREY = 128
 _LEAST_CONFIDENCE = 0.5
