@@ -38,7 +38,7 @@ Found: TypeAlias = list[tuple[str, float]]
 
 def run(options: Options) -> Section:
     """Read the same covers with both, turn by turn; then compare what they read."""
-    covers = large_covers()[: options.pick(60, 6)]
+    covers = large_covers()[: options.pick(40, 6)]
     with workspace():
         before = _peak_mib()
         ours = open_reader()
@@ -56,7 +56,7 @@ def run(options: Options) -> Section:
             ),
         ]
         for name in ("itunes36", "discogs5"):
-            rows += _agreement(ours, peer, name, options.pick(120, 6))
+            rows += _agreement(ours, peer, name, options.pick(100, 6))
     return Section("words: reading the words on covers", rows, [_REMARK], _LIBRARIES)
 
 
