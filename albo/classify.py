@@ -250,9 +250,12 @@ def train(
     steps = Progress(progress, len(views) * (len(seeds) * count_fits(settings.folds) + 1))
     job = open_job(corpus, features, views, settings.kind, steps)
     runs = []
+    tunings = []
     for seed in seeds:
         fold_of = draw_folds(corpus.labels, corpus.groups, settings.folds, seed)
-        runs.append(job.score(job.cross_validate(fold_of), settings.coverage))
+        fitted = job.cross_validate(fold_of)
+        runs.append(job.score(fitted, settings.coverage))
+        tunings.append(job.tune(fitted))
     probabilities = np.stack([run.probabilities for run in runs])
     sets = np.stack([run.sets for run in runs])
     summary = summarise(corpus.labels, probabilities, sets, corpus.groups)
@@ -263,7 +266,7 @@ def train(
         "selected": True,
         "conflicting": labelling.conflicting,
     }
-    head = _make_head(job, runs[0].tuning, corpus, _Making(views, settings, report))
+    head = _make_head(job, tunings[0], corpus, _Making(views, settings, report))
     return Training(
         head, report, summary, corpus.covers, corpus.labels, corpus.groups, probabilities, sets
     )
@@ -309,7 +312,7 @@ def fit_head(
     corpus = Corpus(covers, tuple(genres), labels, groups, ())
     job = open_job(corpus, features, views, settings.kind, Progress(None, 0))
     folds = draw_folds(labels, groups, settings.folds, settings.seeds_for(len(labels))[0])
-    tuning = job.tune(job.hold_out(folds).said[()], np.arange(len(labels)))
+    tuning = job.tune(job.hold_out(folds))
     return _make_head(job, tuning, corpus, _Making(views, settings, {}))
 
 

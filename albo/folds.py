@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations, islice
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -98,8 +98,7 @@ class Tuning:
     choice : for each view, the place of its setting in its trainer's grid. together : of all views.
     alone : of those that always speak, for covers that another is silent of; None where none
     always speaks. frequencies : float64 (c,). nonconformity : by prior, ascending;
-    nonconformity_alone : as if only those spoke that always do. loss : mean negative log-likelihood
-    on the covers it was fitted on, while they were held out.
+    nonconformity_alone : as if only those spoke that always do.
     """
 
     choice: tuple[int, ...]
@@ -108,7 +107,6 @@ class Tuning:
     frequencies: Doubles
     nonconformity: Mapping[Prior, Doubles]
     nonconformity_alone: Mapping[Prior, Doubles]
-    loss: float
 
     def say(self, held_out: HeldOut, rows: Ints) -> Doubles:
         """Return the probabilities (n, c) of what was said of these n covers."""
@@ -118,34 +116,38 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One cross-validation: what was said of each cover held out, and the tuning on all covers.
+    """One cross-validation: what was said of each cover while it was held out.
 
-    probabilities : (n, c). sets : bool (n, c). losses : float64 (f,), for each fold that of the
-    tuning made without it: what a choice between ways of predicting may look at.
+    rows : int (m,), the covers that were scored. probabilities : (m, c). sets : bool (m, c).
+    tunings : of each scored fold, fitted without it.
     """
 
+    rows: Ints
     probabilities: Doubles
     sets: Bools
-    tuning: Tuning
-    losses: Doubles
+    tunings: tuple[Tuning, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """What classifiers fitted without some folds said of the covers in them.
 
-    fold_of : int (n,), each cover's fold. said : by the folds left out beside a cover's own. learnt
-    : bool (n,), the covers that were fitted on and may be tuned on; the others are only scored.
+    fold_of : int (n,), each cover's fold. scored : the folds that can be scored. said : by the
+    folds left out beside a cover's own. learnt : bool (n,), the covers that were fitted on and may
+    be tuned on; the others are only scored. always : of each view, whether it always speaks.
     """
 
     fold_of: Ints
+    scored: tuple[int, ...]
     said: Mapping[tuple[int, ...], HeldOut] = field(repr=False)
     learnt: Bools
+    always: tuple[bool, ...]
 
     def of_views(self, places: Sequence[int]) -> Fitted:
         """Return the same of some of the views, by their places."""
         fewer = {left: [held[place] for place in places] for left, held in self.said.items()}
-        return Fitted(self.fold_of, fewer, self.learnt)
+        always = tuple(self.always[place] for place in places)
+        return replace(self, said=fewer, always=always)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,17 +161,29 @@ class Job:
     genres: int
     progress: Progress
 
-    def cross_validate(self, fold_of: Ints, learnt: Bools | None = None) -> Fitted:
-        """Fit without each fold and each two; learnt : (n,), the covers to fit on, None for all."""
+    def cross_validate(
+        self, fold_of: Ints, learnt: Bools | None = None, scored: tuple[int, ...] | None = None
+    ) -> Fitted:
+        """Fit without each fold that is to be scored, and without each of these and another.
+
+        learnt : (n,), the covers to fit on, None for all. scored : folds, None for all.
+        """
         folds = range(int(fold_of.max()) + 1)
-        return self._fit_all(fold_of, [*_singles(fold_of), *combinations(folds, 2)], learnt)
+        wanted = tuple(folds) if scored is None else scored
+        pairs = [pair for pair in combinations(folds, 2) if set(pair) & set(wanted)]
+        without = [*((fold,) for fold in wanted), *pairs]
+        return self._fit_all(fold_of, without, wanted, learnt)
 
     def hold_out(self, fold_of: Ints) -> Fitted:
         """Fit without each fold alone: enough to tune on all covers, and to score none."""
-        return self._fit_all(fold_of, _singles(fold_of), None)
+        return self._fit_all(fold_of, _singles(fold_of), (), None)
 
     def _fit_all(
-        self, fold_of: Ints, without: Sequence[tuple[int, ...]], learnt: Bools | None
+        self,
+        fold_of: Ints,
+        without: Sequence[tuple[int, ...]],
+        scored: tuple[int, ...],
+        learnt: Bools | None,
     ) -> Fitted:
         """Fit without each of these sets of folds, several at a time.
 
@@ -195,7 +209,7 @@ class Job:
         ):
             for _ in pool.map(fit, without):
                 self.progress.step(len(self.trainers))
-        return Fitted(fold_of, held_out, learnt)
+        return Fitted(fold_of, scored, held_out, learnt, self.always)
 
     def _blank(self) -> HeldOut:
         return [
@@ -226,33 +240,35 @@ class Job:
                 for own, place in places:
                     place[number][setting, rows[own]] = said[own]
 
-    def score(self, fitted: Fitted, coverage: float, always: Sequence[bool] | None = None) -> Run:
-        """Score every fold by what was fitted and tuned without it.
-
-        always : of the views that `fitted` has, where these are not all.
-        """
-        fold_of, speaks_always = fitted.fold_of, self.always if always is None else tuple(always)
-        probabilities = np.empty((len(self.labels), self.genres))
+    def score(self, fitted: Fitted, coverage: float) -> Run:
+        """Score folds by what was fitted and tuned without them."""
+        fold_of = fitted.fold_of
+        rows = np.flatnonzero(np.isin(fold_of, fitted.scored))
+        probabilities = np.empty((len(fold_of), self.genres))
         sets = np.empty(probabilities.shape, np.bool_)
-        losses = []
-        for fold in range(int(fold_of.max()) + 1):
-            rows = np.flatnonzero(fold_of == fold)
+        tunings = []
+        for fold in fitted.scored:
+            own = np.flatnonzero(fold_of == fold)
             others = np.flatnonzero((fold_of != fold) & fitted.learnt)
-            tuning = self.tune(fitted.said[fold,], others, speaks_always)
-            probabilities[rows] = tuning.say(fitted.said[()], rows)
-            sets[rows] = conformal_sets(
-                probabilities[rows], tuning.nonconformity["corpus"], coverage
-            )
-            losses.append(tuning.loss)
-        tuning = self.tune(fitted.said[()], np.flatnonzero(fitted.learnt), speaks_always)
-        return Run(probabilities, sets, tuning, np.array(losses))
+            tuning = self.tune(fitted, (fold,), others)
+            probabilities[own] = tuning.say(fitted.said[()], own)
+            sets[own] = conformal_sets(probabilities[own], tuning.nonconformity["corpus"], coverage)
+            tunings.append(tuning)
+        return Run(rows, probabilities[rows], sets[rows], tuple(tunings))
 
-    def tune(self, held_out: HeldOut, rows: Ints, always: Sequence[bool] | None = None) -> Tuning:
-        """Fit all that comes after the classifiers, on what was said of these covers held out."""
+    def tune(
+        self, fitted: Fitted, without: tuple[int, ...] = (), rows: Ints | None = None
+    ) -> Tuning:
+        """Fit all that comes after the classifiers, on what was said of covers held out.
+
+        without : the folds left out beside a cover's own. rows : the covers; None for all.
+        """
+        held_out = fitted.said[without]
+        rows = np.arange(len(self.labels)) if rows is None else rows
         labels = self.labels[rows]
         choice = tuple(_best_setting(view, rows, labels) for view in held_out)
         spoken = _chosen(held_out, choice, rows)
-        together, alone = _fit_fusions(spoken, labels, self.always if always is None else always)
+        together, alone = _fit_fusions(spoken, labels, fitted.always)
         # A genre that these covers lack is counted as half a cover.
         counts = np.maximum(np.bincount(labels, minlength=self.genres), 0.5)
         frequencies = counts / counts.sum()
@@ -265,7 +281,6 @@ class Job:
             frequencies,
             _nonconformity(fused, labels, frequencies),
             _nonconformity(by_those, labels, frequencies),
-            float(-np.log(fused[np.arange(len(labels)), labels]).mean()),
         )
 
     def refit(self, tuning: Tuning) -> dict[str, Predictor]:

@@ -7,16 +7,21 @@ are not stored, and mean nothing: the zero row.
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from albo.errors import StaleArtifact
 from albo.records import Embeddings
+from albo.sentences import open_encoder, sentence_card, word_ranks
+from albo.texts import VERSION
 from albo.vectors import Vectors, round_as_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from albo.records import Digest, Floats, Ints
@@ -32,6 +37,44 @@ class Encoder(Protocol):
     def encode(self, texts: Iterable[str]) -> Floats:
         """Return float32 (n, d), unit rows, in order; the zero row for a text that says nothing."""
         ...
+
+
+@dataclass
+class CoverMeanings:
+    """What views ask for: the meanings of one reader's words, kept, and of any other text.
+
+    words_folder : of that reader's words. keep : store what was encoded; the caller holds the
+    writer lock then. note : told what the user may want to know. Raises MissingWeights.
+    """
+
+    words_folder: Path
+    keep: bool = False
+    single: bool = False
+    note: Callable[[str], None] = lambda _line: None
+    card: SentenceCard = field(default_factory=sentence_card)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the network, and of how words are made a text for it."""
+        return hashlib.sha256(f"{self.card.fingerprint}/{VERSION}".encode()).hexdigest()
+
+    @cached_property
+    def ranks(self) -> dict[str, int]:
+        """The whole words it knows, the commonest 0."""
+        return word_ranks(self.card)
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return open_encoder(single=self.single, note=self.note)
+
+    def encode(self, texts: Sequence[str]) -> Floats:
+        """Return what texts mean: float32 (n, 384), unit rows; zero for what says nothing."""
+        return self._encoder.encode(texts)
+
+    def of_covers(self, texts: Mapping[Digest, str]) -> Floats:
+        """Return what covers' words mean, in their order, from the store where it is there."""
+        store = meaning_store(self.words_folder, replace(self.card, fingerprint=self.fingerprint))
+        return meanings(store, texts, lambda: self._encoder, keep=self.keep, note=self.note)
 
 
 def meaning_folder(words_folder: Path, card: SentenceCard) -> Path:

@@ -20,6 +20,7 @@ import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +128,26 @@ def _fingerprint(folder: Path) -> str:
         ) from error
     made_of = [files, _VERSION, MAX_PIECES, MAX_CHARACTERS]
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
+
+
+def word_ranks(card: SentenceCard) -> dict[str, int]:
+    """Return the whole words of the vocabulary, lower-case letters a to z, the commonest 0.
+
+    The vocabulary (Devlin et al. 2019) lists words by how often they were met.
+    Raises MissingWeights.
+    """
+    try:
+        content = json.loads((Path(card.folder) / _TOKENIZER).read_bytes())
+        pieces = sorted(content["model"]["vocab"].items(), key=itemgetter(1))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MissingWeights(
+            f"{_TOKENIZER} in {card.folder} is damaged ({last_line(error)}); {_REINSTALL}"
+        ) from error
+    # Every single letter is in the vocabulary; of these two are words.
+    words = (piece for piece, _ in pieces if piece.isascii() and piece.isalpha())
+    return {
+        word: rank for rank, word in enumerate(w for w in words if len(w) > 1 or w in {"a", "i"})
+    }
 
 
 def open_encoder(

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from albo.records import Bools, Floats, Ints, Words
 
+VERSION = "texts-1"
+"""Raised when words are made texts or grams in another way."""
+
 SHORTEST, LONGEST = 1, 4
 """Characters of a gram. One is enough for scripts in which a character is a word."""
 

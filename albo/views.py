@@ -16,7 +16,7 @@ import numpy as np
 
 from albo.errors import UnknownGenre
 from albo.genres import find_genre, with_subgenres
-from albo.texts import Grams, fold_text, joined, listed
+from albo.texts import VERSION, Grams, fold_text, joined, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 HINT_WEIGHT = 5.0
 """How many covers a genre's own name counts for, beside those of that genre."""
-
-_TEXTS = "texts-1"  # raised when words are made features of in another way
 
 
 class Features(Protocol):
@@ -176,7 +174,7 @@ class CharactersView:
     @property
     def fingerprint(self) -> str:
         """The reader's, and of how its words are taken to pieces."""
-        return f"{self.words.fingerprint}/{_TEXTS}"
+        return f"{self.words.fingerprint}/{VERSION}"
 
     def hints(self, genres: Sequence[str]) -> Hints:
         """Return the grams of the genres' names and their subgenres'."""
@@ -228,7 +226,7 @@ class MeaningView:
     @property
     def fingerprint(self) -> str:
         """The reader's, the sentence encoder's, and of how lines are put together."""
-        return f"{self.words.fingerprint}/{self.meanings.fingerprint}/{_TEXTS}"
+        return f"{self.words.fingerprint}/{self.meanings.fingerprint}/{VERSION}"
 
     def hints(self, genres: Sequence[str]) -> Hints:
         """Return what the genres' names and their subgenres' mean."""
