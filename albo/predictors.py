@@ -124,7 +124,7 @@ class LogisticPredictor:
             self.scaler(features[first : first + _BATCH]) @ self.weights + self.bias
             for first in range(0, max(len(features), 1), _BATCH)
         ]
-        return _floored(log_softmax(np.concatenate(parts)))
+        return floored(log_softmax(np.concatenate(parts)))
 
     def arrays(self) -> dict[str, Array]:
         """Return mean, scale, weights and bias."""
@@ -189,7 +189,7 @@ class LightgbmPredictor:
         if len(reduced) == 0:
             return np.empty((0, self.genres))
         shares = np.asarray(self._booster.predict(reduced, num_threads=1), np.float64)
-        return _floored(np.log(np.maximum(shares.reshape(len(reduced), -1), FLOOR)))
+        return floored(np.log(np.maximum(shares.reshape(len(reduced), -1), FLOOR)))
 
     def arrays(self) -> dict[str, Array]:
         """Return mean, scale and components."""
@@ -241,7 +241,7 @@ class UnitPredictor:
                 f"features of shape {features.shape}, the head reads (n, {len(self.weights)});"
                 " run `albo train`"
             )
-        said = _floored(log_softmax(features @ self.weights + self.bias))
+        said = floored(log_softmax(features @ self.weights + self.bias))
         said[~features.any(axis=1)] = np.nan
         return said
 
@@ -290,7 +290,7 @@ class GramPredictor:
             self._logits(features[first : first + _GRAM_ROWS])
             for first in range(0, max(features.shape[0], 1), _GRAM_ROWS)
         ]
-        said = _floored(log_softmax(np.concatenate(parts)))
+        said = floored(log_softmax(np.concatenate(parts)))
         said[~features.speaks] = np.nan
         return said
 
@@ -429,7 +429,7 @@ def _model_number(text: str, name: str) -> int:
     return int(found[0])
 
 
-def _floored(log_probabilities: Doubles) -> Doubles:
+def floored(log_probabilities: Doubles) -> Doubles:
     """Raise what is below the floor to it; what that adds to a row is below a millionth."""
     return np.maximum(log_probabilities, math.log(FLOOR), out=log_probabilities)
 

@@ -1,0 +1,464 @@
+"""How good every way of predicting is, on covers that share no artist or artwork with the others.
+
+All views and both kinds of head are fitted side by side on the same folds, and every choice among
+them is scored from what they said of covers held out. Baselines go through the same folds: always
+the commonest genre, and the genre of the nearest cover.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+
+from albo.classify import MIN_GROUPS, Settings, select_covers
+from albo.errors import UsageError
+from albo.evaluation import MAJORITY, NEAREST, NO_HEAD, Leak, LearningPoint, Row
+from albo.folds import Job, Progress, count_fits, draw_folds
+from albo.metrics import paired_difference, summarise
+from albo.predictors import floored, log_softmax
+from albo.trainers import open_trainer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from albo.classify import Corpus, Kind, Labelling
+    from albo.folds import Fitted, Run
+    from albo.metrics import Summary
+    from albo.records import Bools, Digest, Floats, Ints
+    from albo.trainers import Trainer
+    from albo.views import Features, View
+
+Doubles: TypeAlias = "NDArray[np.float64]"
+Side: TypeAlias = "Literal['train', 'test'] | int"
+"""Where a split puts a cover: to learn from, to be scored, or in a fold of that number."""
+
+GROUPED, RANDOM = "grouped", "random"
+
+LEAK_SEEDS = 2
+"""Fold seeds of the random split that is set beside the grouped one."""
+
+SHARES = (0.125, 0.25, 0.5)
+"""Shares of the groups that the learning curve learns from, before all of them."""
+
+_SHARPNESS = 20.0
+"""Cosines are multiplied by it before the softmax; what is right comes from the temperature."""
+
+FEWEST_FOLDS = 3
+"""Folds that a given split has at least: one to score, and two to choose settings by."""
+
+_LEAST_GROUPS = 2
+_BLOCK = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How covers are divided.
+
+    name : "grouped", "random", "published", or a file's name. sides : of each cover that a given
+    split knows; empty for one that is drawn.
+    """
+
+    name: str = GROUPED
+    sides: Mapping[Digest, Side] | None = None
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What was found; everything but `rows` is of the selected way of predicting.
+
+    rows : every way of predicting, one of them selected. corpus : the covers it was done on. scored
+    : int (m,), the rows of the corpus that were. probabilities (s, m, c), sets (s, m, c).
+    """
+
+    rows: tuple[Row, ...]
+    corpus: Corpus
+    seeds: tuple[int, ...]
+    scored: Ints
+    probabilities: Doubles
+    sets: Bools
+    learning_curve: tuple[LearningPoint, ...]
+    leak: Leak | None
+
+    @property
+    def labels(self) -> Ints:
+        """The genres of the covers that were scored, int (m,)."""
+        return self.corpus.labels[self.scored]
+
+    @property
+    def groups(self) -> Ints:
+        """The groups of the covers that were scored, int (m,)."""
+        return self.corpus.groups[self.scored]
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One way of predicting: which classifiers it listens to, by their places."""
+
+    view: str
+    head: str
+    places: tuple[int, ...]
+    selected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What to evaluate on: labelling, pairs, views as `albo.classify.train` takes them.
+
+    vectors : gives covers' unit rows, float32 (n, d), among which the nearest cover is looked for.
+    """
+
+    labelling: Labelling
+    pairs: Ints
+    views: Sequence[View]
+    vectors: Callable[[Sequence[Digest]], Floats]
+
+
+def evaluate(
+    material: Material,
+    settings: Settings | None = None,
+    split: Split | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluated:
+    """Score every view and head, alone and together, beside the baselines.
+
+    Parameters
+    ----------
+    settings : `kind` is that of the selected head.
+    split : how to divide; drawn by groups where None.
+    progress : called with fits done and fits in all.
+
+    Raises TooFewCovers, UsageError for a split that leaves nothing to learn from or to score, and
+    what the views raise.
+    """
+    settings = settings or Settings()
+    settings.check()
+    split = split or Split()
+    least = max(MIN_GROUPS, settings.folds)
+    corpus = select_covers(material.labelling, material.pairs, least)
+    if split.sides is not None:
+        corpus = _known_to(corpus, split.sides)
+    work = _Work.make(corpus, material, settings, split)
+    return work.run(progress)
+
+
+def _known_to(corpus: Corpus, sides: Mapping[Digest, Side]) -> Corpus:
+    """Keep the covers that a given split knows."""
+    rows = [row for row, cover in enumerate(corpus.covers) if cover.digest in sides]
+    if not rows:
+        raise UsageError("the split names none of the labelled covers; see that its files are here")
+    return replace(
+        corpus,
+        covers=tuple(corpus.covers[row] for row in rows),
+        labels=corpus.labels[rows],
+        groups=corpus.groups[rows],
+    )
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One evaluation at work. ways : all that is scored, the selected one last."""
+
+    corpus: Corpus
+    settings: Settings
+    split: Split
+    seeds: tuple[int, ...]
+    job: Job
+    ways: tuple[_Way, ...]
+
+    @classmethod
+    def make(
+        cls,
+        corpus: Corpus,
+        material: Material,
+        settings: Settings,
+        split: Split,
+    ) -> _Work:
+        """Get all features, and name every way of predicting."""
+        views = material.views
+        digests = [cover.digest for cover in corpus.covers]
+        features: dict[str, Features] = {view.name: view.features(digests) for view in views}
+        trainers: dict[str, Trainer] = {
+            view.name: open_trainer(view, settings.kind, corpus.genres) for view in views
+        }
+        always = [view.always for view in views]
+        own = [view.name for view in views]
+        other: Kind = "lightgbm" if settings.kind == "logistic" else "logistic"
+        # What a view's classifier is of, whatever the kind of head, is fitted once.
+        for view in (view for view in views if view.classifier == "dense"):
+            features[f"{view.name}/{other}"] = features[view.name]
+            trainers[f"{view.name}/{other}"] = open_trainer(view, other, corpus.genres)
+            always.append(view.always)
+        features[NEAREST], trainers[NEAREST] = material.vectors(digests), _NearestTrainer()
+        features[MAJORITY] = np.zeros((len(digests), 1), np.float32)
+        trainers[MAJORITY] = _MajorityTrainer()
+        always += [True, True]
+        seeds = settings.seeds_for(len(digests)) if split.sides is None else (0,)
+        names = list(trainers)
+        silent = Progress(None, 0)
+        job = Job(features, trainers, tuple(always), corpus.labels, len(corpus.genres), silent)
+        return cls(corpus, settings, split, seeds, job, _ways(names, own, settings.kind, other))
+
+    def run(self, progress: Callable[[int, int], None] | None) -> Evaluated:
+        """Do it all: every way, then the random split and fewer covers for the selected one."""
+        chosen = self.ways[-1]
+        drawn = self.split.sides is None
+        beside = self.seeds[:LEAK_SEEDS] if drawn else ()
+        fits = count_fits(self.settings.folds)
+        curve = len(SHARES) if self.split.name == GROUPED else 0
+        self.job.progress.tell = progress
+        self.job.progress.total = fits * (
+            len(self.seeds) * len(self.job.trainers) + (len(beside) + curve) * len(chosen.places)
+        )
+        runs = self._run_ways()
+        selected = _stack(runs[chosen])
+        leak = self._leak(chosen, selected, beside) if beside else None
+        rows = tuple(self._row(way, _stack(runs[way]), leak) for way in self.ways)
+        return Evaluated(
+            rows,
+            self.corpus,
+            self.seeds,
+            selected.rows,
+            selected.probabilities,
+            selected.sets,
+            self._learning_curve(chosen, rows[-1].summary) if curve else (),
+            leak,
+        )
+
+    def _run_ways(self) -> dict[_Way, list[Run]]:
+        runs: dict[_Way, list[Run]] = {way: [] for way in self.ways}
+        for seed in self.seeds:
+            fold_of, scored = self._divide(self.split.name, seed)
+            fitted = self.job.cross_validate(fold_of, scored=scored)
+            for way in self.ways:
+                runs[way].append(self._score(fitted, way))
+        return runs
+
+    def _score(self, fitted: Fitted, way: _Way) -> Run:
+        return self.job.score(fitted.of_views(way.places), self.settings.coverage)
+
+    def _divide(self, name: str, seed: int) -> tuple[Ints, tuple[int, ...] | None]:
+        """Return each cover's fold, and the folds to score, None for all."""
+        labels, groups = self.corpus.labels, self.corpus.groups
+        if self.split.sides is not None:
+            return _given(self.corpus, self.split.sides, self.settings.folds)
+        alone = np.arange(len(labels))
+        parted = alone if name == RANDOM else groups
+        return draw_folds(labels, parted, self.settings.folds, seed), None
+
+    def _row(self, way: _Way, stacked: _Stacked, leak: Leak | None) -> Row:
+        corpus, rows = self.corpus, stacked.rows
+        labels, groups = corpus.labels[rows], corpus.groups[rows]
+        return Row(
+            view=way.view,
+            head=way.head,
+            split=self.split.name,
+            covers=len(rows),
+            genres=corpus.genres,
+            groups=tuple(
+                len(np.unique(groups[labels == genre])) for genre in range(len(corpus.genres))
+            ),
+            summary=summarise(labels, stacked.probabilities, stacked.sets, groups),
+            artists_known=float(np.mean([bool(corpus.covers[row].artists) for row in rows])),
+            selected=way.selected,
+            leaky=self._is_leaky(),
+            leak=leak if way.selected else None,
+        )
+
+    def _is_leaky(self) -> bool:
+        """Whether a group has covers on both sides of this split."""
+        if self.split.name == GROUPED:
+            return False
+        fold_of, scored = self._divide(self.split.name, self.seeds[0])
+        side = fold_of if scored is None else np.isin(fold_of, scored)
+        pairs = np.unique(np.stack([self.corpus.groups, side.astype(np.int64)], axis=1), axis=0)
+        return len(pairs) > len(np.unique(self.corpus.groups))
+
+    def _only(self, way: _Way) -> Job:
+        """Return the job of one way's classifiers alone."""
+        names = [list(self.job.trainers)[place] for place in way.places]
+        return replace(
+            self.job,
+            features={name: self.job.features[name] for name in names},
+            trainers={name: self.job.trainers[name] for name in names},
+            always=tuple(self.job.always[place] for place in way.places),
+        )
+
+    def _leak(self, way: _Way, selected: _Stacked, seeds: Sequence[int]) -> Leak:
+        """Score the same covers by the other split, grouped or random, and take the difference."""
+        here = self.split.name
+        other = GROUPED if here == RANDOM else RANDOM
+        job = self._only(way)
+        runs = []
+        for seed in seeds:
+            fitted = job.cross_validate(self._divide(other, seed)[0])
+            runs.append(job.score(fitted, self.settings.coverage))
+        beside = _stack(runs)
+        labels, groups = self.corpus.labels, self.corpus.groups
+        said = {here: selected.probabilities, other: beside.probabilities}
+        top1 = {
+            name: summarise(labels, said[name], sets, groups).top1
+            for name, sets in ((here, selected.sets), (other, beside.sets))
+        }
+        difference = paired_difference(labels, said[RANDOM], said[GROUPED], groups)
+        return Leak(top1[GROUPED], top1[RANDOM], difference)
+
+    def _learning_curve(self, way: _Way, all_of_them: Summary) -> tuple[LearningPoint, ...]:
+        """Score all covers by what was learnt from some of the groups, and from all."""
+        job, corpus = self._only(way), self.corpus
+        fold_of = self._divide(GROUPED, self.seeds[0])[0]
+        points = []
+        for share in SHARES:
+            learnt = _some_groups(corpus, share)
+            run = job.score(job.cross_validate(fold_of, learnt), self.settings.coverage)
+            summary = summarise(corpus.labels, run.probabilities, run.sets, corpus.groups)
+            points.append(self._point(int(learnt.sum()), summary))
+        return (*points, self._point(len(corpus.labels), all_of_them))
+
+    def _point(self, covers: int, summary: Summary) -> LearningPoint:
+        """Describe what so many covers taught, less the fold that is held out."""
+        learnt = round(covers * (1 - 1 / self.settings.folds))
+        each = learnt / len(self.corpus.genres)
+        return LearningPoint(each, learnt, summary.top1, summary.top3)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stacked:
+    """What several fold seeds gave: rows (m,), probabilities (s, m, c), sets (s, m, c)."""
+
+    rows: Ints
+    probabilities: Doubles
+    sets: Bools
+
+
+def _stack(runs: Sequence[Run]) -> _Stacked:
+    return _Stacked(
+        runs[0].rows,
+        np.stack([run.probabilities for run in runs]),
+        np.stack([run.sets for run in runs]),
+    )
+
+
+def _ways(names: Sequence[str], own: Sequence[str], kind: str, other: str) -> tuple[_Way, ...]:
+    """Name the baselines, every view alone and with others, both heads; the selected way last."""
+    place = {name: number for number, name in enumerate(names)}
+    ways = [_Way(name, NO_HEAD, (place[name],)) for name in (MAJORITY, NEAREST)]
+    subsets = [
+        [view for bit, view in enumerate(own) if chosen >> bit & 1]
+        for chosen in range(1, 1 << len(own))
+    ]
+    for subset in sorted(subsets, key=len):
+        both = [tuple(place[_of_kind(view, other, place)] for view in subset)]
+        mine = tuple(place[view] for view in subset)
+        if both[0] != mine:
+            ways.append(_Way("+".join(subset), other, both[0]))
+        ways.append(_Way("+".join(subset), kind, mine, selected=len(subset) == len(own)))
+    return tuple(ways)
+
+
+def _of_kind(view: str, kind: str, place: Mapping[str, int]) -> str:
+    return f"{view}/{kind}" if f"{view}/{kind}" in place else view
+
+
+def _given(
+    corpus: Corpus, sides: Mapping[Digest, Side], folds: int
+) -> tuple[Ints, tuple[int, ...] | None]:
+    """Return each cover's fold by a split that others have drawn, and which folds are scored.
+
+    A test part is fold 0; the part to learn from is divided by groups, to choose settings in.
+    """
+    side = [sides[cover.digest] for cover in corpus.covers]
+    numbers = {one for one in side if isinstance(one, int)}
+    if numbers and len(numbers) == len(set(side)):
+        if len(numbers) < FEWEST_FOLDS:
+            raise UsageError(
+                f"the split has {len(numbers)} folds; give at least {FEWEST_FOLDS}, or the words"
+                " train and test"
+            )
+        order = {one: place for place, one in enumerate(sorted(numbers))}
+        return np.array([order[one] for one in side if isinstance(one, int)]), None
+    if set(side) != {"train", "test"}:
+        found = ", ".join(sorted({str(one) for one in side}))
+        raise UsageError(f"the split says {found}; it has to say train and test, or number folds")
+    learning = np.array([one == "train" for one in side])
+    fold_of = np.zeros(len(side), np.int64)
+    fold_of[learning] = 1 + draw_folds(corpus.labels[learning], corpus.groups[learning], folds, 0)
+    return fold_of, (0,)
+
+
+def _some_groups(corpus: Corpus, share: float) -> Bools:
+    """Return the covers, bool (n,), of that share of each genre's groups; always the same ones."""
+    order = np.random.default_rng(0).permutation(int(corpus.groups.max()) + 1)
+    kept = np.zeros(len(corpus.labels), np.bool_)
+    for genre in range(len(corpus.genres)):
+        of_genre = np.flatnonzero(corpus.labels == genre)
+        groups = np.unique(corpus.groups[of_genre])
+        groups = groups[np.argsort(order[groups])]
+        few = groups[: max(_LEAST_GROUPS, round(share * len(groups)))]
+        kept[of_genre] = np.isin(corpus.groups[of_genre], few)
+    return kept
+
+
+@dataclass(frozen=True)
+class _MajorityPredictor:
+    """Says of every cover how frequent the genres are. frequencies : float64 (c,)."""
+
+    kind: ClassVar[str] = "majority"
+
+    frequencies: Doubles
+
+    def log_probabilities(self, features: Floats) -> Doubles:
+        """Return the same row for each cover: float64 (n, c)."""
+        return np.tile(np.log(self.frequencies), (len(features), 1))
+
+
+@dataclass(frozen=True, slots=True)
+class _MajorityTrainer:
+    """Counts genres."""
+
+    grid: tuple[float, ...] = (1.0,)
+
+    def path(self, features: Any, labels: Ints, genres: int) -> Iterator[Any]:  # noqa: ANN401, ARG002
+        """Count once."""
+        counts = np.maximum(np.bincount(labels, minlength=genres), 0.5)
+        yield _MajorityPredictor(counts / counts.sum())
+
+
+@dataclass(frozen=True)
+class _NearestPredictor:
+    """Ranks genres by their nearest cover; so the first is the genre of the nearest of all.
+
+    vectors : float32 (n, d), unit rows, sorted by genre. starts : of each genre that is there.
+    """
+
+    kind: ClassVar[str] = "nearest"
+
+    vectors: Floats
+    starts: Ints
+    present: Ints
+    genres: int
+
+    def log_probabilities(self, features: Floats) -> Doubles:
+        """Return log-softmax of the best cosines: float32 (n, d) give float64 (n, c)."""
+        said = np.full((len(features), self.genres), -1.0)
+        for first in range(0, len(features), _BLOCK):
+            cosines = features[first : first + _BLOCK] @ self.vectors.T
+            best = np.maximum.reduceat(cosines, self.starts, axis=1)
+            said[first : first + _BLOCK, self.present] = best
+        return floored(log_softmax(_SHARPNESS * said))
+
+
+@dataclass(frozen=True, slots=True)
+class _NearestTrainer:
+    """Remembers covers."""
+
+    grid: tuple[float, ...] = (1.0,)
+
+    def path(self, features: Floats, labels: Ints, genres: int) -> Iterator[Any]:
+        """Sort them by genre."""
+        order = np.argsort(labels, kind="stable")
+        present, starts = np.unique(labels[order], return_index=True)
+        yield _NearestPredictor(features[order], starts, present, genres)
