@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
 
     from albo.records import Bools, Floats, Ints, Pixels
 
+    Doubles: TypeAlias = NDArray[np.float64]
+    Corners: TypeAlias = Doubles
+    """The corners of a rectangle, (4, 2): x and y."""
+
 NAME = "rapidocr"
 MAX_SIDE = 640
 """Covers are read at this size, in pixels of the longer side."""
@@ -53,7 +58,7 @@ _RECOGNISER = "PP-OCRv6_rec_small.onnx"
 _REMEDY = "pip install 'rapidocr>=3.10'"
 
 _GRID = 32  # the detector halves its image five times
-_SIDE = 640  # an image is scaled to the area of a square of this side
+_SIDE = 736  # an image is scaled to the area of a square of this side
 _LONGEST = 8  # times the shorter side; what is longer gets borders
 _IS_TEXT = 0.3  # of the detector's map
 _BOX_SCORE = 0.5
@@ -65,7 +70,7 @@ _UPRIGHT = 1.5  # times as high as wide: text that runs upwards or downwards
 
 _HEIGHT = 48  # of a line, as the recogniser was trained
 _WIDTH_STEP = 32
-_LEAST_WIDTH = 64
+_LEAST_WIDTH = 320
 _MOST_WIDTH = 2048
 _GREY = 128
 _LEAST_CONFIDENCE = 0.5
@@ -102,15 +107,14 @@ def prepare(data: bytes, limits: Limits | None = None) -> Image.Image:
 
 def card() -> ReaderCard:
     """Say what reads words here, without loading it. Raises MissingReader."""
-    files = _find_models()
+    files = [_digest(str(file), _stamp(file)) for file in _find_models()]
     settings = {name: value for name, value in globals().items() if _is_setting(name, value)}
-    made_of = [[_digest(str(file), _stamp(file)) for file in files], settings]
-    said = json.dumps(made_of, sort_keys=True).encode()
+    said = json.dumps([files, settings], sort_keys=True).encode()
     return ReaderCard(NAME, hashlib.sha256(said).hexdigest())
 
 
 def _is_setting(name: str, value: object) -> bool:
-    return name.lstrip("_").isupper() and isinstance(value, int | float | str)
+    return name.lstrip("_").isupper() and isinstance(value, int | float)
 
 
 def _find_models() -> tuple[Path, Path]:
@@ -124,8 +128,10 @@ def _find_models() -> tuple[Path, Path]:
     folder = Path(next(iter(spec.submodule_search_locations))) / "models"
     detector, recogniser = folder / _DETECTOR, folder / _RECOGNISER
     for file in (detector, recogniser):
-        if not file.is_file():
-            raise MissingReader(f"this rapidocr has no {file.name}; {_REMEDY} --force-reinstall")
+        if not os.access(file, os.R_OK):
+            raise MissingReader(
+                f"this rapidocr has no {file.name} to read; {_REMEDY} --force-reinstall"
+            )
     return detector, recogniser
 
 
@@ -141,7 +147,7 @@ def _digest(file: str, _stamp: tuple[int, int, int]) -> str:
 
 
 def open_reader(
-    device: Device = Device.AUTO,  # noqa: ARG001  (see below)
+    device: Device = Device.AUTO,  # noqa: ARG001  (one signature for all that runs)
     *,
     single: bool = False,
     note: Callable[[str], None] = lambda _line: None,
@@ -150,7 +156,8 @@ def open_reader(
 
     Parameters
     ----------
-    device : words are always read on the CPU: OpenVINO runs on no other device of today's.
+    device : whatever is asked for, words are read on the CPU: OpenVINO has no CUDA, and the CPU
+        has little else to do while a GPU embeds.
     single : one cover is to be read soon: start fast rather than run fast.
     note : told in one line what the user may want to know.
 
@@ -174,11 +181,15 @@ class OpenVinoReader:
         self.fingerprint = card.fingerprint
         self._workers = 1 if single else cores() + 1
         core = import_openvino().Core()
-        detector, recogniser = _find_models()
-        _, self._detect = _load(core, detector, single=single, note=note)
-        characters, self._recognise = _load(core, recogniser, single=single, note=note)
+        with ThreadPoolExecutor(2) as pool:
+            loads = [
+                pool.submit(_load, core, file, single=single, note=note) for file in _find_models()
+            ]
+            (_, self._detect), (characters, self._recognise) = (load.result() for load in loads)
         # The first stands for no character, the last is not in the list.
         self._characters = ("", *characters.split("\n"), " ")
+        if self._recognise.output(0).partial_shape[2] != len(self._characters):
+            raise MissingReader(f"the networks of this rapidocr do not fit; {_REMEDY}")
 
     def read(self, images: Iterable[Image.Image]) -> Iterator[Words]:
         """Yield what each cover says, in order; a few are on their way at once.
@@ -217,7 +228,7 @@ class OpenVinoReader:
                 lines.append(Line(text, box, round(confidence, 4)))
         return tuple(lines)
 
-    def _places(self, image: Image.Image) -> list[Floats]:
+    def _places(self, image: Image.Image) -> list[Corners]:
         """Find where text is: corners (4, 2) in pixels of the image, in the order of reading."""
         bordered, offset = _with_borders(image)
         width, height = _size_to_look_at(*bordered.size)
@@ -329,22 +340,25 @@ def _size_to_look_at(width: int, height: int) -> tuple[int, int]:
 class _Box:
     """A rectangle: centre, unit vector along it, length along and across. Pixels of the map."""
 
-    centre: Floats
-    along: Floats
-    size: Floats
+    centre: Doubles
+    along: Doubles
+    size: Doubles
 
-    def corners(self, more: float = 0.0) -> Floats:
+    def corners(self, more: float = 0.0) -> Corners:
         """Return its corners (4, 2), going round; `more` is added on each side."""
         x, y = self.along
         half = self.size / 2 + more
         one, other = half[0] * np.array([x, y]), half[1] * np.array([-y, x])
-        return self.centre + np.stack([-one - other, one - other, one + other, other - one])
+        corners: Corners = self.centre + np.stack(
+            [-one - other, one - other, one + other, other - one]
+        )
+        return corners
 
 
-def _boxes(marked: Floats) -> Iterator[Floats]:
+def _boxes(marked: Floats) -> Iterator[Corners]:
     """Find the rectangles of text in the detector's map: corners (4, 2), grown to hold the text."""
-    for starts in _blobs(_spread(marked > _IS_TEXT))[:MAX_LINES]:
-        box = _smallest_box(starts)
+    for ends in _blobs(_spread(marked > _IS_TEXT))[:MAX_LINES]:
+        box = _smallest_box(ends)
         if box.size.min() < _SHORTEST_SIDE or _score(marked, box.corners()) < _BOX_SCORE:
             continue
         # The detector was taught shrunken text: area over girth says how much is missing.
@@ -425,7 +439,7 @@ def _smallest_box(points: Ints) -> _Box:
     return _Box(centre, along[best], high[best] - low[best])
 
 
-def _hull(points: Ints) -> Floats:
+def _hull(points: Ints) -> Doubles:
     """Return the convex hull of points (n, 2), going round (Andrew 1979)."""
     ordered = sorted(set(map(tuple, points.tolist())))
     if len(ordered) < 3:  # noqa: PLR2004  a point or a line
@@ -446,7 +460,7 @@ def _chain(points: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return chain
 
 
-def _score(marked: Floats, corners: Floats) -> float:
+def _score(marked: Floats, corners: Corners) -> float:
     """Return the mean of the map within a rectangle."""
     height, width = marked.shape
     left, top = np.floor(corners.min(axis=0)).astype(int).clip(0, [width - 1, height - 1])
@@ -461,8 +475,8 @@ def _score(marked: Floats, corners: Floats) -> float:
 
 
 def _on_image(
-    corners: Floats, scale: Floats, offset: tuple[int, int], size: tuple[int, int]
-) -> Floats | None:
+    corners: Corners, scale: Doubles, offset: tuple[int, int], size: tuple[int, int]
+) -> Corners | None:
     """Put a box of the map onto the image, from where its text begins; None if it is too small."""
     placed = (np.round(corners * scale) - offset).clip(0, np.subtract(size, 1))
     left, right = np.split(placed[np.argsort(placed[:, 0], kind="stable")], 2)
@@ -474,14 +488,14 @@ def _on_image(
     return np.stack([top_left, top_right, bottom_right, bottom_left])
 
 
-def _distance(one: Floats, other: Floats) -> float:
+def _distance(one: Doubles, other: Doubles) -> float:
     return float(np.hypot(*(one - other)))
 
 
-def _in_order(boxes: list[Floats]) -> list[Floats]:
+def _in_order(boxes: list[Corners]) -> list[Corners]:
     """Sort from top to bottom, and from left to right what begins at about the same height."""
     boxes = sorted(boxes, key=lambda corners: float(corners[0, 1]))
-    rows: list[list[Floats]] = []
+    rows: list[list[Corners]] = []
     for corners in boxes:
         if rows and corners[0, 1] - rows[-1][-1][0, 1] < _SAME_ROW:
             rows[-1].append(corners)
@@ -493,7 +507,7 @@ def _in_order(boxes: list[Floats]) -> list[Floats]:
 # --- one line ------------------------------------------------------------------------------------
 
 
-def _cuts(image: Image.Image, corners: Floats) -> Iterator[tuple[Image.Image, Floats]]:
+def _cuts(image: Image.Image, corners: Corners) -> Iterator[tuple[Image.Image, Corners]]:
     """Cut a line out and lay it flat, with its corners from where it begins.
 
     What is far higher than wide may run downwards or upwards, and comes both ways.
@@ -519,18 +533,18 @@ def _cuts(image: Image.Image, corners: Floats) -> Iterator[tuple[Image.Image, Fl
     yield line.transpose(Image.Transpose.ROTATE_270), np.roll(corners, 1, axis=0)
 
 
-def _is_level(corners: Floats) -> bool:
+def _is_level(corners: Corners) -> bool:
     a, b, c, d = corners
     return bool(a[1] == b[1] and c[1] == d[1] and a[0] == d[0] and b[0] == c[0])
 
 
-def _perspective(source: Floats, target: Floats) -> list[float]:
+def _perspective(source: Corners, target: Corners) -> list[float]:
     """Return the eight numbers that map corners (4, 2) to others, as Pillow takes them."""
     rows: list[list[float]] = []
     for (x, y), (u, v) in zip(source, target, strict=True):
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
-    solved: NDArray[np.float64] = np.linalg.solve(np.array(rows), target.ravel())
-    return solved.tolist()
+    solved = np.linalg.solve(np.array(rows), target.ravel())
+    return [float(number) for number in solved]
 
 
 def _line_pixels(line: Image.Image) -> Pixels:

@@ -23,6 +23,7 @@ BENCHMARKS = (
     "neighbours",
     "runtimes",
     "agreement",
+    "words",
 )
 QUICK_RESULTS = OUTPUT / "quick.md"
 

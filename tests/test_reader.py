@@ -1,4 +1,4 @@
-"""The reader: known words in drawn and real covers; nothing hostile makes it long, large or raise."""
+"""The reader: known words in drawn and real covers; nothing hostile makes it long or large."""
 
 from __future__ import annotations
 
@@ -157,13 +157,13 @@ def test_real_covers_in_several_scripts(opened: Reader, itunes36: Path) -> None:
 def test_the_order_stays_and_company_does_not_matter(opened: Reader) -> None:
     rng = np.random.default_rng(3)
     covers = []
-    for number in range(10, 22):
+    for number in range(10, 18):
         image = draw(f"number {number}", "of twelve", letters=int(rng.integers(20, 70)))
         covers.append(image.resize((640, int(rng.integers(300, 640)))))
     together = list(opened.read(covers))
     assert together == [read_one(opened, image) for image in covers]
     assert together[::-1] == list(opened.read(covers[::-1]))
-    assert [words.lines[0].text for words in together] == [f"number {n}" for n in range(10, 22)]
+    assert [words.lines[0].text for words in together] == [f"number {n}" for n in range(10, 18)]
 
 
 def test_it_looks_ahead_by_a_few_covers_only(opened: Reader) -> None:
@@ -206,6 +206,7 @@ def test_any_shape_is_read_soon(opened: Reader, size: tuple[int, int]) -> None:
     assert time.process_time() - started < 10
 
 
+@pytest.mark.slow
 def test_a_sheet_full_of_words_is_read_up_to_a_limit(opened: Reader) -> None:
     image = Image.new("RGB", (640, 640), "white")
     pen = ImageDraw.Draw(image)
@@ -224,7 +225,7 @@ def test_a_sheet_full_of_words_is_read_up_to_a_limit(opened: Reader) -> None:
         patch.setattr(OpenVinoReader, "_text", counting)
         words = read_one(opened, image)
     assert 50 < len(asked) <= MAX_LINES
-    assert 50 < len(words.lines)
+    assert len(words.lines) > 50
 
 
 def test_noise_in_the_detectors_map_takes_no_minutes() -> None:
@@ -322,7 +323,9 @@ def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
 
 def test_without_a_network_it_says_which(package: Path) -> None:
     (package / "PP-OCRv6_rec_small.onnx").unlink()
-    with pytest.raises(MissingReader, match=r"^this rapidocr has no PP-OCRv6_rec_small.onnx; pip"):
+    with pytest.raises(
+        MissingReader, match=r"^this rapidocr has no PP-OCRv6_rec_small.onnx to read; pip"
+    ):
         open_reader()
 
 
@@ -349,11 +352,12 @@ def test_what_was_compiled_is_kept(opened: Reader, cache: Path) -> None:
 def test_where_nothing_can_be_kept_it_reads_and_says_so() -> None:
     said: list[str] = []
     assert texts(read_one(open_reader(note=said.append), draw("Night Train"))) == ["Night Train"]
-    assert [line.partition(":")[0] for line in said] == [
+    not_kept = "the exported network is not kept, the next start will be as slow"
+    assert sorted(line.partition(":")[0] for line in said) == [
         "compiling PP-OCRv6_det_small for this processor (once)",
-        "the exported network is not kept, the next start will be as slow",
         "compiling PP-OCRv6_rec_small for this processor (once)",
-        "the exported network is not kept, the next start will be as slow",
+        not_kept,
+        not_kept,
     ]
 
 
@@ -371,7 +375,7 @@ from albo.reader import open_reader, prepare
 [words] = open_reader(single=True).read([prepare(Path(sys.argv[1]).read_bytes())])
 print(words.lines[0].text, "rapidocr" in sys.modules)
 """
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603  ourselves
         [sys.executable, "-c", code, str(tmp_path / "cover.png")],
         capture_output=True,
         text=True,
