@@ -450,7 +450,7 @@ class PartWriter:
         self.notes: list[str] = []
         self._known: set[Digest] = set()
         self._added: list[pa.Table] = []
-        self._last_part = ""
+        self._in_doubt = ""  # the part that a commit is about to name, with all that is added
         self._fresh = 0
 
     def __enter__(self) -> Self:
@@ -507,9 +507,10 @@ class PartWriter:
         store = self._store
         parts = store._parts()
         part = store._write_part(next_number(parts), self._added)
-        self._last_part = part.file
+        self._in_doubt = part.file
         store._save([*parts, part])
         self._added = []
+        self._in_doubt = ""
         self._fresh += 1
         if sum(part.rows < LARGE_PART for part in parts) >= MAX_SMALL_PARTS:
             self._compact(1)
@@ -517,7 +518,7 @@ class PartWriter:
 
     def _leave_out_stored(self) -> None:
         """Forget what a commit put on the disk that was interrupted before it could say so."""
-        if self._added and any(part.file == self._last_part for part in self._store._parts()):
+        if self._added and any(part.file == self._in_doubt for part in self._store._parts()):
             self._added = []
 
     def _compact(self, fresh: int) -> None:

@@ -163,6 +163,22 @@ def test_what_no_reader_should_give_is_refused_whole(folder: Path) -> None:
     check(store, [])
 
 
+def test_an_error_loses_nothing_that_was_added_after_a_commit(folder: Path) -> None:
+    store = create(folder)
+    first, second = digests_of([1, 2])
+
+    def work() -> None:
+        with store.writer() as writer:
+            writer.add([first], [says(first)])
+            writer.commit()
+            writer.add([second], [says(second)])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    check(store, [first, second])
+
+
 # --- what failed ---------------------------------------------------------------------------------
 
 
@@ -253,7 +269,7 @@ operations = st.lists(
 
 @pytest.mark.usefixtures("small_parts")
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(operations)
 def test_store_equals_a_dictionary(
