@@ -228,6 +228,16 @@ def test_a_sheet_full_of_words_is_read_up_to_a_limit(opened: Reader) -> None:
     assert len(words.lines) > 50
 
 
+def test_of_too_many_places_the_largest_are_read() -> None:
+    marked = np.zeros((736, 736), np.float32)
+    for number in range(400):
+        y, x = 20 + number // 20 * 34, 10 + number % 20 * 36
+        marked[y : y + 8, x : x + (20 if number % 2 else 12)] = 1.0
+    found = list(reader._boxes(marked))
+    assert len(found) == MAX_LINES == 200
+    assert min(np.ptp(corners[:, 0]) for corners in found) > 20
+
+
 def test_noise_in_the_detectors_map_takes_no_minutes() -> None:
     noise = np.random.default_rng(1).random((736, 736), np.float32)
     started = time.process_time()
