@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -58,7 +59,9 @@ _RECOGNISER = "PP-OCRv6_rec_small.onnx"
 _REMEDY = "pip install 'rapidocr>=3.10'"
 
 _GRID = 32  # the detector halves its image five times
-_SIDE = 736  # an image is scaled to the area of a square of this side
+# An image is scaled to the area of a square of this side. RapidOCR's 736 takes a fifth longer and
+# reads no more of the artists' and albums' names; below 576, names are lost.
+_SIDE = 640
 _LONGEST = 8  # times the shorter side; what is longer gets borders
 _IS_TEXT = 0.3  # of the detector's map
 _BOX_SCORE = 0.5
@@ -70,7 +73,7 @@ _UPRIGHT = 1.5  # times as high as wide: text that runs upwards or downwards
 
 _HEIGHT = 48  # of a line, as the recogniser was trained
 _WIDTH_STEP = 32
-_LEAST_WIDTH = 320
+_LEAST_WIDTH = 192
 _MOST_WIDTH = 2048
 _GREY = 128
 _LEAST_CONFIDENCE = 0.5
@@ -180,6 +183,7 @@ class OpenVinoReader:
     def __init__(self, card: ReaderCard, *, single: bool, note: Callable[[str], None]) -> None:
         self.fingerprint = card.fingerprint
         self._workers = 1 if single else cores() + 1
+        self._requests = threading.local()
         core = import_openvino().Core()
         with ThreadPoolExecutor(2) as pool:
             loads = [
@@ -249,13 +253,21 @@ class OpenVinoReader:
         return text, float(steps[is_new, best[is_new]].mean())
 
     def _ask(self, network: Any, pixels: Pixels) -> Floats:  # noqa: ANN401
+        """Run a network; the answer stands until this thread asks the same one again."""
         try:
-            request = network.create_infer_request()
-            request.infer({0: pixels[None]})
+            request = self._request(network)
+            request.infer({0: pixels[None]}, share_inputs=True)
             answer: Floats = request.get_output_tensor(0).data
         except RuntimeError as error:
             raise openvino_failed(error) from error
         return answer
+
+    def _request(self, network: Any) -> Any:  # noqa: ANN401
+        """Return this thread's request: to make one takes a twentieth of the time of a cover."""
+        own = self._requests.__dict__
+        if id(network) not in own:
+            own[id(network)] = network.create_infer_request()
+        return own[id(network)]
 
 
 def _load(
