@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from albo.embed import Summary
     from albo.index import IndexSummary
     from albo.reading import ReadingSummary
@@ -106,12 +108,16 @@ class Similar:
 
 @dataclass(frozen=True)
 class Classified:
-    """What genre a query reads as, or why that cannot be said."""
+    """What genre a query reads as, or why that cannot be said.
+
+    words : the lines that were read on it; None where nobody read.
+    """
 
     query: str
     prediction: Prediction | None = None
     head: str = ""
     backbone: str = ""
+    words: tuple[str, ...] | None = None
     error: str = ""
 
     def as_json(self) -> Json:
@@ -121,12 +127,18 @@ class Classified:
         said = self.prediction
         return {
             "query": self.query,
-            "predictions": [
-                {"genre": genre, "probability": round(p, 6)}
-                for genre, p in zip(said.genres, said.probabilities, strict=True)
-            ],
+            "predictions": _ranked(said.genres, said.probabilities),
             "set": list(said.conformal_set),
             "decided": said.decided,
+            "views": [
+                {
+                    "view": view.view,
+                    "weight": round(view.weight, 4),
+                    "predictions": _ranked(view.genres, view.probabilities),
+                }
+                for view in said.views
+            ],
+            "words": None if self.words is None else list(self.words),
             "head": self.head,
             "backbone": self.backbone,
         }
@@ -166,6 +178,13 @@ class Copied:
             "from": self.source,
             "to": self.target,
         }
+
+
+def _ranked(genres: Iterable[str], probabilities: Iterable[float]) -> list[Json]:
+    return [
+        {"genre": genre, "probability": round(p, 6)}
+        for genre, p in zip(genres, probabilities, strict=True)
+    ]
 
 
 def _album_json(album: Album | None) -> Json:

@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import difflib
 import os
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
@@ -47,8 +46,9 @@ from albo.embed import CatalogSource, Stores, Summary, embed_catalog, embed_sour
 from albo.engines import Device
 from albo.errors import (
     AlboError,
-    BadCover,
     EmptyCatalog,
+    MissingReader,
+    MissingWeights,
     StaleArtifact,
     UnknownGenre,
     UnknownHead,
@@ -56,10 +56,10 @@ from albo.errors import (
     UsageError,
 )
 from albo.files import Files
-from albo.images import Limits, decode, digest_of, read_file
 from albo.itunes import SOURCE as CHARTS
 from albo.networks import DEFAULT, Card, offers
-from albo.records import Embeddings, Neighbours
+from albo.queries import FEW, Query, ask
+from albo.records import Neighbours
 from albo.runtimes import check_device
 from albo.sources import FILES, open_sources, possible_names
 from albo.vectors import Vectors
@@ -70,12 +70,20 @@ if TYPE_CHECKING:
 
     from albo.backbones import FrozenBackbone
     from albo.catalog import Catalog
+    from albo.classify import Kind, Level
     from albo.covers import CoverStore
+    from albo.evaluate import Split
+    from albo.evaluation import Evaluation
     from albo.harvest import Harvested, Settings
     from albo.heads import Head
+    from albo.images import Limits
     from albo.index import Index, IndexKind, IndexSummary
-    from albo.records import Album, Digest, Json, Pixels
+    from albo.material import Material
+    from albo.queries import Listener
+    from albo.records import Album, Digest, Json
     from albo.sources import Source
+    from albo.splits import Side
+    from albo.views import Features
 
 Progress: TypeAlias = "Callable[[str, int, int | None], None]"
 """Told a stage's name, how many steps are done, and how many there are (None: not known)."""
@@ -83,20 +91,8 @@ Prior: TypeAlias = Literal["corpus", "uniform"]
 _Store = TypeVar("_Store")
 
 _CURRENT = "current.json"
-_FEW_QUERIES = 8
-_QUERY_BATCH = 256  # from which number on a GPU searches too
 _SHORTEST_PREFIX = 8
 _COPIED_AT_ONCE = 1_000
-
-
-@dataclass(frozen=True)
-class _Query:
-    """A cover that was asked about: its embedding, or why there is none."""
-
-    name: str
-    digest: Digest = b""
-    embeddings: Embeddings | None = None
-    error: str = ""
 
 
 @dataclass
@@ -426,7 +422,7 @@ class Albo:
         with self._reading() as catalog:
             index = self._open_index(vectors, catalog)
             among = None if genre is None else self._covers_of(genre, catalog)
-            for queries in self._queries(covers, card, device, limits):
+            for queries in ask(covers, card, device, limits, note=self.note):
                 # One more than asked for, where the very same file is going to be left out.
                 found = _search(index, queries, k + without_self, among)
                 for query, near in zip(queries, found, strict=True):
@@ -439,7 +435,7 @@ class Albo:
     def _neighbours(
         self,
         found: Sequence[tuple[Digest, float]],
-        query: _Query,
+        query: Query,
         catalog: Catalog,
         card: Card,
         genre: str | None,
@@ -552,45 +548,22 @@ class Albo:
 
         Raises EmptyCatalog, TooFewCovers, UsageError.
         """
-        from albo.classify import SEEDS, Settings, label_covers, train
-        from albo.duplicates import near_duplicate_links
-        from albo.views import ImageView
+        from albo.classify import SEEDS, Settings, train
 
         folder = self.artifacts.head(name)
-        vectors = self._vectors(backbone)
-        card = self._card_of(vectors)
-        with self._reading() as catalog:
-            labelling = label_covers(catalog.albums(), level)
-        known = len(labelling.covers)
-        labelling = labelling.restrict(vectors.digests())
-        if len(labelling.covers) < known:
-            mend = "albo embed" + (f" --backbone {backbone}" if backbone else "")
-            self.note(_lacking(known - len(labelling.covers), "labelled covers", mend))
-        digests = [cover.digest for cover in labelling.covers]
-        least, _, measured = near_duplicate_thresholds(card)
-        if not measured:
-            self.note(
-                f"nobody has measured these weights of {card.name}: copies of one artwork may be on"
-                " both sides of a split and raise the scores; a column dup_group keeps them"
-                " together"
-            )
-        links = near_duplicate_links(
-            vectors.read(digests, middle=False)[1].vector,
-            least,
-            lambda done, total: self.progress("comparing", done, total),
-        )
+        material = self._material(level, backbone, "albo train")
         settings = Settings(
             name,
             kind,
             level,
             seeds=seeds,
-            backbone=card.name,
-            near_duplicates_measured=measured,
+            backbone=material.card.name,
+            near_duplicates_measured=material.measured,
         )
         training = train(
-            labelling,
-            links,
-            [ImageView(vectors)],
+            material.labelling,
+            material.links,
+            material.views,
             settings,
             lambda done, total: self.progress("fitting", done, total),
         )
@@ -598,8 +571,92 @@ class Albo:
             training.head.save(folder)
             self._remember(self.artifacts.heads_folder, {"name": name})
         if seeds is None and len(training.report["seeds"]) < len(SEEDS):
-            self.note(_few_seeds(training.report["seeds"], len(SEEDS)))
+            self.note(_few_seeds(training.report["seeds"], len(SEEDS), "albo train"))
         return {**training.report, "saved": str(folder)}
+
+    def evaluate(
+        self,
+        split: str = "grouped",
+        *,
+        kind: Kind = "logistic",
+        level: Level = "genre",
+        backbone: str | None = None,
+        seeds: tuple[int, ...] | None = None,
+        words: bool = True,
+        pictures: bool = False,
+        s3_endpoint: str | None = None,
+    ) -> Evaluation:
+        """Say how good every view and head is, by cross-validation; nothing is saved.
+
+        Parameters
+        ----------
+        split : "grouped", "random", "published" (a column of the manifests embedded), or a table.
+        kind : of the head that is selected; the other is scored beside it.
+        pictures : with small pictures of the covers of the surest mistakes.
+        s3_endpoint : the address of the S3 server, not Amazon's, that harvested covers are on.
+
+        Raises EmptyCatalog, TooFewCovers, UsageError.
+        """
+        from albo.classify import SEEDS, Settings
+        from albo.evaluate import evaluate
+        from albo.review import Shelf, review
+
+        divided = self._split(split)
+        material = self._material(level, backbone, "albo evaluate", words=words)
+        settings = Settings(
+            kind=kind,
+            level=level,
+            seeds=seeds,
+            backbone=material.card.name,
+            near_duplicates_measured=material.measured,
+        )
+        found = evaluate(
+            material, settings, divided, lambda done, total: self.progress("fitting", done, total)
+        )
+        if seeds is None and divided.sides is None and len(found.seeds) < len(SEEDS):
+            self.note(_few_seeds(found.seeds, len(SEEDS), "albo evaluate"))
+        with self._reading() as catalog:
+            albums = _by_digest(catalog.albums([cover.digest for cover in found.corpus.covers]))
+        shelf = Shelf(albums, StoredCovers(s3_endpoint) if pictures else None)
+        return review(found, material, settings, divided.name, shelf)
+
+    def _split(self, name: str) -> Split:
+        """Make the split of that name, or of the table at that path. Raises UsageError."""
+        from albo.evaluate import DRAWN, Split
+        from albo.splits import PUBLISHED, read_split, sides_of
+
+        if name in DRAWN:
+            return Split(name)
+        with self._reading() as catalog:
+            albums = list(catalog.albums())
+        if name != "published":
+            return Split(Path(name).name, sides_of(albums, read_split(Path(name))))
+        sources = sorted({album.source for album in albums if Path(album.source).is_file()})
+        sides: dict[str, Side] = {}
+        for source in sources:
+            with suppress(UsageError):  # a manifest without that column is no split
+                sides |= read_split(Path(source), PUBLISHED)
+        if not sides:
+            raise UsageError(
+                "no manifest that was embedded has a column `published_split`; give --split FILE, a"
+                " table of `file` and `split`"
+            )
+        return Split(name, sides_of(albums, sides))
+
+    def _material(
+        self, level: Level, backbone: str | None, purpose: str, *, words: bool = True
+    ) -> Material:
+        """Gather what heads are fitted on; what words mean is stored under the writer lock."""
+        from albo.material import Gatherer
+
+        vectors = self._vectors(backbone)
+        with self._reading() as catalog:
+            albums = list(catalog.albums())
+        gatherer = Gatherer(
+            self.artifacts, vectors, self._card_of(vectors), self.note, self.progress
+        )
+        with self.artifacts.lock(purpose, self.note):
+            return gatherer.gather(albums, level, words=words)
 
     def classify(
         self,
@@ -612,8 +669,11 @@ class Albo:
         coverage: float = 0.9,
         device: Device = Device.AUTO,
         limits: Limits | None = None,
+        words: bool = True,
     ) -> Iterator[Classified]:
         """Say what genre each cover reads as, in order; a cover that cannot be read says why.
+
+        words : read what covers say, where the head wants it; else the image alone decides.
 
         Raises UnknownHead, StaleArtifact, UsageError.
         """
@@ -623,18 +683,48 @@ class Albo:
         check_device(device)
         loaded = self._head(head)
         card = self._card_of_head(loaded)
+        listener = self._listener(loaded, few=len(covers) <= FEW) if words else None
+        if loaded.alone is not None and listener is None:
+            loaded = loaded.alone
         asked: list[Digest] = []
-        for query in chain.from_iterable(self._queries(covers, card, device, limits)):
-            if query.embeddings is None:
-                yield Classified(query.name, error=query.error)
-                continue
-            features = {"image": ImageView.from_embeddings(query.embeddings)}
-            said = classify(
-                loaded, features, prior=prior, decide=decide, coverage=coverage, top=top
-            )[0]
-            yield Classified(query.name, said, loaded.name, card.name)
-            asked.append(query.digest)
+        for queries in ask(covers, card, device, limits, listener, note=self.note):
+            for query in queries:
+                if query.embeddings is None:
+                    yield Classified(query.name, error=query.error)
+                    continue
+                features: dict[str, Features] = {
+                    "image": ImageView.from_embeddings(query.embeddings)
+                }
+                if listener is not None and query.words is not None:
+                    features |= listener.features([query.words])
+                said = classify(
+                    loaded, features, prior=prior, decide=decide, coverage=coverage, top=top
+                )[0]
+                yield Classified(query.name, said, loaded.name, card.name, self._heard(query))
+                asked.append(query.digest)
         self._note_known(asked)
+
+    def _listener(self, head: Head, *, few: bool) -> Listener | None:
+        """Open what reads words, where the head wants it; None, and a note, where it is missing."""
+        if head.alone is None:
+            return None
+        from albo.queries import Listener
+
+        try:
+            return Listener(
+                head.fingerprints, self.artifacts.words_folder, single=few, note=self.note
+            )
+        except (MissingReader, MissingWeights) as error:
+            self.note(f"{error}; until then the image alone decides")
+            return None
+
+    def _heard(self, query: Query) -> tuple[str, ...] | None:
+        """Return the lines that were read; a reading that failed is told."""
+        if query.words is None:
+            return None
+        if query.words.error:
+            self.note(f"{query.name}: {query.words.error}; the image alone decides")
+        return tuple(line.text for line in query.words.lines)
 
     def _note_known(self, asked: Collection[Digest]) -> None:
         """Tell of covers that a head may have learnt from: their answers are no test of it."""
@@ -873,32 +963,6 @@ class Albo:
         except (OSError, ValueError, KeyError, TypeError):
             return find_card(DEFAULT)
 
-    def _queries(
-        self, covers: Sequence[str], card: Card, device: Device, limits: Limits | None
-    ) -> Iterator[list[_Query]]:
-        """Read, decode and embed the covers asked about, in order, so many at a time."""
-        backbone: FrozenBackbone | None = None
-        single = len(covers) <= _FEW_QUERIES
-        for start in range(0, len(covers), _QUERY_BATCH):
-            read = _read_queries(covers[start : start + _QUERY_BATCH], card, limits or Limits())
-            pixels = [found for _, found in read if found is not None]
-            if pixels and backbone is None:
-                backbone = open_backbone(card, device, single=single, note=self.note)
-            embedded = iter(self._embed_queries(backbone, pixels))
-            yield [q if found is None else _with(q, next(embedded)) for q, found in read]
-
-    @staticmethod
-    def _embed_queries(
-        backbone: FrozenBackbone | None, pixels: Sequence[Pixels]
-    ) -> Iterator[Embeddings]:
-        if backbone is None:
-            return
-        most = backbone.batch_size
-        batches = (np.stack(pixels[at : at + most]) for at in range(0, len(pixels), most))
-        for embeddings in backbone.encode(batches):
-            for row in range(len(embeddings.vector)):
-                yield Embeddings(embeddings.vector[row : row + 1], embeddings.middle[row : row + 1])
-
 
 def copy_catalog(
     source: str, target: str, progress: Progress = lambda _stage, _done, _total: None
@@ -929,27 +993,8 @@ def copy_catalog(
     return Copied(albums, len(feeds), shown(source), shown(target))
 
 
-def _read_queries(
-    names: Sequence[str], card: Card, limits: Limits
-) -> list[tuple[_Query, Pixels | None]]:
-    """Read and decode covers, in threads where they are many."""
-
-    def read(name: str) -> tuple[_Query, Pixels | None]:
-        try:
-            data = read_file(os.path.expanduser(name), limits)  # noqa: PTH111  (as embed does)
-            pixels = decode(data, card.size, card.resample, limits)
-            return _Query(name, digest_of(data)), pixels
-        except BadCover as error:
-            return _Query(name, error=str(error)), None
-
-    if len(names) == 1:
-        return [read(names[0])]
-    with ThreadPoolExecutor(thread_name_prefix="albo-decode") as pool:
-        return list(pool.map(read, names))
-
-
 def _search(
-    index: Index, queries: Sequence[_Query], k: int, among: Collection[Digest] | None
+    index: Index, queries: Sequence[Query], k: int, among: Collection[Digest] | None
 ) -> list[list[tuple[Digest, float]]]:
     """Search for all queries at once; nothing is near one that could not be read."""
     vectors = [query.embeddings.vector for query in queries if query.embeddings is not None]
@@ -959,20 +1004,14 @@ def _search(
     return [list(zip(each.digests, each.scores, strict=True)) for each in near]
 
 
-def _with(query: _Query, embeddings: Embeddings) -> _Query:
-    if not np.isfinite(embeddings.vector).all():
-        return replace(query, error="the network says nothing of this cover")
-    return replace(query, embeddings=embeddings)
-
-
 def _lacking(count: int, what: str, mend: str) -> str:
     return f"{count} {what} have no vector and are left out; run `{mend}` to embed them"
 
 
-def _few_seeds(seeds: Sequence[int], usual: int) -> str:
+def _few_seeds(seeds: Sequence[int], usual: int, command: str) -> str:
     drawn = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
     return (
-        f"scored with fold {drawn} alone; `albo train --seeds {usual}` takes the mean over {usual},"
+        f"scored with fold {drawn} alone; `{command} --seeds {usual}` takes the mean over {usual},"
         " which chance moves less"
     )
 

@@ -401,6 +401,14 @@ def classify(
     if top < 1:
         raise UsageError(f"top={top}; give 1 or more")
     return [
-        replace(said, genres=said.genres[:top], probabilities=said.probabilities[:top])
+        replace(
+            said,
+            genres=said.genres[:top],
+            probabilities=said.probabilities[:top],
+            views=tuple(
+                replace(view, genres=view.genres[:top], probabilities=view.probabilities[:top])
+                for view in said.views
+            ),
+        )
         for said in head.answer(features, prior, decide, coverage)
     ]

@@ -520,6 +520,61 @@ def train(
 
 
 @app.command()
+def evaluate(
+    *,
+    split: Annotated[
+        str, typer.Option(help="grouped, random, published, or a table: file, split.")
+    ] = "grouped",
+    html: Annotated[
+        Path | None, typer.Option(help="Write all of it, with plots, to this one file.")
+    ] = None,
+    kind: Annotated[HeadChoice, typer.Option(help="Which head.")] = HeadChoice.LOGISTIC,
+    level: Annotated[LevelChoice, typer.Option(help="Which label.")] = LevelChoice.GENRE,
+    words: Annotated[
+        bool, typer.Option("--words/--no-words", help="Look at what covers say, or do not.")
+    ] = True,
+    backbone: BackboneName = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=20,
+            help="Fold seeds to take the mean over.",
+            show_default="5 up to 30,000 covers, else 1",
+        ),
+    ] = None,
+    s3_endpoint: S3Endpoint = None,
+    artifacts: Artifacts = None,
+    catalog: Catalog = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say how good every way of predicting is, on covers of other artists and artworks."""
+    from albo import page
+
+    if html is not None:
+        page.check_place(html)
+    with _opened(artifacts, catalog, quiet=quiet) as albo:
+        found = albo.evaluate(
+            split,
+            kind=kind.value,
+            level=level.value,
+            backbone=backbone,
+            seeds=None if seeds is None else tuple(range(seeds)),
+            words=words,
+            pictures=html is not None,
+            s3_endpoint=s3_endpoint,
+        )
+    if html is not None:
+        page.write(found, html)
+    if as_json:
+        for line in found.lines():
+            terminal.print_json(line)
+    elif not quiet:
+        tables.show_evaluation(found, str(html or ""))
+
+
+@app.command()
 def classify(
     cover: Covers,
     *,
@@ -537,6 +592,9 @@ def classify(
     coverage: Annotated[
         float, typer.Option(help="How often the set shall hold the true genre.")
     ] = 0.9,
+    words: Annotated[
+        bool, typer.Option("--words/--no-words", help="Read the words on the cover, or do not.")
+    ] = True,
     device: Device = DeviceChoice.AUTO,
     max_mib: MaxMib = 64,
     max_mpx: MaxMpx = 64,
@@ -558,6 +616,7 @@ def classify(
             decide=decide,
             coverage=coverage,
             device=Where(device.value),
+            words=words,
             limits=_limits(max_mib, max_mpx),
         ):
             failed |= bool(answer.error)

@@ -8,7 +8,7 @@ the commonest genre, and the genre of the nearest cover.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -25,18 +25,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from albo.classify import Corpus, Kind, Labelling
+    from albo.classify import Corpus, Kind
     from albo.folds import Fitted, Run
+    from albo.material import Material
     from albo.metrics import Summary
     from albo.records import Bools, Digest, Floats, Ints
+    from albo.splits import Side
     from albo.trainers import Trainer
-    from albo.views import Features, View
+    from albo.views import Features
 
 Doubles: TypeAlias = "NDArray[np.float64]"
-Side: TypeAlias = "Literal['train', 'test'] | int"
-"""Where a split puts a cover: to learn from, to be scored, or in a fold of that number."""
-
 GROUPED, RANDOM = "grouped", "random"
+DRAWN = (GROUPED, RANDOM)
+"""Splits that are drawn here."""
 
 LEAK_SEEDS = 2
 """Fold seeds of the random split that is set beside the grouped one."""
@@ -104,19 +105,6 @@ class _Way:
     selected: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Material:
-    """What to evaluate on: labelling, pairs, views as `albo.classify.train` takes them.
-
-    vectors : gives covers' unit rows, float32 (n, d), among which the nearest cover is looked for.
-    """
-
-    labelling: Labelling
-    pairs: Ints
-    views: Sequence[View]
-    vectors: Callable[[Sequence[Digest]], Floats]
-
-
 def evaluate(
     material: Material,
     settings: Settings | None = None,
@@ -127,6 +115,7 @@ def evaluate(
 
     Parameters
     ----------
+    material : as of `albo.material`.
     settings : `kind` is that of the selected head.
     split : how to divide; drawn by groups where None.
     progress : called with fits done and fits in all.
@@ -138,7 +127,7 @@ def evaluate(
     settings.check()
     split = split or Split()
     least = max(MIN_GROUPS, settings.folds)
-    corpus = select_covers(material.labelling, material.pairs, least)
+    corpus = select_covers(material.labelling, material.links, least)
     if split.sides is not None:
         corpus = _known_to(corpus, split.sides)
     work = _Work.make(corpus, material, settings, split)
@@ -192,7 +181,8 @@ class _Work:
             features[f"{view.name}/{other}"] = features[view.name]
             trainers[f"{view.name}/{other}"] = open_trainer(view, other, corpus.genres)
             always.append(view.always)
-        features[NEAREST], trainers[NEAREST] = material.vectors(digests), _NearestTrainer()
+        features[NEAREST] = material.vectors.read(digests, middle=False)[1].vector
+        trainers[NEAREST] = _NearestTrainer()
         features[MAJORITY] = np.zeros((len(digests), 1), np.float32)
         trainers[MAJORITY] = _MajorityTrainer()
         always += [True, True]

@@ -321,11 +321,20 @@ class Evaluation:
         """The row that `classify` would use."""
         return next(row for row in self.rows if row.selected)
 
+    def lines(self) -> list[Json]:
+        """Return the objects that `albo evaluate --json` prints: a row each.
+
+        That of the selected row holds all else that was found as well, but the pictures.
+        """
+        found = self.as_json()
+        del found["rows"], found["leak"]
+        return [row.as_json() | (found if row.selected else {}) for row in self.rows]
+
     def as_json(self) -> Json:
         """Return everything but the pictures."""
         return {
             "rows": [row.as_json() for row in self.rows],
-            "genres": list(self.genres),
+            "names": list(self.genres),
             "reliability": [one.as_json() for one in self.reliability],
             "risk_coverage": [one.as_json() for one in self.risk_coverage],
             "confusion": self.confusion.round(2).tolist(),

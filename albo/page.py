@@ -6,14 +6,19 @@ around it; its policy forbids scripts and any address but pictures inside the fi
 
 from __future__ import annotations
 
+import os
 import re
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
+from albo.artifacts import write_atomically
+from albo.errors import UsageError
 from albo.evaluation import INTENDED_USE, LIMITS, MAJORITY
 from albo.plots import draw_all
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from jinja2 import Environment
 
     from albo.evaluation import Evaluation, ModelCard, ShownCover
@@ -34,6 +39,23 @@ _UNFIT = re.compile(
     )
     + "]"
 )
+
+
+def check_place(path: Path) -> None:
+    """See, before the work is done, that a page can be written there. Raises UsageError."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name a file in it, as {path / 'evaluation.html'}")
+    there = next((folder for folder in path.absolute().parents if folder.exists()), None)
+    if there is None or not there.is_dir() or not os.access(there, os.W_OK):
+        raise UsageError(
+            f"{path} cannot be written: {there} is no folder to write to; name another"
+        )
+
+
+def write(evaluation: Evaluation, path: Path) -> None:
+    """Write the page of an evaluation, whole or not at all. Raises CannotWrite."""
+    content = render(evaluation).encode()
+    write_atomically(path, lambda file: file.write(content), "give --html another place")
 
 
 def render(evaluation: Evaluation) -> str:

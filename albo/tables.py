@@ -375,6 +375,9 @@ def show_classified(answer: Classified, coverage: float) -> None:
     of = "one of" if len(members) <= _FEW_GENRES else f"one of these {len(members)}"
     listed = ", ".join(map(printable, members))
     terminal.say(f"  {coverage * 100:g}% sure that it is {of}: {listed}")
+    if answer.words is not None:
+        lines = " · ".join(map(printable, answer.words))
+        terminal.say(f"  words on it: {lines or 'none'}")
 
 
 # --- the rest -------------------------------------------------------------------------------------

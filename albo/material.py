@@ -1,0 +1,136 @@
+"""What heads are fitted and evaluated on: labels, views, and what may not be parted by a split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from albo.artifacts import MANIFEST, reader_key
+from albo.backbones import near_duplicate_thresholds
+from albo.classify import label_covers
+from albo.errors import MissingReader, MissingWeights, StaleArtifact
+from albo.folds import MIN_TOGETHER
+from albo.groups import rare_line_links
+from albo.meanings import CoverMeanings
+from albo.reader import card as reader_card
+from albo.views import CharactersView, ImageView, MeaningView
+from albo.words import WordStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from albo.artifacts import Artifacts
+    from albo.classify import Labelling, Level
+    from albo.networks import Card
+    from albo.records import Album, Digest, Ints, Words
+    from albo.vectors import Vectors
+    from albo.views import View
+
+
+@dataclass(frozen=True)
+class Material:
+    """Covers with labels, and how they are looked at.
+
+    links : int (p, 2), positions in `labelling.covers` that may not be parted: near-duplicates, and
+    covers without an artist that bear the same rare line. words : where what they say is kept, None
+    where it is not looked at. measured : whether the cosine that links near-duplicates is one that
+    was measured for this backbone.
+    """
+
+    labelling: Labelling
+    links: Ints
+    views: tuple[View, ...]
+    vectors: Vectors
+    card: Card
+    words: WordStore | None = None
+    measured: bool = True
+
+
+@dataclass(frozen=True)
+class Gatherer:
+    """Gathers material from an artifacts folder; the caller holds the writer lock.
+
+    note : told what is missing, and the command that mends it. progress : as of `albo.api`.
+    """
+
+    artifacts: Artifacts
+    vectors: Vectors
+    card: Card
+    note: Callable[[str], None]
+    progress: Callable[[str, int, int | None], None]
+
+    def gather(self, albums: Iterable[Album], level: Level, *, words: bool = True) -> Material:
+        """Label covers, link what may not be parted, and open every view there is."""
+        labelling = self._labelled(albums, level)
+        digests = [cover.digest for cover in labelling.covers]
+        links, measured = self._near_duplicates(digests)
+        views: tuple[View, ...] = (ImageView(self.vectors),)
+        store, said = self._read_words(digests) if words else (None, [])
+        if store is not None:
+            lines = [[] if one is None else [line.text for line in one.lines] for one in said]
+            nameless = [not cover.artists for cover in labelling.covers]
+            links = np.concatenate([links, rare_line_links(lines, nameless=nameless)])
+            views += self._word_views(store, digests)
+        return Material(labelling, links, views, self.vectors, self.card, store, measured)
+
+    def _labelled(self, albums: Iterable[Album], level: Level) -> Labelling:
+        every = label_covers(albums, level)
+        labelling = every.restrict(self.vectors.digests())
+        if lacking := len(every.covers) - len(labelling.covers):
+            self.note(
+                f"{lacking} labelled covers have no vector and are left out; run"
+                f" `albo embed --backbone {self.card.name}` to embed them"
+            )
+        return labelling
+
+    def _near_duplicates(self, digests: Sequence[Digest]) -> tuple[Ints, bool]:
+        """Return links (p, 2), and whether their threshold was measured for this backbone."""
+        from albo.duplicates import near_duplicate_links
+
+        least, _, measured = near_duplicate_thresholds(self.card)
+        if not measured:
+            self.note(
+                f"nobody has measured these weights of {self.card.name}: copies of one artwork may"
+                " be on both sides of a split and raise the scores; a column dup_group keeps them"
+                " together"
+            )
+        vector = self.vectors.read(digests, middle=False)[1].vector
+        links = near_duplicate_links(
+            vector, least, lambda done, total: self.progress("comparing", done, total)
+        )
+        return links, measured
+
+    def _read_words(
+        self, digests: Sequence[Digest]
+    ) -> tuple[WordStore | None, Sequence[Words | None]]:
+        """Return where words are kept and what these covers say; None where there is too little."""
+        try:
+            reader = reader_card()
+            folder = self.artifacts.words(reader_key(reader.name, reader.fingerprint))
+            store = WordStore.open(folder, reader.fingerprint)
+            said = store.read(digests)
+        except (MissingReader, StaleArtifact) as error:
+            there = any(self.artifacts.words_folder.glob(f"*/{MANIFEST}"))
+            why = f"{error}; " if there else ""
+            self.note(f"{why}no words are looked at; `albo words` reads what covers say")
+            return None, []
+        unread = sum(words is None or bool(words.error) for words in said)
+        if unread:
+            self.note(f"the words on {unread} labelled covers are not read; run `albo words`")
+        if sum(words is not None and bool(words.lines) for words in said) < MIN_TOGETHER:
+            self.note(f"fewer than {MIN_TOGETHER} labelled covers have words; none are looked at")
+            return None, []
+        return store, said
+
+    def _word_views(self, words: WordStore, digests: Sequence[Digest]) -> tuple[View, ...]:
+        """Make the views of words; what covers mean is encoded now, and kept."""
+        try:
+            meanings = CoverMeanings(words.folder, keep=True, note=self.note)
+        except MissingWeights as error:
+            self.note(f"{error}; what words mean is not looked at")
+            return (CharactersView(words),)
+        MeaningView(words, meanings).features(digests)
+        kept = replace(meanings, keep=False)
+        return CharactersView(words), MeaningView(words, kept)

@@ -1,0 +1,175 @@
+"""Covers that are asked about: read, embedded, and their words read where a head wants them."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from albo.backbones import open_backbone
+from albo.errors import BadCover, StaleArtifact
+from albo.images import Limits, decode, digest_of, read_file
+from albo.reader import card as reader_card
+from albo.reader import open_reader, prepare
+from albo.records import Embeddings, Words
+from albo.views import CharactersView, MeaningView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from PIL.Image import Image
+
+    from albo.backbones import FrozenBackbone
+    from albo.engines import Device
+    from albo.networks import Card
+    from albo.records import Digest, Pixels
+    from albo.views import Features
+
+FEW = 8
+"""Queries up to which a start that is fast matters more than a run that is."""
+
+_BATCH = 256  # from which number on a GPU searches too
+
+
+@dataclass(frozen=True)
+class Query:
+    """A cover that was asked about: its embedding, or why there is none.
+
+    words : what it says; None where nobody asked.
+    """
+
+    name: str
+    digest: Digest = b""
+    embeddings: Embeddings | None = None
+    words: Words | None = None
+    error: str = ""
+
+
+_Read: TypeAlias = "tuple[Query, Pixels | None, Image | None]"
+"""A query, what the backbone sees of it, and what the reader of words does."""
+
+
+class Listener:
+    """Reads what queries say, and makes it what a head's views of words look at.
+
+    fingerprints : of the head's views. Raises MissingReader, MissingWeights, StaleArtifact where
+    they are of another reader or made in another way than here.
+    """
+
+    def __init__(
+        self,
+        fingerprints: Mapping[str, str],
+        words_folder: Path,
+        *,
+        single: bool,
+        note: Callable[[str], None],
+    ) -> None:
+        from albo.meanings import CoverMeanings
+
+        read = _NothingRead(reader_card().fingerprint)
+        meanings = CoverMeanings(words_folder, single=single, note=note)
+        every = {view.name: view for view in (CharactersView(read), MeaningView(read, meanings))}
+        for name in fingerprints.keys() & every.keys():
+            if every[name].fingerprint != fingerprints[name]:
+                raise StaleArtifact(
+                    "words are read here in another way than when the head was trained; run"
+                    " `albo words` and `albo train`, or give --no-words"
+                )
+        self._views = [view for name, view in every.items() if name in fingerprints]
+        # Its networks load while the backbone's do.
+        pool = ThreadPoolExecutor(1, "albo-reader")
+        self._opening = pool.submit(open_reader, single=single, note=note)
+        pool.shutdown(wait=False)
+
+    def read(self, images: Sequence[Image]) -> list[Words]:
+        """Return what these covers say, in order."""
+        return list(self._opening.result().read(images))
+
+    def features(self, words: Sequence[Words]) -> dict[str, Features]:
+        """Return, for each view of words, the features of what was read."""
+        return {view.name: view.from_words(words) for view in self._views}
+
+
+@dataclass(frozen=True, slots=True)
+class _NothingRead:
+    """A store of words without any: those of queries are not kept."""
+
+    fingerprint: str
+
+    def read(self, digests: Sequence[Digest]) -> list[Words | None]:
+        return [None] * len(digests)
+
+
+def ask(
+    covers: Sequence[str],
+    card: Card,
+    device: Device,
+    limits: Limits | None = None,
+    listener: Listener | None = None,
+    *,
+    note: Callable[[str], None],
+) -> Iterator[list[Query]]:
+    """Read, decode and embed the covers asked about, in order, so many at a time.
+
+    listener : reads their words; None for nobody. A cover that cannot be read says why.
+    """
+    backbone: FrozenBackbone | None = None
+    for start in range(0, len(covers), _BATCH):
+        some = covers[start : start + _BATCH]
+        read = _read_all(some, card, limits or Limits(), with_page=listener is not None)
+        pixels = [found for _, found, _ in read if found is not None]
+        if pixels and backbone is None:
+            backbone = open_backbone(card, device, single=len(covers) <= FEW, note=note)
+        embedded = iter(_embed(backbone, pixels))
+        queries = [q if found is None else _with(q, next(embedded)) for q, found, _ in read]
+        pages = [page for _, _, page in read]
+        yield queries if listener is None else _listen(queries, pages, listener)
+
+
+def _read_all(names: Sequence[str], card: Card, limits: Limits, *, with_page: bool) -> list[_Read]:
+    """Read and decode covers, in threads where they are many."""
+
+    def read(name: str) -> _Read:
+        try:
+            data = read_file(os.path.expanduser(name), limits)  # noqa: PTH111  (as embed does)
+            pixels = decode(data, card.size, card.resample, limits)
+            page = prepare(data, limits) if with_page else None
+            return Query(name, digest_of(data)), pixels, page
+        except BadCover as error:
+            return Query(name, error=str(error)), None, None
+
+    if len(names) == 1:
+        return [read(names[0])]
+    with ThreadPoolExecutor(thread_name_prefix="albo-decode") as pool:
+        return list(pool.map(read, names))
+
+
+def _embed(backbone: FrozenBackbone | None, pixels: Sequence[Pixels]) -> Iterator[Embeddings]:
+    if backbone is None:
+        return
+    most = backbone.batch_size
+    batches = (np.stack(pixels[at : at + most]) for at in range(0, len(pixels), most))
+    for embeddings in backbone.encode(batches):
+        for row in range(len(embeddings.vector)):
+            yield Embeddings(embeddings.vector[row : row + 1], embeddings.middle[row : row + 1])
+
+
+def _with(query: Query, embeddings: Embeddings) -> Query:
+    if not np.isfinite(embeddings.vector).all():
+        return replace(query, error="the network says nothing of this cover")
+    return replace(query, embeddings=embeddings)
+
+
+def _listen(
+    queries: Sequence[Query], pages: Sequence[Image | None], listener: Listener
+) -> list[Query]:
+    """Read the words of the queries that could be decoded."""
+    words = iter(listener.read([page for page in pages if page is not None]))
+    return [
+        query if page is None else replace(query, words=next(words))
+        for query, page in zip(queries, pages, strict=True)
+    ]

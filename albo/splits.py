@@ -1,0 +1,121 @@
+"""Splits that others have drawn: which covers to learn from, and which to be scored on.
+
+A table, CSV or Parquet, with a column `split` (train, test, or the number of a fold) or `fold`, and
+a column `digest` or `file`, relative to the table. A manifest may hold a `published_split` as well.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from albo.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from albo.records import Album, Digest
+
+Side: TypeAlias = "Literal['train', 'test'] | int"
+"""Where a split puts a cover: to learn from, to be scored, or in a fold of that number."""
+
+COLUMNS = ("split", "fold", "published_split")
+PUBLISHED = ("published_split",)
+
+_MAX_BYTES = 256 << 20
+_DIGEST = ("digest", "sha256")
+_MOST_FOLDS = 1_000_000
+_WORDS: Mapping[str, Literal["train", "test"]] = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+}
+
+
+def read_split(path: Path, columns: Sequence[str] = COLUMNS) -> dict[str, Side]:
+    """Return each cover's side by its digest (hex) or its file's full path.
+
+    columns : that may say it; the first that is there does. Rows that say nothing are left out.
+    Raises UsageError for what is no such table.
+    """
+    table = _read_table(path)
+    said_in = next((name for name in columns if name in table), None)
+    named_in = [name for name in (*_DIGEST, "file") if name in table]
+    if said_in is None or not named_in:
+        raise UsageError(
+            f"{path} has columns {', '.join(table)[:200] or 'none'}; a split has `digest` or"
+            f" `file`, and `{columns[0]}`"
+        )
+    folder = os.path.dirname(os.path.realpath(path))  # noqa: PTH120
+    sides: dict[str, Side] = {}
+    for number, said in enumerate(table[said_in], start=1):
+        if said:
+            side = _side(said, path, number)
+            for name in named_in:
+                if key := table[name][number - 1]:
+                    sides[_key(name, key, folder)] = side
+    return sides
+
+
+def _key(column: str, value: str, folder: str) -> str:
+    if column in _DIGEST:
+        return value.lower()
+    return os.path.normpath(os.path.join(folder, value))  # noqa: PTH118
+
+
+def sides_of(albums: Iterable[Album], sides: Mapping[str, Side]) -> dict[Digest, Side]:
+    """Return the sides of covers, by the digests and files of their albums.
+
+    Raises UsageError where a cover is said to be on two sides.
+    """
+    found: dict[Digest, Side] = {}
+    for album in albums:
+        if album.digest is None:
+            continue
+        side = sides.get(album.digest.hex(), sides.get(album.uri))
+        if side is None:
+            continue
+        if found.setdefault(album.digest, side) != side:
+            raise UsageError(
+                f"the split puts the cover of {album.uri} on two sides, under two names; give it"
+                " one side"
+            )
+    return found
+
+
+def _side(said: str, path: Path, row: int) -> Side:
+    if said.isascii() and said.isdigit() and int(said[:9]) < _MOST_FOLDS:
+        return int(said[:9])
+    side = _WORDS.get(said.casefold())
+    if side is None:
+        raise UsageError(
+            f"{path}, row {row}: {said[:40]!r} is neither train, test nor the number of a fold"
+        )
+    return side
+
+
+def _read_table(path: Path) -> dict[str, list[str]]:
+    """Return a table's columns as texts, names folded to lower case."""
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise UsageError(f"{path} has more than {_MAX_BYTES >> 20} MiB; no split is so large")
+        if path.suffix.lower() == ".parquet":
+            table = parquet.read_table(path)
+        else:
+            table = csv.read_csv(path)
+        columns = {
+            name.strip().lower(): table.column(place).cast(pa.string()).to_pylist()
+            for place, name in enumerate(table.column_names)
+            if name.strip().lower() in {*COLUMNS, *_DIGEST, "file"}
+        }
+    except (OSError, ValueError, pa.ArrowException) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0][:160]
+        raise UsageError(
+            f"the split {path} cannot be read: {reason}; give grouped, random, published, or a"
+            " CSV or Parquet table"
+        ) from error
+    return {name: [(value or "").strip() for value in values] for name, values in columns.items()}
