@@ -199,7 +199,7 @@ def test_the_demo_leaves_other_peoples_folders_alone(tmp_path: Path) -> None:
 def test_queries_are_answered_in_order_more_than_fit_a_batch(
     albo: Albo, samples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("albo.api._QUERY_BATCH", 7)
+    monkeypatch.setattr("albo.queries._BATCH", 7)
     with (samples / "labels.csv").open(encoding="utf-8", newline="") as file:
         covers = [str(samples / row["file"]) for row in csv.DictReader(file)][:20]
     covers[8] = str(samples / "none.jpg")
