@@ -179,6 +179,8 @@ def _softmax_path(
         with warnings.catch_warnings():
             # What 500 steps leave to be gained is far below what folds differ by.
             warnings.simplefilter("ignore", ConvergenceWarning)
+            # Many genres of few covers each are no regression problem.
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
             model.fit(rows, known, weights_of)
         weights, bias = _as_softmax(model.coef_.T, model.intercept_)
         yield _spread(weights, bias, seen=present, counts=counts)

@@ -24,6 +24,7 @@ BENCHMARKS = (
     "runtimes",
     "agreement",
     "words",
+    "evaluate",
 )
 QUICK_RESULTS = OUTPUT / "quick.md"
 
