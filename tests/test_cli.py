@@ -306,7 +306,16 @@ def test_classify_is_calibrated_and_says_its_set(
     assert answer.code == 0
     assert len(answer.objects) == 24
     for said in answer.objects:
-        assert set(said) == {"query", "predictions", "set", "decided", "head", "backbone"}
+        assert set(said) == {
+            "query",
+            "predictions",
+            "set",
+            "decided",
+            "views",
+            "words",
+            "head",
+            "backbone",
+        }
         probabilities = [p["probability"] for p in said["predictions"]]
         assert len(probabilities) == 5
         assert probabilities == sorted(probabilities, reverse=True)
