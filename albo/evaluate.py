@@ -197,7 +197,8 @@ class _Work:
         chosen = self.ways[-1]
         drawn = self.split.sides is None
         beside = self.seeds[:LEAK_SEEDS] if drawn else ()
-        fits = count_fits(self.settings.folds)
+        fold_of, scored = self._divide(self.split.name, self.seeds[0])
+        fits = count_fits(int(fold_of.max()) + 1, None if scored is None else len(scored))
         curve = len(SHARES) if self.split.name == GROUPED else 0
         self.job.progress.tell = progress
         self.job.progress.total = fits * (

@@ -48,9 +48,13 @@ _FIT_BYTES = 1 << 30
 """What the features copied by all fits at work may take together."""
 
 
-def count_fits(folds: int) -> int:
-    """Return how often a classifier is fitted for one seed."""
-    return folds + folds * (folds - 1) // 2
+def count_fits(folds: int, scored: int | None = None) -> int:
+    """Return how often a classifier is fitted for one seed.
+
+    scored : how many of the folds are, None for all.
+    """
+    wanted = folds if scored is None else scored
+    return wanted + math.comb(folds, 2) - math.comb(folds - wanted, 2)
 
 
 def draw_folds(labels: Ints, groups: Ints, folds: int, seed: int) -> Ints:

@@ -12,6 +12,7 @@ import numpy as np
 from albo.backbones import open_backbone
 from albo.errors import BadCover, StaleArtifact
 from albo.images import Limits, decode, digest_of, read_file
+from albo.meanings import CoverMeanings
 from albo.reader import card as reader_card
 from albo.reader import open_reader, prepare
 from albo.records import Embeddings, Words
@@ -68,18 +69,18 @@ class Listener:
         single: bool,
         note: Callable[[str], None],
     ) -> None:
-        from albo.meanings import CoverMeanings
-
         read = _NothingRead(reader_card().fingerprint)
-        meanings = CoverMeanings(words_folder, single=single, note=note)
-        every = {view.name: view for view in (CharactersView(read), MeaningView(read, meanings))}
-        for name in fingerprints.keys() & every.keys():
-            if every[name].fingerprint != fingerprints[name]:
-                raise StaleArtifact(
-                    "words are read here in another way than when the head was trained; run"
-                    " `albo words` and `albo train`, or give --no-words"
-                )
-        self._views = [view for name, view in every.items() if name in fingerprints]
+        self._views: list[CharactersView | MeaningView] = []
+        if CharactersView.name in fingerprints:
+            self._views.append(CharactersView(read))
+        if MeaningView.name in fingerprints:
+            meanings = CoverMeanings(words_folder, single=single, note=note)
+            self._views.append(MeaningView(read, meanings))
+        if any(view.fingerprint != fingerprints[view.name] for view in self._views):
+            raise StaleArtifact(
+                "words are read here in another way than when the head was trained; run"
+                " `albo words` and `albo train`, or give --no-words"
+            )
         # Its networks load while the backbone's do.
         pool = ThreadPoolExecutor(1, "albo-reader")
         self._opening = pool.submit(open_reader, single=single, note=note)
