@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from albo.queries import Listener
     from albo.records import Album, Digest, Json
     from albo.sources import Source
-    from albo.splits import Side
+    from albo.splits import Side, Sides
     from albo.views import Features
 
 Progress: TypeAlias = "Callable[[str, int, int | None], None]"
@@ -623,16 +623,16 @@ class Albo:
     def _split(self, name: str) -> Split:
         """Make the split of that name, or of the table at that path. Raises UsageError."""
         from albo.evaluate import DRAWN, Split
-        from albo.splits import PUBLISHED, read_split, sides_of
+        from albo.splits import PUBLISHED, read_split
 
         if name in DRAWN:
             return Split(name)
         with self._reading() as catalog:
             albums = list(catalog.albums())
         if name != "published":
-            return Split(Path(name).name, sides_of(albums, read_split(Path(name))))
+            return self._given(Path(name).name, albums, read_split(Path(name)))
         sources = sorted({album.source for album in albums if Path(album.source).is_file()})
-        sides: dict[str, Side] = {}
+        sides: dict[str, set[Side]] = {}
         for source in sources:
             with suppress(UsageError):  # a manifest without that column is no split
                 sides |= read_split(Path(source), PUBLISHED)
@@ -641,7 +641,16 @@ class Albo:
                 "no manifest that was embedded has a column `published_split`; give --split FILE, a"
                 " table of `file` and `split`"
             )
-        return Split(name, sides_of(albums, sides))
+        return self._given(name, albums, sides)
+
+    def _given(self, name: str, albums: Iterable[Album], sides: Sides) -> Split:
+        from albo.evaluate import Split
+        from albo.splits import sides_of
+
+        side_of, both = sides_of(albums, sides)
+        if both:
+            self.note(f"{both} covers stand on both sides of the split and are left out")
+        return Split(name, side_of)
 
     def _material(
         self, level: Level, backbone: str | None, purpose: str, *, words: bool = True

@@ -33,8 +33,12 @@ _WORDS: Mapping[str, Literal["train", "test"]] = {
 }
 
 
-def read_split(path: Path, columns: Sequence[str] = COLUMNS) -> dict[str, Side]:
-    """Return each cover's side by its digest (hex) or its file's full path.
+Sides: TypeAlias = "Mapping[str, set[Side]]"
+"""By digest (hex) or a file's full path, every side that a split puts it on."""
+
+
+def read_split(path: Path, columns: Sequence[str] = COLUMNS) -> dict[str, set[Side]]:
+    """Return the sides of each cover by its digest (hex) or its file's full path.
 
     columns : that may say it; the first that is there does. Rows that say nothing are left out.
     Raises UsageError for what is no such table.
@@ -48,13 +52,13 @@ def read_split(path: Path, columns: Sequence[str] = COLUMNS) -> dict[str, Side]:
             f" `file`, and `{columns[0]}`"
         )
     folder = os.path.dirname(os.path.realpath(path))  # noqa: PTH120
-    sides: dict[str, Side] = {}
+    sides: dict[str, set[Side]] = {}
     for number, said in enumerate(table[said_in], start=1):
         if said:
             side = _side(said, path, number)
             for name in named_in:
                 if key := table[name][number - 1]:
-                    sides[_key(name, key, folder)] = side
+                    sides.setdefault(_key(name, key, folder), set()).add(side)
     return sides
 
 
@@ -64,24 +68,19 @@ def _key(column: str, value: str, folder: str) -> str:
     return os.path.normpath(os.path.join(folder, value))  # noqa: PTH118
 
 
-def sides_of(albums: Iterable[Album], sides: Mapping[str, Side]) -> dict[Digest, Side]:
-    """Return the sides of covers, by the digests and files of their albums.
+def sides_of(albums: Iterable[Album], sides: Sides) -> tuple[dict[Digest, Side], int]:
+    """Return the side of each cover, by the digests and files of its albums.
 
-    Raises UsageError where a cover is said to be on two sides.
+    A cover that is put on two is on none: it would be learnt by heart. Returns how many these are.
     """
-    found: dict[Digest, Side] = {}
+    found: dict[Digest, set[Side]] = {}
     for album in albums:
-        if album.digest is None:
-            continue
-        side = sides.get(album.digest.hex(), sides.get(album.uri))
-        if side is None:
-            continue
-        if found.setdefault(album.digest, side) != side:
-            raise UsageError(
-                f"the split puts the cover of {album.uri} on two sides, under two names; give it"
-                " one side"
-            )
-    return found
+        if album.digest is not None:
+            said = sides.get(album.digest.hex(), set()) | sides.get(album.uri, set())
+            if said:
+                found.setdefault(album.digest, set()).update(said)
+    one = {digest: next(iter(said)) for digest, said in found.items() if len(said) == 1}
+    return one, len(found) - len(one)
 
 
 def _side(said: str, path: Path, row: int) -> Side:
