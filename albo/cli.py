@@ -38,7 +38,9 @@ catalogs = typer.Typer(rich_markup_mode=None)
 app.add_typer(catalogs, name="catalog")
 
 _INTERRUPTED = 130  # what Typer makes of Ctrl-C
-_READERS = frozenset({"similar", "duplicates", "classify", "backbones", "genres", "status"})
+_READERS = frozenset(
+    {"similar", "duplicates", "classify", "evaluate", "backbones", "genres", "status"}
+)
 # click's UsageError, which Typer takes from click or from a copy of its own, by version, and
 # offers under no name.
 _WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]
