@@ -71,15 +71,17 @@ class Listener:
         from albo.meanings import CoverMeanings
 
         read = _NothingRead(reader_card().fingerprint)
-        meanings = CoverMeanings(words_folder, single=single, note=note)
-        every = {view.name: view for view in (CharactersView(read), MeaningView(read, meanings))}
-        for name in fingerprints.keys() & every.keys():
-            if every[name].fingerprint != fingerprints[name]:
-                raise StaleArtifact(
-                    "words are read here in another way than when the head was trained; run"
-                    " `albo words` and `albo train`, or give --no-words"
-                )
-        self._views = [view for name, view in every.items() if name in fingerprints]
+        self._views: list[CharactersView | MeaningView] = []
+        if CharactersView.name in fingerprints:
+            self._views.append(CharactersView(read))
+        if MeaningView.name in fingerprints:
+            meanings = CoverMeanings(words_folder, single=single, note=note)
+            self._views.append(MeaningView(read, meanings))
+        if any(view.fingerprint != fingerprints[view.name] for view in self._views):
+            raise StaleArtifact(
+                "words are read here in another way than when the head was trained; run"
+                " `albo words` and `albo train`, or give --no-words"
+            )
         # Its networks load while the backbone's do.
         pool = ThreadPoolExecutor(1, "albo-reader")
         self._opening = pool.submit(open_reader, single=single, note=note)
