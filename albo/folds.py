@@ -48,15 +48,16 @@ _FIT_BYTES = 1 << 30
 """What the features copied by all fits at work may take together."""
 
 
-def count_fits(folds: int) -> int:
-    """Return how often a classifier is fitted for one seed."""
-    return folds + folds * (folds - 1) // 2
+def count_fits(folds: int, scored: int | None = None) -> int:
+    """Return how often a classifier is fitted for one seed. scored : folds, None for all."""
+    scored = folds if scored is None else scored
+    return scored + math.comb(folds, 2) - math.comb(folds - scored, 2)
 
 
 def draw_folds(labels: Ints, groups: Ints, folds: int, seed: int) -> Ints:
     """Return each cover's fold, int (n,): no group in two, genres spread evenly.
 
-    Raises TooFewCovers where there are fewer groups than folds.
+    Raises TooFewCovers where there are fewer groups than folds, or no genre has as many covers.
     """
     import warnings
 
@@ -65,6 +66,11 @@ def draw_folds(labels: Ints, groups: Ints, folds: int, seed: int) -> Ints:
     if len(np.unique(groups)) < folds:
         raise TooFewCovers(
             f"{len(np.unique(groups))} groups of covers for {folds} folds; embed more covers"
+        )
+    if np.bincount(labels).max() < folds:
+        raise TooFewCovers(
+            f"no genre has more than {np.bincount(labels).max()} covers to learn from, for {folds}"
+            " folds; embed more covers"
         )
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     fold_of = np.empty(len(labels), np.int64)

@@ -53,8 +53,12 @@ def read_split(path: Path, columns: Sequence[str] = COLUMNS) -> dict[str, Side]:
         if said:
             side = _side(said, path, number)
             for name in named_in:
-                if key := table[name][number - 1]:
-                    sides[_key(name, key, folder)] = side
+                key = table[name][number - 1]
+                if key and sides.setdefault(_key(name, key, folder), side) != side:
+                    raise UsageError(
+                        f"{path}, row {number}: {key[:80]!r} is on another side in an earlier row;"
+                        " give it one side"
+                    )
     return sides
 
 
@@ -73,14 +77,13 @@ def sides_of(albums: Iterable[Album], sides: Mapping[str, Side]) -> dict[Digest,
     for album in albums:
         if album.digest is None:
             continue
-        side = sides.get(album.digest.hex(), sides.get(album.uri))
-        if side is None:
-            continue
-        if found.setdefault(album.digest, side) != side:
-            raise UsageError(
-                f"the split puts the cover of {album.uri} on two sides, under two names; give it"
-                " one side"
-            )
+        for name in (album.digest.hex(), album.uri):
+            side = sides.get(name)
+            if side is not None and found.setdefault(album.digest, side) != side:
+                raise UsageError(
+                    f"the split puts the cover of {album.uri} on two sides, under two names; give"
+                    " it one side"
+                )
     return found
 
 
