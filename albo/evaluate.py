@@ -197,12 +197,12 @@ class _Work:
         chosen = self.ways[-1]
         drawn = self.split.sides is None
         beside = self.seeds[:LEAK_SEEDS] if drawn else ()
-        fold_of, scored = self._divide(self.split.name, self.seeds[0])
-        fits = count_fits(int(fold_of.max()) + 1, None if scored is None else len(scored))
-        curve = len(SHARES) if self.split.name == GROUPED else 0
+        fits = self._count_fits()
+        curve = self._learning_parts() if self.split.name == GROUPED else []
         self.job.progress.tell = progress
         self.job.progress.total = fits * (
-            len(self.seeds) * len(self.job.trainers) + (len(beside) + curve) * len(chosen.places)
+            len(self.seeds) * len(self.job.trainers)
+            + (len(beside) + len(curve)) * len(chosen.places)
         )
         runs = self._run_ways()
         selected = _stack(runs[chosen])
@@ -215,9 +215,15 @@ class _Work:
             selected.rows,
             selected.probabilities,
             selected.sets,
-            self._learning_curve(chosen, rows[-1].summary) if curve else (),
+            self._learning_curve(chosen, curve, rows[-1].summary) if curve else (),
             leak,
         )
+
+    def _count_fits(self) -> int:
+        if self.split.sides is None:
+            return count_fits(self.settings.folds)
+        fold_of, scored = self._divide(self.split.name, 0)
+        return count_fits(int(fold_of.max()) + 1, None if scored is None else len(scored))
 
     def _run_ways(self) -> dict[_Way, list[Run]]:
         runs: dict[_Way, list[Run]] = {way: [] for way in self.ways}
@@ -297,13 +303,28 @@ class _Work:
         difference = paired_difference(labels, said[RANDOM], said[GROUPED], groups)
         return Leak(top1[GROUPED], top1[RANDOM], difference)
 
-    def _learning_curve(self, way: _Way, all_of_them: Summary) -> tuple[LearningPoint, ...]:
+    def _learning_parts(self) -> list[Bools]:
+        """Return the covers to learn from, bool (n,), of each share that can be learnt from.
+
+        Without any two folds there has to be a cover for each genre, or fits have nothing to fit.
+        """
+        fold_of = self._divide(GROUPED, self.seeds[0])[0]
+        parts = [_some_groups(self.corpus, share) for share in SHARES]
+        in_folds = [np.sort(np.bincount(fold_of[part], minlength=3)) for part in parts]
+        return [
+            part
+            for part, counts in zip(parts, in_folds, strict=True)
+            if counts[:-2].sum() >= len(self.corpus.genres)
+        ]
+
+    def _learning_curve(
+        self, way: _Way, parts: Sequence[Bools], all_of_them: Summary
+    ) -> tuple[LearningPoint, ...]:
         """Score all covers by what was learnt from some of the groups, and from all."""
         job, corpus = self._only(way), self.corpus
         fold_of = self._divide(GROUPED, self.seeds[0])[0]
         points = []
-        for share in SHARES:
-            learnt = _some_groups(corpus, share)
+        for learnt in parts:
             run = job.score(job.cross_validate(fold_of, learnt), self.settings.coverage)
             summary = summarise(corpus.labels, run.probabilities, run.sets, corpus.groups)
             points.append(self._point(int(learnt.sum()), summary))

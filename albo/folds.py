@@ -60,7 +60,7 @@ def count_fits(folds: int, scored: int | None = None) -> int:
 def draw_folds(labels: Ints, groups: Ints, folds: int, seed: int) -> Ints:
     """Return each cover's fold, int (n,): no group in two, genres spread evenly.
 
-    Raises TooFewCovers where there are fewer groups than folds.
+    Raises TooFewCovers where there are fewer groups than folds, or no genre has as many covers.
     """
     import warnings
 
@@ -69,6 +69,11 @@ def draw_folds(labels: Ints, groups: Ints, folds: int, seed: int) -> Ints:
     if len(np.unique(groups)) < folds:
         raise TooFewCovers(
             f"{len(np.unique(groups))} groups of covers for {folds} folds; embed more covers"
+        )
+    if np.bincount(labels).max() < folds:
+        raise TooFewCovers(
+            f"no genre has more than {np.bincount(labels).max()} covers to learn from, for {folds}"
+            " folds; embed more covers"
         )
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     fold_of = np.empty(len(labels), np.int64)

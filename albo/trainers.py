@@ -139,9 +139,12 @@ def _vocabulary(texts: Sequence[Grams], least: int) -> tuple[NDArray[np.uint32],
     1 + log((1 + n) / (1 + n with it)), as scikit-learn's smoothed inverse document frequency.
     """
     ids, within = np.unique(np.concatenate([grams.ids for grams in texts]), return_counts=True)
+    if not len(ids):
+        # Texts that say nothing; a gram there must be, and this one no text has.
+        ids, within = np.zeros(1, np.uint32), np.zeros(1, np.int64)
     kept = within >= least
     if not kept.any():
-        # Texts that share nothing; a gram there must be.
+        # Texts that share nothing; one does.
         kept = np.arange(len(ids)) < 1
     count = sum(grams.shape[0] for grams in texts)
     rarity = 1.0 + np.log((1 + count) / (1 + within[kept]))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
-from albo.errors import UnknownGenre
+from albo.errors import UsageError
 from albo.genres import find_genre, with_subgenres
 from albo.texts import VERSION, Grams, fold_text, joined, listed
 
@@ -258,8 +258,10 @@ def _name_texts(genres: Sequence[str]) -> tuple[list[str], Ints, NDArray[np.floa
     weights: list[float] = []
     for label, genre in enumerate(genres):
         names = [genre.replace("_", " ")]
-        with suppress(UnknownGenre):
-            names += [one.name for one in with_subgenres(find_genre(names[0]))]
+        # A label that is a number is no id; one that two subgenres go by says itself alone.
+        with suppress(UsageError):
+            if not names[0].strip().isdigit():
+                names += [one.name for one in with_subgenres(find_genre(names[0]))]
         named = list(dict.fromkeys(names))
         texts += named
         labels += [label] * len(named)

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 from pymongo import MongoClient
 
 from albo import Albo
-from albo.samples import write_samples
+from albo.samples import draw_sample, plan_samples, write_samples
 from tests.servers import S3, S3_ENV, make_bucket, mongodb_server, running_s3
 
 if TYPE_CHECKING:
@@ -124,24 +126,98 @@ class Answer:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
+def run_command(words: Iterable[str | Path], cwd: Path, stdin: str = "", **env: str) -> Answer:
+    """Run the command line as a process of its own."""
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", "from albo.cli import main; main()", *map(str, words)],
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        env={**os.environ, "COLUMNS": "120", **env},
+    )
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
 @pytest.fixture
 def run_albo(tmp_path: Path) -> Callable[..., Answer]:
-    """Run the command line as a process of its own, in an empty folder unless one is named."""
+    """Run the command line, in an empty folder unless one is named."""
 
     def run(*words: str | Path, cwd: Path | None = None, stdin: str = "", **env: str) -> Answer:
-        done = subprocess.run(  # noqa: S603
-            [sys.executable, "-c", "from albo.cli import main; main()", *map(str, words)],
-            cwd=cwd or tmp_path,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-            env={**os.environ, "COLUMNS": "120", **env},
-        )
-        return Answer(done.returncode, done.stdout, done.stderr)
+        return run_command(words, cwd or tmp_path, stdin, **env)
 
     return run
+
+
+SPEAKING = {
+    "Jazz": ("blue", "note", "quartet", "swing", "trio", "bebop", "ballads"),
+    "Metal": ("doom", "iron", "death", "steel", "wrath", "thrash", "legion"),
+}
+"""What the covers of `speaking` say, by genre; how they look says nothing of it."""
+
+
+def draw_speaking(number: int, lines: Iterable[str]) -> Image.Image:
+    """Draw a cover that says these lines, over what no cover of another number shows."""
+    plain = np.random.default_rng(number).integers(40, 216, (3, 3, 3)).astype(np.uint8)
+    image = Image.fromarray(plain).resize((320, 320), Image.Resampling.BICUBIC)
+    if lines := list(lines):
+        backdrop = plan_samples()[(number * 7) % len(plan_samples())]
+        image = draw_sample(backdrop, 320).crop((90, 120, 230, 200)).resize((320, 320))
+        pen = ImageDraw.Draw(image)
+        pen.rectangle((0, 0, 320, 40 + 50 * len(lines)), fill="white")
+        for row, line in enumerate(lines):
+            pen.text((16, 20 + 50 * row), line, "black", ImageFont.load_default(32))
+    return image
+
+
+@dataclass(frozen=True)
+class Speaking:
+    """Covers that say what genre they are, and what was made of them by commands.
+
+    Eight have no artist, but a name that is on all of them; the last four say nothing. answers : of
+    each command that made `artifacts`, by what it did. silent, jazz : in no manifest.
+    """
+
+    folder: Path
+    manifest: Path
+    artifacts: Path
+    silent: Path
+    jazz: Path
+    answers: dict[str, Answer]
+
+
+@pytest.fixture(scope="session")
+def speaking(tmp_path_factory: pytest.TempPathFactory) -> Speaking:
+    """Forty covers embedded, read and trained on, with the image alone first; not to be changed."""
+    folder = tmp_path_factory.mktemp("speaking")
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(40):
+        genre = tuple(SPEAKING)[number % 2]
+        said = [" ".join(rng.choice(SPEAKING[genre], 2, replace=False)), f"volume {number}"]
+        artist = "" if number % 10 in {4, 5} else f"Artist {number // 4 * 2 + number % 2}"
+        said += [] if artist else ["Orchard Pilots"]
+        draw_speaking(number, said if number < 36 else ()).save(folder / f"{number}.png")
+        rows.append(f"{number}.png,{genre},{artist},{'test' if number < 12 else 'train'}")
+    manifest = folder / "covers.csv"
+    manifest.write_text("file,genre,artist,published_split\n" + "\n".join(rows), encoding="utf-8")
+    draw_speaking(90, ()).save(folder / "silent.png")
+    draw_speaking(91, ("blue bebop", "swing trio")).save(folder / "jazz.png")
+    answers = {}
+    for name, words in (
+        ("embed", ("embed", manifest)),
+        ("train image", ("train", "--name", "image")),
+        ("words", ("words",)),
+        ("train", ("train",)),
+    ):
+        seeds = ("--seeds", "1") if "train" in words else ()
+        answers[name] = run_command([*words, *seeds, "--json"], folder)
+        assert answers[name].code == 0, answers[name].err
+    return Speaking(
+        folder, manifest, folder / "artifacts", folder / "silent.png", folder / "jazz.png", answers
+    )
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tracemalloc
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -26,12 +26,28 @@ from albo.classify import (
     train,
 )
 from albo.errors import TooFewCovers, UsageError
-from albo.folds import Job, Progress, draw_folds, fit_temperature, fit_weights
+from albo.folds import (
+    MIN_TOGETHER,
+    Fitted,
+    Job,
+    Progress,
+    draw_folds,
+    fit_temperature,
+    fit_weights,
+)
+from albo.groups import rare_line_links
 from albo.heads import Head
 from albo.predictors import PREDICTORS, log_softmax
-from albo.records import Album, Embeddings
-from albo.trainers import TRAINERS, LightgbmTrainer, LogisticTrainer, fit_scaler, rotate
-from albo.views import ImageView
+from albo.records import Album, Embeddings, Line, Words
+from albo.trainers import (
+    TRAINERS,
+    LightgbmTrainer,
+    LogisticTrainer,
+    UnitTrainer,
+    fit_scaler,
+    rotate,
+)
+from albo.views import CharactersView, ImageView
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -59,6 +75,9 @@ class Corpus:
     blocks: tuple[int, ...] = ()
     always: bool = True
     asked: list[int] = field(default_factory=list)
+
+    def hints(self, _genres: Sequence[str]) -> None:
+        return None
 
     def features(self, digests: Sequence[Digest]) -> np.ndarray:
         self.asked.append(len(digests))
@@ -544,3 +563,221 @@ def test_every_artist_and_artwork_of_a_cover_is_kept_and_no_compilation() -> Non
     )
     artists = (("Can", "5"), ("Neu!", ""))
     assert found.covers == (LabelledCover(digest_of(1), "Rock", artists, ("d", "e")),)
+
+
+# --- views that are silent of some covers --------------------------------------------------------
+
+
+@dataclass
+class HushedPredictor(SpyPredictor):
+    """A spy that says nothing of the covers whose second number is 1."""
+
+    def log_probabilities(self, features: np.ndarray) -> np.ndarray:
+        said = SpyPredictor.log_probabilities(self, features)
+        said[features[:, 1] == 1] = np.nan
+        return said
+
+
+class HushedSpy(Spy):
+    """Fits predictors that are silent of some covers."""
+
+    def path(self, features: np.ndarray, labels: np.ndarray, genres: int) -> Iterator[Any]:
+        for predictor in super().path(features, labels, genres):
+            yield HushedPredictor(predictor.fitted, genres)
+
+
+@pytest.mark.parametrize("hushed", [3, 1], ids=["a third silent", "all silent"])
+def test_a_silent_view_is_asked_of_nothing_it_was_fitted_on(
+    monkeypatch: pytest.MonkeyPatch, hushed: int
+) -> None:
+    made = corpus(100, genres=2)
+    for number, cover in enumerate(made.labelling.covers):
+        made.features_of[cover.digest] = np.array([number, number % hushed == 0], np.float32)
+    made.classifier = "spy"
+    hush = replace(made, name="words", classifier="hushed", always=False, asked=[])
+    monkeypatch.setitem(TRAINERS, ("spy", ""), lambda *_: Spy())
+    monkeypatch.setitem(TRAINERS, ("hushed", ""), lambda *_: HushedSpy())
+    monkeypatch.setattr(Spy, "groups", np.arange(100) // 2)
+    monkeypatch.setattr(Spy, "fits", [])
+    training = train(made.labelling, NO_PAIRS, [made, hush], ONE_SEED)
+    assert len(Spy.fits) == 2 * 16
+    assert training.head.alone is not None
+    assert training.head.alone.views == ("image",)
+    np.testing.assert_allclose(training.probabilities.sum(2), 1)
+
+
+def speaking_corpus(
+    count: int = 120, *, silent: int = 3, seed: int = 0
+) -> tuple[Job, np.ndarray, np.ndarray]:
+    """A job of a dense view and of one of words, its folds, and which covers have no words."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) // 2 % 3
+    image = (rng.normal(size=(count, 6)) + 1.2 * np.eye(3, 6)[labels]).astype(np.float32)
+    unit = rng.normal(size=(count, 6)) + 1.5 * np.eye(3, 6)[labels]
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    mute = np.arange(count) % silent == 0
+    unit[mute] = 0
+    features = {"image": image, "meaning": unit.astype(np.float32)}
+    trainers = {"image": LogisticTrainer(grid=(1e-2,)), "meaning": UnitTrainer(grid=(1.0, 10.0))}
+    job = Job(features, trainers, (True, False), labels, 3, Progress(None, 0))
+    return job, draw_folds(labels, np.arange(count) // 2, 5, 0), mute
+
+
+def test_covers_without_words_are_answered_by_the_image_alone() -> None:
+    job, fold_of, mute = speaking_corpus()
+    fitted = job.cross_validate(fold_of)
+    both, image = (job.score(one, 0.9).probabilities for one in (fitted, fitted.of_views([0])))
+    np.testing.assert_array_equal(both[mute], image[mute])
+    assert (np.abs(both - image).max(1)[~mute] > 1e-6).all()
+    labels = job.labels[~mute]
+    assert (both[~mute].argmax(1) == labels).mean() > (image[~mute].argmax(1) == labels).mean()
+    meaning = job.score(fitted.of_views([1]), 0.9)
+    by_frequency = np.stack([tuning.frequencies for tuning in meaning.tunings])[fold_of]
+    np.testing.assert_array_equal(meaning.probabilities[mute], by_frequency[mute])
+
+
+def test_where_no_cover_has_words_the_image_says_it_all() -> None:
+    job, fold_of, mute = speaking_corpus(silent=1)
+    assert mute.all()
+    fitted = job.cross_validate(fold_of)
+    both, image = (job.score(one, 0.9) for one in (fitted, fitted.of_views([0])))
+    np.testing.assert_array_equal(both.probabilities, image.probabilities)
+    np.testing.assert_array_equal(both.sets, image.sets)
+
+
+@budget(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    views=st.integers(2, 4),
+    lasting=st.integers(1, 3),
+    share=st.sampled_from([0.0, 0.3, 0.8, 0.95, 1.0]),
+)
+def test_no_fusion_is_worse_than_its_best_view(
+    *, seed: int, views: int, lasting: int, share: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    labels, always = rng.integers(4, size=200), tuple(view < lasting for view in range(views))
+    spoken = [
+        log_softmax(rng.normal(size=(200, 4)) + np.eye(4)[labels] * rng.uniform(0, 3))
+        for _ in range(views)
+    ]
+    for view in spoken[lasting:]:
+        view[rng.random(200) < share] = np.nan
+    held_out = [view[None].astype(np.float32) for view in spoken]
+    names = [str(view) for view in range(views)]
+    job = Job(
+        dict.fromkeys(names, np.zeros(200)), dict.fromkeys(names, Spy((1.0,))), always, labels, 4,
+        Progress(None, 0),
+    )  # fmt: skip
+    fitted = Fitted(np.zeros(200, np.int64), (), {(): held_out}, np.ones(200, np.bool_), always)
+    tuning = job.tune(fitted)
+    heard = ~np.any([np.isnan(view[:, 0]) for view in spoken], axis=0)
+
+    def loss(probabilities: np.ndarray, rows: np.ndarray) -> float:
+        return float(-np.log(probabilities[rows, labels[rows]]).mean())
+
+    def best(chosen: list[np.ndarray], rows: np.ndarray) -> float:
+        return min(crossing._loss_at_best_temperature(v[rows], labels[rows]) for v in chosen)
+
+    every = np.arange(200)
+    assert tuning.alone is not None
+    assert tuning.alone.weights[lasting:].tolist() == [0.0] * max(views - lasting, 0)
+    said = tuning.alone(spoken)
+    assert loss(said, every) <= best(spoken[:lasting], every) + 1e-4
+    together = tuning.say(held_out, every)
+    np.testing.assert_allclose(together.sum(1), 1)
+    np.testing.assert_allclose(together[~heard], said[~heard], atol=1e-6)
+    if heard.sum() >= MIN_TOGETHER:
+        assert loss(together, np.flatnonzero(heard)) <= best(spoken, np.flatnonzero(heard)) + 1e-4
+    else:
+        np.testing.assert_allclose(together, said, atol=1e-6)
+
+
+def test_what_is_not_to_be_learnt_is_only_scored() -> None:
+    job, fold_of, _ = speaking_corpus()
+    learnt = np.random.default_rng(1).random(120) < 0.6
+    run = job.score(job.cross_validate(fold_of, learnt), 0.9)
+    assert run.rows.tolist() == list(range(120))
+    lied = replace(job, labels=np.where(learnt, job.labels, (job.labels + 1) % 3))
+    again = lied.score(lied.cross_validate(fold_of, learnt), 0.9)
+    np.testing.assert_array_equal(run.probabilities, again.probabilities)
+    np.testing.assert_array_equal(run.sets, again.sets)
+    other = replace(job, labels=np.where(learnt, (job.labels + 1) % 3, job.labels))
+    lies = other.score(other.cross_validate(fold_of, learnt), 0.9)
+    assert (np.abs(run.probabilities - lies.probabilities).max(1) > 1e-6).all(), "it can tell"
+
+
+def test_only_what_is_asked_for_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    job, fold_of, _ = speaking_corpus()
+    whole = job.score(job.cross_validate(fold_of), 0.9)
+    run = job.score(job.cross_validate(fold_of, scored=(0,)), 0.9)
+    assert run.rows.tolist() == np.flatnonzero(fold_of == 0).tolist()
+    assert len(run.tunings) == 1
+    np.testing.assert_array_equal(run.probabilities, whole.probabilities[run.rows])
+    np.testing.assert_array_equal(run.sets, whole.sets[run.rows])
+    monkeypatch.setattr(Spy, "groups", np.arange(120) // 2)
+    monkeypatch.setattr(Spy, "fits", [])
+    counted = replace(
+        job,
+        features={"image": np.arange(120.0)[:, None]},
+        trainers={"image": Spy()},
+        always=(True,),
+    )
+    counted.cross_validate(fold_of, scored=(0,))
+    assert len(Spy.fits) == 1 + 4, "without fold 0, and without it and each other one"
+
+
+def test_head_and_tuning_agree_on_what_is_silent(tmp_path: Path) -> None:
+    made = corpus(120, apart=1.0)
+    job, _, mute = speaking_corpus()
+    meaning = replace(made, name="meaning", classifier="unit", always=False)
+    digests = [cover.digest for cover in made.labelling.covers]
+    meaning.features_of = dict(zip(digests, job.features["meaning"], strict=True))
+    training = train(made.labelling, NO_PAIRS, [made, meaning], ONE_SEED)
+    assert training.report["view"] == "image+meaning"
+    training.head.save(tmp_path)
+    loaded = Head.load(tmp_path)
+    features = {"image": made.features(digests), "meaning": meaning.features(digests)}
+    said = loaded.predict(features)
+    assert loaded.alone is not None
+    np.testing.assert_array_equal(said[mute], loaded.alone.predict(features)[mute])
+    image = train(made.labelling, NO_PAIRS, [made], ONE_SEED).head
+    np.testing.assert_allclose(said[mute], image.predict(features)[mute], atol=1e-9)
+    for prior, scores in loaded.alone.nonconformity.items():
+        np.testing.assert_allclose(scores, image.nonconformity[prior], atol=1e-9)
+
+
+def test_views_that_may_all_be_silent_are_refused() -> None:
+    made = replace(corpus(), always=False)
+    with pytest.raises(UsageError, match="no view that speaks of every cover; add the image"):
+        train(made.labelling, NO_PAIRS, [made], ONE_SEED)
+
+
+def test_a_name_printed_on_covers_is_no_genre_learned() -> None:
+    """Nobody knows the artists, but their names are printed on; genres are drawn by lot."""
+    rng = np.random.default_rng(0)
+    count, artists = 160, 40
+    lots = rng.integers(2, size=artists)
+    names = [
+        "".join(rng.choice(list("abcdefghiklmnoprstuvwyz"), 9)) for _ in range(artists)
+    ]  # fmt: skip
+    covers = [LabelledCover(digest_of(row), f"genre {lots[row % artists]}") for row in range(count)]
+    lines = [
+        [names[row % artists].upper() if row % 3 else names[row % artists]] for row in range(count)
+    ]
+    shelf = {digest_of(row): Words((Line(lines[row][0], (0.0,) * 8, 1.0),)) for row in range(count)}
+
+    class Shelf:
+        fingerprint = "reader"
+
+        def read(self, digests: Sequence[Digest]) -> list[Words | None]:
+            return [shelf[digest] for digest in digests]
+
+    blank = {cover.digest: rng.normal(size=4).astype(np.float32) for cover in covers}
+    views = [Corpus(blank, Labelling(tuple(covers))), CharactersView(Shelf())]
+    labelling = Labelling(tuple(covers))
+    leaking = train(labelling, NO_PAIRS, views, ONE_SEED).report["top1"]["value"]
+    links = rare_line_links(lines, nameless=[True] * count)
+    honest = train(labelling, links, views, ONE_SEED).report["top1"]["value"]
+    assert leaking > 0.9, "the test can see a leak"
+    assert honest < 0.65

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from albo.errors import UsageError
-from albo.groups import group_covers, is_compilation, is_known
+from albo.groups import group_covers, is_compilation, is_known, rare_line_links
 
 NO_PAIRS = np.empty((0, 2), np.int64)
 
@@ -145,3 +145,64 @@ def test_against_spreading_marks_until_nothing_changes(
                     expected[one] = expected[other] = low
     firsts = sorted(set(expected))
     assert found == [firsts.index(mark) for mark in expected]
+
+
+# --- rare lines ----------------------------------------------------------------------------------
+
+
+def linked(lines: list[list[str]], *, named: tuple[int, ...] = ()) -> list[tuple[int, int]]:
+    nameless = [row not in named for row in range(len(lines))]
+    found = rare_line_links(lines, nameless=nameless)
+    assert found.dtype == np.int64
+    assert found.shape[1:] == (2,)
+    return [(one, other) for one, other in found.tolist()]
+
+
+@pytest.mark.parametrize(("bearers", "links"), [(1, 0), (2, 1), (12, 11), (13, 0), (60, 0)])
+def test_lines_on_two_to_twelve_covers_link(bearers: int, links: int) -> None:
+    assert len(linked([["Orchard Pilots"]] * bearers)) == links
+
+
+def test_covers_that_bear_a_rare_line_are_one_group() -> None:
+    lines = [["Orchard Pilots"], [], ["Orchard Pilots", "Quiet Rivers"], ["Quiet Rivers"], ["Live"]]
+    pairs = linked(lines)
+    assert pairs == [(0, 2), (2, 3)]
+    nobody: list[list[tuple[str, str]]] = [[] for _ in lines]
+    assert group_covers(nobody, [[] for _ in lines], np.array(pairs)).tolist() == [0, 1, 0, 0, 2]
+
+
+@pytest.mark.parametrize(("line", "long_enough"), [
+    ("Pilots", False), ("Pilots 2000!", False), ("P i l o t s", False), ("Pilotsx", True),
+    ("P I L O T S X", True), ("12345678", False), ("", False), ("群星群星群星群", True),
+])  # fmt: skip
+def test_a_line_has_seven_letters(line: str, long_enough: bool) -> None:
+    assert bool(linked([[line], [line]])) == long_enough
+
+
+def test_spaces_case_and_signs_make_no_difference() -> None:
+    ways = ["Orchard Pilots", "ORCHARDPILOTS", "orchard  pilots!", "\uff2frchard Pilots"]
+    ways += ["Orchard-Pilots 2"]
+    assert linked([[way] for way in ways]) == [(0, row) for row in range(1, 5)]
+    assert linked([["Straßenbahn"], ["STRASSENBAHN"]]) == [(0, 1)]
+
+
+def test_a_line_twice_on_a_cover_is_on_one_cover() -> None:
+    assert linked([["Orchard Pilots", "ORCHARD PILOTS"], ["else"]]) == []
+
+
+def test_only_covers_without_an_artist_are_linked() -> None:
+    lines = [["Orchard Pilots"]] * 4
+    assert linked(lines, named=(0, 2)) == [(1, 3)]
+    assert linked(lines, named=(0, 1, 2)) == []
+
+
+def test_artists_covers_count_how_rare_a_line_is() -> None:
+    lines = [["Deluxe Edition"]] * 13
+    assert linked(lines, named=tuple(range(11))) == [], "13 bear it, though 2 have no artist"
+    assert linked(lines[:12], named=tuple(range(10))) == [(10, 11)]
+    assert linked(lines[:2], named=(0,)) == []
+
+
+def test_no_lines_and_no_covers_link_nothing() -> None:
+    assert linked([]) == []
+    assert linked([[], []]) == []

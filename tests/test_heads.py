@@ -21,12 +21,15 @@ from albo.artifacts import MANIFEST, read_manifest, write_manifest
 from albo.errors import AlboError, StaleArtifact, UsageError
 from albo.heads import Head, _pack, _unpack, conformal_sets, fuse, weigh_prior
 from albo.predictors import (
+    GramPredictor,
     LightgbmPredictor,
     LogisticPredictor,
     Scaler,
+    UnitPredictor,
     check_trees,
     log_softmax,
 )
+from albo.texts import Grams
 from albo.trainers import LightgbmTrainer
 
 if TYPE_CHECKING:
@@ -461,3 +464,192 @@ def test_a_logistic_head_answers_with_numpy_alone(tmp_path: Path) -> None:
 
 def test_every_refusal_is_one_of_ours() -> None:
     assert issubclass(StaleArtifact, AlboError)
+
+
+# --- covers that some views are silent of --------------------------------------------------------
+
+
+def partly_silent(seed: int = 0) -> Head:
+    """A head of three views, of which the image alone speaks of every cover."""
+    rng = np.random.default_rng(seed)
+    head = make_head(seed)
+    vocabulary = Grams.of(["night train blue note doom"])
+    count = len(vocabulary.ids)
+    grams = GramPredictor(
+        vocabulary.ids,
+        rng.uniform(1, 3, count).astype(np.float32),
+        rng.normal(size=(count, GENRES)).astype(np.float32),
+        rng.normal(size=GENRES).astype(np.float32),
+    )
+    unit = UnitPredictor(
+        rng.normal(size=(WIDTH, GENRES)).astype(np.float32),
+        rng.normal(size=GENRES).astype(np.float32),
+    )
+    whole = replace(
+        head,
+        predictors={**head.predictors, "characters": grams, "meaning": unit},
+        weights=rng.dirichlet(np.ones(3)),
+        fingerprints={"image": "i" * 8, "characters": "c" * 8, "meaning": "m" * 8},
+    )
+    scores = {"corpus": np.sort(rng.random(50)), "uniform": np.sort(rng.random(50))}
+    alone = whole.part(["image"], np.array([0.7]), float(rng.uniform(0.5, 2)), scores)
+    return replace(whole, alone=alone)
+
+
+def half_said(seed: int = 1) -> dict[str, object]:
+    """Six covers; the second has no words at all, the fourth none that mean anything."""
+    rng = np.random.default_rng(seed)
+    meaning = rng.normal(size=(6, WIDTH)).astype(np.float32)
+    meaning /= np.linalg.norm(meaning, axis=1, keepdims=True)
+    meaning[[1, 3]] = 0
+    texts = ["night train", "", "doom", "blue", "zyx", "note"]
+    image = rng.normal(size=(6, WIDTH)).astype(np.float32)
+    return {"image": image, "characters": Grams.of(texts), "meaning": meaning}
+
+
+SILENT, HEARD = [1, 3], [0, 2, 4, 5]
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10_000), prior=st.sampled_from(["corpus", "uniform"]))
+def test_a_head_with_silent_views_survives_its_files(
+    tmp_path_factory: pytest.TempPathFactory, *, seed: int, prior: str
+) -> None:
+    head = partly_silent(seed)
+    folder = tmp_path_factory.mktemp("alone") / "head"
+    head.save(folder)
+    loaded = Head.load(folder)
+    features = half_said(seed)
+    for one, other in ((loaded, head), (loaded.alone, head.alone)):
+        assert one is not None
+        assert other is not None
+        assert one.predict(features, prior).tobytes() == other.predict(features, prior).tobytes()
+        assert one.answer(features, prior) == other.answer(features, prior)
+        assert one.views == other.views
+        assert one.fingerprints == other.fingerprints
+
+
+def test_a_cover_without_words_is_answered_by_the_views_that_always_speak() -> None:
+    head, features = partly_silent(), half_said()
+    assert head.alone is not None
+    for prior in ("corpus", "uniform"):
+        said = head.predict(features, prior)
+        np.testing.assert_allclose(said.sum(1), 1)
+        image = head.alone.predict({"image": features["image"]}, prior)
+        np.testing.assert_array_equal(said[SILENT], image[SILENT])
+        assert (np.abs(said - image).max(1)[HEARD] > 1e-3).all()
+    without = replace(head, alone=None).predict(features)
+    np.testing.assert_array_equal(without[SILENT], np.tile(head.frequencies, (2, 1)))
+    np.testing.assert_array_equal(without[HEARD], head.predict(features)[HEARD])
+
+
+def test_a_view_without_weight_may_be_silent() -> None:
+    head, features = partly_silent(), half_said()
+    two = np.array([0.5, 0.5])
+    weighed = replace(head, weights=np.append(two, 0.0))
+    spoken = [
+        head.predictors[view].log_probabilities(features[view]) for view in ("image", "characters")
+    ]
+    speaking = [0, 2, 3, 4, 5]
+    fused = fuse(spoken, two, head.temperature)[speaking]
+    np.testing.assert_array_equal(weighed.predict(features)[speaking], fused)
+
+
+def test_each_view_says_what_it_says_by_itself_and_its_weight() -> None:
+    head, features = partly_silent(), half_said()
+    assert head.alone is not None
+    answers = head.answer(features)
+    for row, prediction in enumerate(answers):
+        assert [said.view for said in prediction.views] == ["image", "characters", "meaning"]
+        weights = [said.weight for said in prediction.views]
+        assert weights == ([0.7, 0.0, 0.0] if row in SILENT else head.weights.tolist())
+        for said in prediction.views:
+            own = head.predictors[said.view].log_probabilities(features[said.view])[row]
+            if np.isnan(own[0]):
+                assert (said.genres, said.probabilities) == ((), ())
+                continue
+            assert said.probabilities == tuple(sorted(np.exp(own).tolist(), reverse=True))
+            assert said.genres[0] == head.genres[own.argmax()]
+    (image,) = head.alone.answer(features)[1].views
+    assert image == answers[1].views[0]
+    silent = [bool(said.genres) for said in answers[3].views]
+    assert silent == [True, True, False], "characters spoke of it, though they had no weight"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda alone: alone.update(views=[]),
+        lambda alone: alone.update(views=["words"]),
+        lambda alone: alone.update(views=["image", "image"]),
+        lambda alone: alone.update(views=["image", "meaning"]),
+        lambda alone: alone.update(views="image"),
+        lambda alone: alone.update(views=[["image"]]),
+        lambda alone: alone.update(views=None),
+        lambda alone: alone.pop("views"),
+        lambda alone: alone.update(temperature=0),
+        lambda alone: alone.update(temperature=-1.5),
+        lambda alone: alone.update(temperature="warm"),
+        lambda alone: alone.update(temperature=None),
+        lambda alone: alone.pop("temperature"),
+    ],
+)  # fmt: skip
+def test_a_forged_part_is_refused(tmp_path: Path, change: Callable[[dict], object]) -> None:
+    partly_silent().save(tmp_path)
+    tamper(tmp_path, lambda manifest: change(manifest["alone"]))
+    with pytest.raises(StaleArtifact, match=r"is damaged .*run `albo train --name "):
+        Head.load(tmp_path)
+
+
+@pytest.mark.parametrize("alone", [7, "image", [], {}, False, {"views": {}}])
+def test_a_part_that_is_none_is_refused(tmp_path: Path, alone: object) -> None:
+    partly_silent().save(tmp_path)
+    tamper(tmp_path, lambda manifest: manifest.update(alone=alone))
+    with pytest.raises(StaleArtifact, match="is damaged"):
+        Head.load(tmp_path)
+    tamper(tmp_path, lambda manifest: manifest.pop("alone"))
+    with pytest.raises(StaleArtifact, match="'alone' is missing"):
+        Head.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"alone.weights": np.array([0.5, 0.5])},
+        {"alone.weights": np.array([-1.0])},
+        {"alone.weights": np.array([0.0])},
+        {"alone.weights": np.array([np.nan])},
+        {"alone.weights": np.array([1.0], np.float32)},
+        {"alone.nonconformity.corpus": np.array([0.9, 0.1])},
+        {"alone.nonconformity.uniform": np.array([0.5, 1.5])},
+        {"alone.nonconformity.uniform": np.empty(0)},
+        {"view.characters.ids": np.zeros(1, np.uint32)},
+        {"view.meaning.weights": np.zeros((WIDTH, GENRES + 1), np.float32)},
+    ],
+    ids=lambda arrays: "+".join(f"{key}{np.shape(value)}" for key, value in arrays.items()),
+)
+def test_arrays_of_a_part_that_do_not_fit_are_refused(
+    tmp_path: Path, arrays: dict[str, np.ndarray]
+) -> None:
+    partly_silent().save(tmp_path)
+    tamper(tmp_path, keep, **arrays)
+    with pytest.raises(StaleArtifact, match="is damaged"):
+        Head.load(tmp_path)
+
+
+def test_a_head_with_silent_views_answers_with_numpy_alone(tmp_path: Path) -> None:
+    partly_silent().save(tmp_path)
+    program = (
+        "import sys, pathlib, numpy as np\n"
+        "from albo.heads import Head\n"
+        "from albo.texts import Grams\n"
+        "head = Head.load(pathlib.Path(sys.argv[1]))\n"
+        "zeros = np.zeros((1, 7), np.float32)\n"
+        "head.answer({'image': zeros, 'characters': Grams.of(['doom']), 'meaning': zeros})\n"
+        "heavy = {'sklearn', 'scipy', 'torch', 'pandas', 'lightgbm', 'pyarrow', 'faiss'}\n"
+        "sys.exit(' '.join(heavy & set(sys.modules)) or 0)\n"
+    )
+    done = subprocess.run(  # noqa: S603  (our own interpreter)
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
