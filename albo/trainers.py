@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from albo.views import Hints, View
 
 
+MOST_GRAMS = 100_000
+"""Grams that a head knows at most: with 36 genres 14 MB of weights."""
+
+
 class Trainer(Protocol):
     """Fits the classifier of a view.
 
@@ -142,10 +146,12 @@ def _vocabulary(texts: Sequence[Grams], least: int) -> tuple[NDArray[np.uint32],
     if not len(ids):
         # Texts that say nothing; a gram there must be, and this one no text has.
         ids, within = np.zeros(1, np.uint32), np.zeros(1, np.int64)
-    kept = within >= least
-    if not kept.any():
-        # Texts that share nothing; one does.
-        kept = np.arange(len(ids)) < 1
+    shared = np.flatnonzero(within >= least)
+    if not len(shared):
+        shared = np.zeros(1, np.int64)  # texts that share nothing; one gram does
+    # Of too many those in most texts, of equals the first; ascending again.
+    commonest = np.argsort(-within[shared], kind="stable")[:MOST_GRAMS]
+    kept = np.sort(shared[commonest])
     count = sum(grams.shape[0] for grams in texts)
     rarity = 1.0 + np.log((1 + count) / (1 + within[kept]))
     return ids[kept], rarity.astype(np.float32)

@@ -276,3 +276,15 @@ def test_arrays_that_are_missing_and_texts_are_refused(kind: str) -> None:
             PREDICTORS[kind].restore(fewer, "")
     with pytest.raises(ValueError, match="a text that is not its own"):
         PREDICTORS[kind].restore(SOUND[kind], "tree")
+
+
+def test_of_too_many_grams_those_in_most_texts_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts, labels = made_up()
+    every = next(iter(GramTrainer().path(Grams.of(texts), labels, GENRES)))
+    monkeypatch.setattr("albo.trainers.MOST_GRAMS", 10)
+    few = next(iter(GramTrainer().path(Grams.of(texts), labels, GENRES)))
+    assert few.ids.tolist() == sorted(few.ids.tolist())
+    assert len(few.ids) == 10
+    # The commoner a gram, the smaller its rarity.
+    others = every.rarity[~np.isin(every.ids, few.ids)]
+    assert few.rarity.max() <= others.min()
