@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from albo import sentences
 from albo.answers import Classified
+from albo.api import Albo
 from albo.classify import Corpus, LabelledCover
 from albo.errors import MissingWeights, UsageError
 from albo.evaluate import _given
+from albo.images import digest_of
 from albo.page import check_place
-from albo.records import Prediction
+from albo.records import Embeddings, Prediction
 from albo.splits import read_split
 from albo.tables import show_classified
+from albo.vectors import Vectors
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
@@ -115,6 +119,27 @@ def test_a_few_words_are_shown_whole(capsys: pytest.CaptureFixture[str]) -> None
 def test_a_genre_without_end_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
     show_classified(answer_of((), "X" * 5000), 0.9)
     assert max(map(len, capsys.readouterr().out.splitlines())) < 200
+
+
+# --- what is forgotten ---------------------------------------------------------------------------
+
+
+def test_what_the_words_of_a_forgotten_cover_mean_is_forgotten_too(tmp_path: Path) -> None:
+    covers = tmp_path / "covers"
+    covers.mkdir()
+    for name, shade in (("one.png", "red"), ("two.png", "blue")):
+        Image.new("RGB", (64, 64), shade).save(covers / name)
+    albo = Albo(tmp_path / "artifacts")
+    albo.embed([str(covers)], genre="none")
+    kept = Vectors.open_or_create(
+        albo.artifacts.words("reader") / "meaning-0", "meaning", "c0" * 32, 4, 0
+    )
+    digests = {name: digest_of((covers / name).read_bytes()) for name in ("one.png", "two.png")}
+    with kept.writer() as writer:
+        rows = np.eye(2, 4, dtype=np.float32)
+        writer.add(list(digests.values()), Embeddings(rows, np.empty((2, 0), np.float32)))
+    albo.forget(str(covers / "one.png"))
+    assert kept.digests() == [digests["two.png"]]
 
 
 # --- what is not installed -----------------------------------------------------------------------
