@@ -324,7 +324,7 @@ class Albo:
             gone = catalog.shown_only_by(forgotten)
             there = self._all_vectors()
             # The catalog last: whoever is stopped before can give the same command again.
-            for store in (*there, *self._all_words()):
+            for store in (*there, *self._all_words(), *self._all_meanings()):
                 store.remove(gone)
             files.forget(album.uri for album in forgotten)
             catalog.forget(forgotten)
@@ -913,6 +913,11 @@ class Albo:
     def _all_words(self) -> list[WordStore]:
         """Open every reader's words that can be opened; what is wrong with others is noted."""
         return self._all_in(self.artifacts.words_folder, WordStore.open)
+
+    def _all_meanings(self) -> list[Vectors]:
+        """Open what is kept of what every reader's words mean, as `_all_words` does."""
+        folders = sorted(self.artifacts.words_folder.glob("*"))
+        return [kept for folder in folders for kept in self._all_in(folder, Vectors.open)]
 
     def _all_in(self, folder: Path, open_it: Callable[[Path], _Store]) -> list[_Store]:
         found: list[_Store] = []

@@ -457,7 +457,8 @@ def read_manifest(folder: Path, what: str, mend: str, newest: int = FORMAT) -> J
     if manifest["format"] > newest:
         raise ForeignArtifact(
             f"the {what} in {folder} was made by a newer albo (format {manifest['format']},"
-            f" this one reads up to {newest}); install that albo, or run `{mend}`"
+            f" this one reads up to {newest}); install that albo, or move that"
+            f" folder away and run `{mend}`"
         )
     if not _is_sound(manifest):
         raise _damaged(what, folder, f"checksum of {MANIFEST}", mend)

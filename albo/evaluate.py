@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from albo.classify import MIN_GROUPS, Settings, select_covers
+from albo.classify import MIN_GENRES, MIN_GROUPS, Settings, select_covers
 from albo.errors import UsageError
 from albo.evaluation import MAJORITY, NEAREST, NO_HEAD, Leak, LearningPoint, Row
 from albo.folds import Job, Progress, count_fits, draw_folds
@@ -396,6 +396,8 @@ def _given(
         found = ", ".join(sorted({str(one) for one in side}))
         raise UsageError(f"the split says {found}; it has to say train and test, or number folds")
     learning = np.array([one == "train" for one in side])
+    if len(np.unique(corpus.labels[learning])) < MIN_GENRES:
+        raise UsageError("the split's train has covers of one genre only; give it two or more")
     fold_of = np.zeros(len(side), np.int64)
     fold_of[learning] = 1 + draw_folds(corpus.labels[learning], corpus.groups[learning], folds, 0)
     return fold_of, (0,)

@@ -113,8 +113,12 @@ class Gatherer:
             said = store.read(digests)
         except (MissingReader, StaleArtifact) as error:
             there = any(self.artifacts.words_folder.glob(f"*/{MANIFEST}"))
-            why = f"{error}; " if there else ""
-            self.note(f"{why}no words are looked at; `albo words` reads what covers say")
+            # What is there but cannot be read says itself what mends it.
+            self.note(
+                f"{error}; until then no words are looked at"
+                if there
+                else "no words are looked at; `albo words` reads what covers say"
+            )
             return None, []
         unread = sum(words is None or bool(words.error) for words in said)
         if unread:

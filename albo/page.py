@@ -45,6 +45,9 @@ def check_place(path: Path) -> None:
     """See, before the work is done, that a page can be written there. Raises UsageError."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file in it, as {path / 'evaluation.html'}")
+    if path.exists() and not path.is_file():
+        # A page takes the place of what has its name: nothing would be /dev/null any more.
+        raise UsageError(f"{path} is a device or a pipe, which a page would replace; name a file")
     there = next((folder for folder in path.absolute().parents if folder.exists()), None)
     if there is None or not there.is_dir() or not os.access(there, os.W_OK):
         raise UsageError(

@@ -93,6 +93,10 @@ def sentence_card() -> SentenceCard:
 
     Raises MissingWeights.
     """
+    if not _find("tokenizers"):
+        raise MissingWeights(
+            f"{NAME} needs the package tokenizers to take texts apart; pip install tokenizers"
+        )
     folder = _folder()
     question = f"{NAME}\n{folder}\n{_VERSION}\n{MAX_PIECES}\n{MAX_CHARACTERS}"
     known = recall(question) or {}
@@ -106,17 +110,22 @@ def sentence_card() -> SentenceCard:
 
 def _folder() -> Path:
     """Find the package's files without importing it. Raises MissingWeights."""
-    found = None
-    with contextlib.suppress(ValueError):  # a module of that name that nobody found in a file
-        found = find_spec(_PACKAGE)
-    places = found.submodule_search_locations if found is not None else None
+    places = _find(_PACKAGE)
     if not places:
         raise MissingWeights(f"the weights of {NAME} are not here; {_REMEDY}")
-    folder = Path(next(iter(places))).resolve() / "model"
+    folder = Path(places[0]).resolve() / "model"
     absent = [name for name in _FILES if not (folder / name).is_file()]
     if absent:
         raise MissingWeights(f"{folder} has no {absent[0]}; {_REINSTALL}")
     return folder
+
+
+def _find(package: str) -> list[str]:
+    """Find a package's folders without importing it; none where it is not here."""
+    found = None
+    with contextlib.suppress(ImportError, ValueError):  # a module that nobody found in a file
+        found = find_spec(package)
+    return list((found and found.submodule_search_locations) or ())
 
 
 def _fingerprint(folder: Path) -> str:

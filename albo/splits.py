@@ -7,6 +7,7 @@ a column `digest` or `file`, relative to the table. A manifest may hold a `publi
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from albo.errors import UsageError
@@ -25,6 +26,7 @@ PUBLISHED = ("published_split",)
 
 _MAX_BYTES = 256 << 20
 _DIGEST = ("digest", "sha256")
+_READ = frozenset({*COLUMNS, *_DIGEST, "file"})
 _MOST_FOLDS = 1_000_000
 _WORDS: Mapping[str, Literal["train", "test"]] = {
     "train": "train",
@@ -100,16 +102,22 @@ def _read_table(path: Path) -> dict[str, list[str]]:
     from pyarrow import csv, parquet
 
     try:
-        if path.stat().st_size > _MAX_BYTES:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # a pipe is waited for, and a device has no end
+            raise UsageError(
+                f"the split {path} is no file; give grouped, random, published, or a CSV or"
+                " Parquet table"
+            )
+        if found.st_size > _MAX_BYTES:
             raise UsageError(f"{path} has more than {_MAX_BYTES >> 20} MiB; no split is so large")
         if path.suffix.lower() == ".parquet":
             table = parquet.read_table(path)
         else:
             table = csv.read_csv(path)
+        names = [name.strip().lower() for name in table.column_names]
         columns = {
-            name.strip().lower(): table.column(place).cast(pa.string()).to_pylist()
-            for place, name in enumerate(table.column_names)
-            if name.strip().lower() in {*COLUMNS, *_DIGEST, "file"}
+            name: table.column(place).cast(pa.string()).to_pylist() if name in _READ else []
+            for place, name in enumerate(names)
         }
     except (OSError, ValueError, pa.ArrowException) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0][:160]

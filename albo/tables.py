@@ -35,6 +35,7 @@ SHOWN_SKIPS = 20
 
 _FEW_GENRES = 8
 _LONGEST_TEXT = 80
+_MOST_WORDS = 300  # characters of a cover's words
 _ANY_WIDTH = 100_000
 _NAMED_GENRES = 3
 _FIGURES = ("top-1", "top-3", "top-5", "macro-F1", "ECE", "in set", "set size")
@@ -365,19 +366,33 @@ def show_classified(answer: Classified, coverage: float) -> None:
     said = answer.prediction
     if said is None:
         return
-    verdict = f"reads as {printable(said.genres[0])}" if said.decided else "can't tell"
+    verdict = f"reads as {_short(printable(said.genres[0]))}" if said.decided else "can't tell"
     terminal.say(f"{printable(answer.query)}: {verdict}")
-    width = max(len(genre) for genre in said.genres)
-    for genre, probability in zip(said.genres, said.probabilities, strict=True):
+    genres = [_short(printable(genre)) for genre in said.genres]
+    width = max(map(len, genres))
+    for genre, probability in zip(genres, said.probabilities, strict=True):
         bar = "█" * round(probability * 40)
-        terminal.say(f"  {printable(genre):{width}}  {probability:6.1%}  {bar}")
+        terminal.say(f"  {genre:{width}}  {probability:6.1%}  {bar}")
     members = said.conformal_set
     of = "one of" if len(members) <= _FEW_GENRES else f"one of these {len(members)}"
-    listed = ", ".join(map(printable, members))
+    listed = ", ".join(_short(printable(genre)) for genre in members)
     terminal.say(f"  {coverage * 100:g}% sure that it is {of}: {listed}")
     if answer.words is not None:
-        lines = " · ".join(map(printable, answer.words))
-        terminal.say(f"  words on it: {lines or 'none'}")
+        terminal.say(f"  words on it: {_quote(answer.words) or 'none'}")
+
+
+def _quote(lines: Sequence[str]) -> str:
+    """Put lines of a cover side by side, as many as are read at a glance; --json has them all."""
+    shown, room = [], _MOST_WORDS
+    for line in lines:
+        text = _short(printable(line))
+        room -= len(text)
+        if room < 0:
+            break
+        shown.append(text)
+    if more := len(lines) - len(shown):
+        shown.append(f"and {more} more")
+    return " · ".join(shown)
 
 
 # --- the rest -------------------------------------------------------------------------------------
