@@ -67,15 +67,6 @@ def test_a_table_that_is_no_split_is_told_by_its_own_columns(tmp_path: Path) -> 
         read_split(table)
 
 
-def test_a_file_on_two_sides_of_a_split_is_refused(tmp_path: Path) -> None:
-    table = tmp_path / "split.csv"
-    table.write_text("file,split\na.jpg,train\nb.jpg,test\na.jpg,test\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"a\.jpg on two sides"):
-        read_split(table)
-    table.write_text("file,split\na.jpg,train\na.jpg,train\n", encoding="utf-8")
-    assert len(read_split(table)) == 1
-
-
 def test_a_split_that_teaches_one_genre_is_refused() -> None:
     digests = [bytes([number]) * 32 for number in range(40)]
     labels = np.repeat([0, 1], 20)
