@@ -543,15 +543,18 @@ class Albo:
         level: Literal["genre", "subgenre"] = "genre",
         backbone: str | None = None,
         seeds: tuple[int, ...] | None = None,
+        words: bool = True,
     ) -> Json:
         """Fit a head on what is embedded and labelled; return how good it is, as `--json` has it.
+
+        words : look at what covers say, where it has been read.
 
         Raises EmptyCatalog, TooFewCovers, UsageError.
         """
         from albo.classify import SEEDS, Settings, train
 
         folder = self.artifacts.head(name)
-        material = self._material(level, backbone, "albo train")
+        material = self._material(level, backbone, "albo train", words=words)
         settings = Settings(
             name,
             kind,

@@ -491,6 +491,9 @@ def train(
     kind: Annotated[HeadChoice, typer.Option(help="What is fitted.")] = HeadChoice.LOGISTIC,
     name: Annotated[str, typer.Option(help="What the head is called.")] = "default",
     level: Annotated[LevelChoice, typer.Option(help="Which label is learnt.")] = LevelChoice.GENRE,
+    words: Annotated[
+        bool, typer.Option("--words/--no-words", help="Look at what covers say, or do not.")
+    ] = True,
     backbone: BackboneName = None,
     seeds: Annotated[
         int | None,
@@ -513,6 +516,7 @@ def train(
             kind=kind.value,
             level=level.value,
             backbone=backbone,
+            words=words,
             seeds=None if seeds is None else tuple(range(seeds)),
         )
     if as_json:

@@ -398,6 +398,11 @@ def _given(
     learning = np.array([one == "train" for one in side])
     if len(np.unique(corpus.labels[learning])) < MIN_GENRES:
         raise UsageError("the split's train has covers of one genre only; give it two or more")
+    if len(np.unique(corpus.groups[learning])) < folds:
+        raise UsageError(
+            f"the split's train has too few groups of covers for {folds} folds to choose settings"
+            " in; give it more covers"
+        )
     fold_of = np.zeros(len(side), np.int64)
     fold_of[learning] = 1 + draw_folds(corpus.labels[learning], corpus.groups[learning], folds, 0)
     return fold_of, (0,)

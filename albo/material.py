@@ -10,7 +10,7 @@ import numpy as np
 from albo.artifacts import MANIFEST, reader_key
 from albo.backbones import near_duplicate_thresholds
 from albo.classify import label_covers
-from albo.errors import MissingReader, MissingWeights, StaleArtifact
+from albo.errors import MissingReader, MissingWeights, RuntimeFailed, StaleArtifact
 from albo.folds import MIN_TOGETHER
 from albo.groups import rare_line_links
 from albo.meanings import CoverMeanings
@@ -123,8 +123,12 @@ class Gatherer:
         unread = sum(words is None or bool(words.error) for words in said)
         if unread:
             self.note(f"the words on {unread} labelled covers are not read; run `albo words`")
-        if sum(words is not None and bool(words.lines) for words in said) < MIN_TOGETHER:
-            self.note(f"fewer than {MIN_TOGETHER} labelled covers have words; none are looked at")
+        speaking = sum(words is not None and bool(words.lines) for words in said)
+        if speaking < MIN_TOGETHER:
+            self.note(
+                f"words are not looked at: {speaking} labelled covers have any, and it takes"
+                f" {MIN_TOGETHER}"
+            )
             return None, []
         return store, said
 
@@ -132,9 +136,9 @@ class Gatherer:
         """Make the views of words; what covers mean is encoded now, and kept."""
         try:
             meanings = CoverMeanings(words.folder, keep=True, note=self.note)
-        except MissingWeights as error:
+            MeaningView(words, meanings).features(digests)
+        except (MissingWeights, RuntimeFailed) as error:
             self.note(f"{error}; what words mean is not looked at")
             return (CharactersView(words),)
-        MeaningView(words, meanings).features(digests)
         kept = replace(meanings, keep=False)
         return CharactersView(words), MeaningView(words, kept)

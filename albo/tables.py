@@ -254,6 +254,8 @@ def show_training(report: Json) -> None:
         terminal.note(
             f"{report['conflicting']} covers with several labels are left out", quiet=False
         )
+    looks = report["view"].replace("+", ", ")
+    terminal.say(f"looks at {looks}")
     terminal.say(f"saved in {report['saved']}; `albo classify` uses it from now on")
 
 

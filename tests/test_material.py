@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from albo import meanings as meanings_room
 from albo import reader as reader_room
 from albo.api import Albo
 from albo.artifacts import MANIFEST
@@ -192,7 +191,7 @@ def test_without_what_words_mean_their_characters_are_looked_at(
     copied: Path, speaking: Speaking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("albo.material.CoverMeanings", no_sentences)
-    monkeypatch.setattr(meanings_room, "CoverMeanings", no_sentences)
+    monkeypatch.setattr("albo.queries.CoverMeanings", no_sentences)
     albo, notes = opened(copied)
     report = albo.train("letters", seeds=(0,))
     assert report["view"] == "image+characters"
@@ -245,19 +244,18 @@ def test_words_that_are_missing_are_told_with_the_command(copied: Path, change: 
     albo, notes = opened(copied)
     found = gather(albo)
     assert len(found.labelling.covers) == 40
-    assert all("albo words" in note or "fewer than 20" in note for note in notes), notes
+    assert all("albo words" in note or "it takes 20" in note for note in notes), notes
     if change == "some":
         assert notes == ["the words on 3 labelled covers are not read; run `albo words`"]
         silent = dict(zip(there, found.views[1].features(there).speaks.tolist(), strict=True))
         assert not any(silent[digest] for digest in there[:3])
         return
     assert [view.name for view in found.views] == ["image"]
-    assert notes[-1].endswith(
-        "fewer than 20 labelled covers have words; none are looked at"
-        if change == "most"
-        else "no words are looked at; `albo words` reads what covers say"
-    )
     damaged = change in {"manifest", "part"}
+    whole = "no words are looked at; `albo words` reads what covers say"
+    few = " labelled covers have any, and it takes 20"
+    ending = few if change == "most" else "until then no words are looked at" if damaged else whole
+    assert notes[-1].endswith(ending)
     assert len(notes) == (2 if change == "most" else 1)
     assert notes[0].startswith(("no words", "the words on")) != damaged
 
