@@ -422,5 +422,10 @@ def fit_weights(spoken: Sequence[Doubles], labels: Ints) -> Doubles:
         minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * count).x
         for start in starts
     ]
-    weights = min([best, *found], key=lambda weights: loss(weights)[0])
-    return np.asarray(weights / weights.sum()) if weights.sum() > 0 else np.full(count, 1 / count)
+    both = [best, min(found, key=lambda weights: loss(weights)[0])]
+    # Weights near nothing say that no view is better than chance; temperatures end before that.
+    scaled = [weights / weights.sum() for weights in both if weights.sum() > 0]
+    return min(
+        scaled,
+        key=lambda weights: _loss_at_best_temperature(np.tensordot(weights, stacked, 1), labels),
+    )

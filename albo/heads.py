@@ -182,7 +182,7 @@ class Head:
     def _views_said(self, spoken: list[Doubles], cover: int) -> tuple[Said, ...]:
         """Say what each view said of a cover by itself, and what weight that had."""
         rows = [view[cover] for view in spoken]
-        silent = any(np.isnan(row[0]) for row in rows)
+        silent = any(np.isnan(row[0]) for row, own in zip(rows, self.weights, strict=True) if own)
         alone = self._fusion_alone()
         fusion = alone if silent and alone is not None else Fusion(self.weights, self.temperature)
         return tuple(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
@@ -597,7 +597,7 @@ def test_a_silent_view_is_asked_of_nothing_it_was_fitted_on(
     hush = replace(made, name="words", classifier="hushed", always=False, asked=[])
     monkeypatch.setitem(TRAINERS, ("spy", ""), lambda *_: Spy())
     monkeypatch.setitem(TRAINERS, ("hushed", ""), lambda *_: HushedSpy())
-    monkeypatch.setattr(Spy, "groups", np.arange(100) // 2)
+    monkeypatch.setattr(Spy, "groups", np.arange(100) // 2, raising=False)
     monkeypatch.setattr(Spy, "fits", [])
     training = train(made.labelling, NO_PAIRS, [made, hush], ONE_SEED)
     assert len(Spy.fits) == 2 * 16
@@ -646,6 +646,7 @@ def test_where_no_cover_has_words_the_image_says_it_all() -> None:
 
 
 @budget(max_examples=25, deadline=None)
+@example(seed=131, views=2, lasting=1, share=0.8)  # nothing better than chance
 @given(
     seed=st.integers(0, 1000),
     views=st.integers(2, 4),
@@ -686,7 +687,9 @@ def test_no_fusion_is_worse_than_its_best_view(
     assert loss(said, every) <= best(spoken[:lasting], every) + 1e-4
     together = tuning.say(held_out, every)
     np.testing.assert_allclose(together.sum(1), 1)
-    np.testing.assert_allclose(together[~heard], said[~heard], atol=1e-6)
+    weighed = [v for v, own in zip(spoken, tuning.together.weights, strict=True) if own > 0]
+    lost = np.any([np.isnan(view[:, 0]) for view in weighed], axis=0)
+    np.testing.assert_allclose(together[lost], said[lost], atol=1e-6)
     if heard.sum() >= MIN_TOGETHER:
         assert loss(together, np.flatnonzero(heard)) <= best(spoken, np.flatnonzero(heard)) + 1e-4
     else:
@@ -715,7 +718,7 @@ def test_only_what_is_asked_for_is_scored(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(run.tunings) == 1
     np.testing.assert_array_equal(run.probabilities, whole.probabilities[run.rows])
     np.testing.assert_array_equal(run.sets, whole.sets[run.rows])
-    monkeypatch.setattr(Spy, "groups", np.arange(120) // 2)
+    monkeypatch.setattr(Spy, "groups", np.arange(120) // 2, raising=False)
     monkeypatch.setattr(Spy, "fits", [])
     counted = replace(
         job,

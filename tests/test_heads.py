@@ -553,6 +553,8 @@ def test_a_view_without_weight_may_be_silent() -> None:
     speaking = [0, 2, 3, 4, 5]
     fused = fuse(spoken, two, head.temperature)[speaking]
     np.testing.assert_array_equal(weighed.predict(features)[speaking], fused)
+    said = weighed.answer(features)[3].views
+    assert [one.weight for one in said] == [0.5, 0.5, 0.0], "what was counted is what is said"
 
 
 def test_each_view_says_what_it_says_by_itself_and_its_weight() -> None:
