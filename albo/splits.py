@@ -113,7 +113,10 @@ def _read_table(path: Path) -> dict[str, list[str]]:
         if path.suffix.lower() == ".parquet":
             table = parquet.read_table(path)
         else:
-            table = csv.read_csv(path)
+            with csv.open_csv(path) as opened:
+                texts = {name: pa.string() for name in opened.schema.names}
+            # As they are written: "007.jpg" without its suffix is no number.
+            table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=texts))
         names = [name.strip().lower() for name in table.column_names]
         columns = {
             name: table.column(place).cast(pa.string()).to_pylist() if name in _READ else []

@@ -195,3 +195,8 @@ def test_a_cover_on_two_sides_is_on_none_and_counted() -> None:
     assert sides_of(twice, {"/a": {0}, "/b": {1}}) == ({}, 1)
     assert sides_of(twice, {digest_of(1).hex(): {"train"}, "/a": {"test"}}) == ({}, 1)
     assert sides_of(twice[:1], {"/a": {"train", "test"}}) == ({}, 1)
+
+
+def test_names_that_look_like_numbers_are_names(tmp_path: Path) -> None:
+    found = read_one(write(tmp_path, "file,split\n007,train\n1e3,test\n"))
+    assert found == {str(tmp_path / "007"): "train", str(tmp_path / "1e3"): "test"}
