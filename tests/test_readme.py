@@ -41,6 +41,7 @@ def home(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(960)
 def test_every_command_of_the_readme_works(home: Path) -> None:
     commands = console_commands()
     assert len(commands) > 15
@@ -49,12 +50,13 @@ def test_every_command_of_the_readme_works(home: Path) -> None:
     )
     done = subprocess.run(  # noqa: S603
         ["/bin/bash", "-c", script],
-        cwd=home, capture_output=True, text=True, timeout=280, check=False,
+        cwd=home, capture_output=True, text=True, timeout=900, check=False,
         env={**os.environ, "PATH": f"{home / 'bin'}{os.pathsep}{os.environ['PATH']}"},
     )  # fmt: skip
     reached = int(re.findall(r"## (\d+)", done.stderr)[-1])
     assert done.returncode == 0, f"{commands[reached]}\n{done.stderr[-2000:]}"
     assert (home / "albo-demo" / "sheet.png").stat().st_size > 100_000
+    assert (home / "evaluation.html").stat().st_size > 100_000
 
 
 def test_the_python_of_the_readme_works(home: Path, sample_artifacts: Path) -> None:
