@@ -12,9 +12,6 @@ import numpy as np
 from albo.backbones import open_backbone
 from albo.errors import BadCover, StaleArtifact
 from albo.images import Limits, decode, digest_of, read_file
-from albo.meanings import CoverMeanings
-from albo.reader import card as reader_card
-from albo.reader import open_reader, prepare
 from albo.records import Embeddings, Words
 from albo.views import CharactersView, MeaningView
 
@@ -69,7 +66,10 @@ class Listener:
         single: bool,
         note: Callable[[str], None],
     ) -> None:
-        read = _NothingRead(reader_card().fingerprint)
+        from albo.meanings import CoverMeanings
+        from albo.reader import card, open_reader
+
+        read = _NothingRead(card().fingerprint)
         self._views: list[CharactersView | MeaningView] = []
         if CharactersView.name in fingerprints:
             self._views.append(CharactersView(read))
@@ -138,7 +138,7 @@ def _read_all(names: Sequence[str], card: Card, limits: Limits, *, with_page: bo
         try:
             data = read_file(os.path.expanduser(name), limits)  # noqa: PTH111  (as embed does)
             pixels = decode(data, card.size, card.resample, limits)
-            page = prepare(data, limits) if with_page else None
+            page = _page(data, limits) if with_page else None
             return Query(name, digest_of(data)), pixels, page
         except BadCover as error:
             return Query(name, error=str(error)), None, None
@@ -147,6 +147,13 @@ def _read_all(names: Sequence[str], card: Card, limits: Limits, *, with_page: bo
         return [read(names[0])]
     with ThreadPoolExecutor(thread_name_prefix="albo-decode") as pool:
         return list(pool.map(read, names))
+
+
+def _page(data: bytes, limits: Limits) -> Image:
+    """Decode a cover as the reader of words wants it."""
+    from albo.reader import prepare
+
+    return prepare(data, limits)
 
 
 def _embed(backbone: FrozenBackbone | None, pixels: Sequence[Pixels]) -> Iterator[Embeddings]:
