@@ -354,13 +354,14 @@ def _name_genres(found: Evaluation, *, worst: bool) -> str:
 def _name_shares(points: Sequence[Answered]) -> str:
     """Say how often it is right where it is asked about the surest covers alone."""
     wanted = [point for point in points if round(point.share, 2) in {0.1, 0.25, 0.5, 1.0}]
-    return ", ".join(f"{point.share:.0%} right {point.accuracy.value:.1%}" for point in wanted)
+    said = ", ".join(f"{point.accuracy.value:.1%} of {point.share:.0%}" for point in wanted)
+    return f"right for {said} of the covers, the surest first"
 
 
 def _name_points(points: Sequence[LearningPoint]) -> str:
     """Say how good it is with fewer covers to learn from."""
-    said = ", ".join(f"{one.covers_per_genre:.0f}: {one.top1.value:.1%}" for one in points)
-    return f"covers a genre to learn from: top-1; {said}" if said else ""
+    said = ", ".join(f"{one.top1.value:.1%} from {one.covers_per_genre:.0f}" for one in points)
+    return f"right for {said} covers a genre to learn from" if said else ""
 
 
 def show_classified(answer: Classified, coverage: float) -> None:

@@ -67,7 +67,8 @@ def test_what_else_is_said(
     out = shown(monkeypatch, 200)
     for begins in ("leak        With a random split", "best read   ", "worst read  ", "surest "):
         assert f"\n{begins}" in out
-    assert "\nlearning    covers a genre to learn from: top-1; 5: " in out
+    assert "\nlearning    right for " in out
+    assert "covers a genre to learn from\n" in out
     assert out.endswith("the whole of it: reports/x.html\n")
     assert "Skiffle is left out: 3 groups of covers" in capsys.readouterr().err
 
