@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import numpy as np
 
 from albo.classify import MIN_GENRES, MIN_GROUPS, Settings, select_covers
-from albo.errors import UsageError
+from albo.errors import TooFewCovers, UsageError
 from albo.evaluation import MAJORITY, NEAREST, NO_HEAD, Leak, LearningPoint, Row
 from albo.folds import Job, Progress, count_fits, draw_folds
 from albo.metrics import paired_difference, summarise
@@ -398,13 +398,12 @@ def _given(
     learning = np.array([one == "train" for one in side])
     if len(np.unique(corpus.labels[learning])) < MIN_GENRES:
         raise UsageError("the split's train has covers of one genre only; give it two or more")
-    if len(np.unique(corpus.groups[learning])) < folds:
-        raise UsageError(
-            f"the split's train has too few groups of covers for {folds} folds to choose settings"
-            " in; give it more covers"
-        )
     fold_of = np.zeros(len(side), np.int64)
-    fold_of[learning] = 1 + draw_folds(corpus.labels[learning], corpus.groups[learning], folds, 0)
+    try:
+        inner = draw_folds(corpus.labels[learning], corpus.groups[learning], folds, 0)
+    except TooFewCovers as error:
+        raise TooFewCovers(f"the split's train has too little: {error}") from error
+    fold_of[learning] = 1 + inner
     return fold_of, (0,)
 
 

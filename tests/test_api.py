@@ -221,11 +221,11 @@ def test_queries_are_answered_in_order_more_than_fit_a_batch(
 def test_training_says_what_its_scores_lack(albo: Albo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("albo.classify.SEEDS", (0, 1))
     said = notes_of(albo)
-    report = albo.train()
+    report = albo.train(words=False)
     assert (report["seeds"], report["near_duplicates_measured"], said) == ([0, 1], True, [])
     monkeypatch.setattr("albo.backbones._NEAR_DUPLICATE", {})
     monkeypatch.setattr("albo.classify.SMALL_CORPUS", 299)
-    report = albo.train()
+    report = albo.train(words=False)
     assert (report["seeds"], report["near_duplicates_measured"]) == ([0], False)
     assert said == [
         "nobody has measured these weights of efficientnet-lite0: copies of one artwork may be on"
