@@ -317,7 +317,7 @@ def test_splits_that_leave_nothing_are_refused(
 @pytest.mark.parametrize(
     ("learning", "message"),
     [
-        (4, "2 groups of covers for 5 folds"),
+        (4, "3 groups of covers for 5 folds"),
         (8, "no genre has more than 4 covers to learn from, for 5 folds"),
     ],
 )
