@@ -10,7 +10,7 @@ their order, as everywhere in albo.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -62,12 +62,33 @@ class Noise:
 
 @dataclass(frozen=True, slots=True)
 class GenreScore:
-    """How one genre fares: its covers, and precision, recall and F1 of the first guess."""
+    """How one genre fares: its covers, and precision, recall and F1 of the first guess.
+
+    The intervals of these three are None where nobody resampled.
+    """
 
     covers: int
     precision: float
     recall: float
     f1: float
+    precision_interval: Interval | None = field(default=None, compare=False)
+    recall_interval: Interval | None = field(default=None, compare=False)
+    f1_interval: Interval | None = field(default=None, compare=False)
+
+    def as_json(self) -> Json:
+        """Return the figures, each with its interval where there is one."""
+        intervals = {
+            "precision_interval": self.precision_interval,
+            "recall_interval": self.recall_interval,
+            "f1_interval": self.f1_interval,
+        }
+        return {
+            "covers": self.covers,
+            "precision": round(self.precision, 4),
+            "recall": round(self.recall, 4),
+            "f1": round(self.f1, 4),
+            **{name: one.as_json() for name, one in intervals.items() if one is not None},
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +125,7 @@ class Summary:
             "set_size": round(self.set_size, 2),
             "set_size_interval": self.set_size_interval.as_json(),
             "per_genre": [
-                {
-                    "genre": genre,
-                    "covers": score.covers,
-                    "groups": count,
-                    "precision": round(score.precision, 4),
-                    "recall": round(score.recall, 4),
-                    "f1": round(score.f1, 4),
-                }
+                {"genre": genre, "groups": count, **score.as_json()}
                 for genre, count, score in zip(genres, groups, self.per_genre, strict=True)
             ],
         }
@@ -485,7 +499,7 @@ def summarise(
         set_size=mean_set_size(sets),
         set_size_interval=mean_of(list(_stacked(sets).sum(2))),
         brier=mean_of(list(_distances(labels, layers))),
-        per_genre=score_genres(labels, layers),
+        per_genre=_with_intervals(score_genres(labels, layers), labels, layers, bootstrap),
     )
 
 
@@ -523,6 +537,33 @@ def _confusions(labels: Ints, layer: Real) -> Doubles:
     identity = np.eye(layer.shape[1])
     truth, guess = identity[labels], identity[layer.argmax(1)]
     return np.concatenate([truth, guess, truth * guess], axis=1)
+
+
+def _with_intervals(
+    scores: Sequence[GenreScore], labels: Ints, layers: Real, bootstrap: Bootstrap
+) -> tuple[GenreScore, ...]:
+    """Give every genre's figures their intervals; a genre that was not drawn counts as 0 there."""
+    parts = []
+    for layer in layers:
+        sums = bootstrap.sums(_confusions(labels, layer))
+        truth, guess, both = np.split(sums, 3, axis=1)
+        parts.append(
+            [
+                both / np.maximum(guess, 1.0),
+                both / np.maximum(truth, 1.0),
+                2 * both / np.maximum(truth + guess, 1.0),
+            ]
+        )
+    ends = np.percentile(np.mean(parts, axis=0), [2.5, 97.5], axis=1)  # (2, 3, c)
+    return tuple(
+        replace(
+            score,
+            precision_interval=Interval(score.precision, *map(float, ends[:, 0, genre])),
+            recall_interval=Interval(score.recall, *map(float, ends[:, 1, genre])),
+            f1_interval=Interval(score.f1, *map(float, ends[:, 2, genre])),
+        )
+        for genre, score in enumerate(scores)
+    )
 
 
 def _mean_f1(sums: Doubles) -> Doubles:

@@ -326,3 +326,21 @@ def test_intervals_hold_the_truth() -> None:
         found = bootstrap.interval(hits.mean(), [hits], lambda sums, drawn: sums[:, 0] / drawn)
         held += found.low <= truth <= found.high
     assert held >= 52
+
+
+def test_every_genre_has_intervals_that_hold_its_figures() -> None:
+    rng = np.random.default_rng(3)
+    labels = np.arange(120) % 3
+    probabilities = rng.dirichlet(np.ones(3), size=(2, 120)) + 0.4 * np.eye(3)[labels]
+    sets = np.ones(probabilities.shape, np.bool_)
+    found = metrics.summarise(labels, probabilities, sets, np.arange(120) // 2)
+    for score in found.per_genre:
+        for name in ("precision", "recall", "f1"):
+            interval = getattr(score, f"{name}_interval")
+            assert interval.value == getattr(score, name)
+            assert interval.low < interval.value < interval.high
+            assert interval.high - interval.low < 0.4
+        assert score.as_json()["f1_interval"]["value"] == score.as_json()["f1"]
+    # Wider where fewer groups are resampled: the same covers, ten to a group.
+    few = metrics.summarise(labels, probabilities, sets, np.repeat(np.arange(4), 30))
+    assert few.per_genre[0].f1_interval != found.per_genre[0].f1_interval
