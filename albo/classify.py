@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from albo.folds import Tuning
+    from albo.folds import Run, Tuning
     from albo.groups import Artist
     from albo.heads import Prior
     from albo.records import Album, Bools, Digest, Ints, Json, Prediction
@@ -249,13 +249,13 @@ def train(
     seeds = settings.seeds_for(len(corpus.covers))
     steps = Progress(progress, len(views) * (len(seeds) * count_fits(settings.folds) + 1))
     job = open_job(corpus, features, views, settings.kind, steps)
-    runs = []
-    tunings = []
+    runs: list[Run] = []
     for seed in seeds:
         fold_of = draw_folds(corpus.labels, corpus.groups, settings.folds, seed)
         fitted = job.cross_validate(fold_of)
+        if not runs:
+            tuning = job.tune(fitted)  # the head is made from the first seed's folds
         runs.append(job.score(fitted, settings.coverage))
-        tunings.append(job.tune(fitted))
     probabilities = np.stack([run.probabilities for run in runs])
     sets = np.stack([run.sets for run in runs])
     summary = summarise(corpus.labels, probabilities, sets, corpus.groups)
@@ -266,7 +266,7 @@ def train(
         "selected": True,
         "conflicting": labelling.conflicting,
     }
-    head = _make_head(job, tunings[0], corpus, _Making(views, settings, report))
+    head = _make_head(job, tuning, corpus, _Making(views, settings, report))
     return Training(
         head, report, summary, corpus.covers, corpus.labels, corpus.groups, probabilities, sets
     )

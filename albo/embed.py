@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 import numpy as np
 
 from albo.covers import StoredCovers, is_remote, is_stored
+from albo.engines import cores
 from albo.errors import AlboError, BadCover, LostCover
 from albo.files import NOT_AN_IMAGE, KnownFile
 from albo.images import Limits, decode, digest_of, has_image_signature
@@ -206,9 +207,7 @@ def _running(
     """Give a run; afterwards everything it did is on the disk, however it ends."""
     started = monotonic()
     with _Journal(stores) as journal:
-        reader = _Reader(
-            journal.known, stores.covers, card, limits or Limits(), workers or _cpu_count()
-        )
+        reader = _Reader(journal.known, stores.covers, card, limits or Limits(), workers or cores())
         run = _Run(stores, journal, reader, open_backbone, progress)
         yield run
         run.finish()
@@ -746,7 +745,3 @@ def _chunks(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
             chunk = []
     if chunk:
         yield chunk
-
-
-def _cpu_count() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -60,7 +60,7 @@ class Split:
     """How covers are divided.
 
     name : "grouped", "random", "published", or a file's name. sides : of each cover that a given
-    split knows; empty for one that is drawn.
+    split knows; None for one that is drawn.
     """
 
     name: str = GROUPED
@@ -130,8 +130,7 @@ def evaluate(
     corpus = select_covers(material.labelling, material.links, least)
     if split.sides is not None:
         corpus = _known_to(corpus, split.sides)
-    work = _Work.make(corpus, material, settings, split)
-    return work.run(progress)
+    return _Work.make(corpus, material, settings, split, Progress(progress, 0)).run()
 
 
 def _known_to(corpus: Corpus, sides: Mapping[Digest, Side]) -> Corpus:
@@ -165,6 +164,7 @@ class _Work:
         material: Material,
         settings: Settings,
         split: Split,
+        progress: Progress,
     ) -> _Work:
         """Get all features, and name every way of predicting."""
         views = material.views
@@ -188,34 +188,33 @@ class _Work:
         always += [True, True]
         seeds = settings.seeds_for(len(digests)) if split.sides is None else (0,)
         names = list(trainers)
-        silent = Progress(None, 0)
-        job = Job(features, trainers, tuple(always), corpus.labels, len(corpus.genres), silent)
+        job = Job(features, trainers, tuple(always), corpus.labels, len(corpus.genres), progress)
         return cls(corpus, settings, split, seeds, job, _ways(names, own, settings.kind, other))
 
-    def run(self, progress: Callable[[int, int], None] | None) -> Evaluated:
+    def run(self) -> Evaluated:
         """Do it all: every way, then the random split and fewer covers for the selected one."""
         chosen = self.ways[-1]
         drawn = self.split.sides is None
         beside = self.seeds[:LEAK_SEEDS] if drawn else ()
         fits = self._count_fits()
         curve = self._learning_parts() if self.split.name == GROUPED else []
-        self.job.progress.tell = progress
         self.job.progress.total = fits * (
             len(self.seeds) * len(self.job.trainers)
             + (len(beside) + len(curve)) * len(chosen.places)
         )
         runs = self._run_ways()
         selected = _stack(runs[chosen])
-        leak = self._leak(chosen, selected, beside) if beside else None
-        rows = tuple(self._row(way, _stack(runs[way]), leak) for way in self.ways)
+        leaky = self._is_leaky()
+        *others, row = (self._row(way, _stack(runs[way]), leaky=leaky) for way in self.ways)
+        leak = self._leak(chosen, selected, row.summary, beside) if beside else None
         return Evaluated(
-            rows,
+            (*others, replace(row, leak=leak)),
             self.corpus,
             self.seeds,
             selected.rows,
             selected.probabilities,
             selected.sets,
-            self._learning_curve(chosen, curve, rows[-1].summary) if curve else (),
+            self._learning_curve(chosen, curve, row.summary) if curve else (),
             leak,
         )
 
@@ -246,7 +245,7 @@ class _Work:
         parted = alone if name == RANDOM else groups
         return draw_folds(labels, parted, self.settings.folds, seed), None
 
-    def _row(self, way: _Way, stacked: _Stacked, leak: Leak | None) -> Row:
+    def _row(self, way: _Way, stacked: _Stacked, *, leaky: bool) -> Row:
         corpus, rows = self.corpus, stacked.rows
         labels, groups = corpus.labels[rows], corpus.groups[rows]
         return Row(
@@ -261,8 +260,7 @@ class _Work:
             summary=summarise(labels, stacked.probabilities, stacked.sets, groups),
             artists_known=float(np.mean([bool(corpus.covers[row].artists) for row in rows])),
             selected=way.selected,
-            leaky=self._is_leaky(),
-            leak=leak if way.selected else None,
+            leaky=leaky,
         )
 
     def _is_leaky(self) -> bool:
@@ -284,7 +282,7 @@ class _Work:
             always=tuple(self.job.always[place] for place in way.places),
         )
 
-    def _leak(self, way: _Way, selected: _Stacked, seeds: Sequence[int]) -> Leak:
+    def _leak(self, way: _Way, selected: _Stacked, summary: Summary, seeds: Sequence[int]) -> Leak:
         """Score the same covers by the other split, grouped or random, and take the difference."""
         here = self.split.name
         other = GROUPED if here == RANDOM else RANDOM
@@ -297,8 +295,8 @@ class _Work:
         labels, groups = self.corpus.labels, self.corpus.groups
         said = {here: selected.probabilities, other: beside.probabilities}
         top1 = {
-            name: summarise(labels, said[name], sets, groups).top1
-            for name, sets in ((here, selected.sets), (other, beside.sets))
+            here: summary.top1,
+            other: summarise(labels, beside.probabilities, beside.sets, groups).top1,
         }
         difference = paired_difference(labels, said[RANDOM], said[GROUPED], groups)
         return Leak(top1[GROUPED], top1[RANDOM], difference)
@@ -363,10 +361,10 @@ def _ways(names: Sequence[str], own: Sequence[str], kind: str, other: str) -> tu
         for chosen in range(1, 1 << len(own))
     ]
     for subset in sorted(subsets, key=len):
-        both = [tuple(place[_of_kind(view, other, place)] for view in subset)]
+        theirs = tuple(place[_of_kind(view, other, place)] for view in subset)
         mine = tuple(place[view] for view in subset)
-        if both[0] != mine:
-            ways.append(_Way("+".join(subset), other, both[0]))
+        if theirs != mine:
+            ways.append(_Way("+".join(subset), other, theirs))
         ways.append(_Way("+".join(subset), kind, mine, selected=len(subset) == len(own)))
     return tuple(ways)
 

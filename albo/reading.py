@@ -7,7 +7,6 @@ it read since, and the next run goes on from there. Nothing but the words is wri
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
@@ -17,6 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
 from albo.covers import is_remote, is_stored
+from albo.engines import cores
 from albo.errors import BadCover
 from albo.images import Limits, digest_of
 from albo.reader import prepare
@@ -103,7 +103,7 @@ def read_words(
     with store.writer() as writer:
         unread, summary.known = _unread(catalog, writer)
         summary.covers = summary.known + len(unread)
-        fetcher = _Fetcher(covers, limits or Limits(), workers or _cpu_count())
+        fetcher = _Fetcher(covers, limits or Limits(), workers or cores())
         run = _Run(writer, summary, open_reader, lambda done: progress(done, len(unread)))
         run.read(fetcher, unread)
     summary.notes += writer.notes
@@ -276,7 +276,3 @@ class _Run:
     def _tell(self) -> None:
         s = self._summary
         self._progress(s.read + len(s.failed) + len(s.skipped))
-
-
-def _cpu_count() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
