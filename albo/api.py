@@ -58,7 +58,7 @@ from albo.errors import (
 from albo.files import Files
 from albo.itunes import SOURCE as CHARTS
 from albo.networks import DEFAULT, Card, offers
-from albo.queries import FEW, Query, ask
+from albo.queries import FEW, Listener, Query, ask
 from albo.records import Neighbours
 from albo.runtimes import check_device
 from albo.sources import FILES, open_sources, possible_names
@@ -79,7 +79,6 @@ if TYPE_CHECKING:
     from albo.images import Limits
     from albo.index import Index, IndexKind, IndexSummary
     from albo.material import Material
-    from albo.queries import Listener
     from albo.records import Album, Digest, Json
     from albo.sources import Source
     from albo.splits import Side, Sides
@@ -720,8 +719,6 @@ class Albo:
         """Open what reads words, where the head wants it; None, and a note, where it is missing."""
         if head.alone is None:
             return None
-        from albo.queries import Listener
-
         try:
             return Listener(
                 head.fingerprints, self.artifacts.words_folder, single=few, note=self.note

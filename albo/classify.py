@@ -335,7 +335,8 @@ def _make_head(job: Job, tuning: Tuning, corpus: Corpus, making: _Making) -> Hea
         weights=tuning.together.weights,
         temperature=tuning.together.temperature,
         frequencies=tuning.frequencies,
-        nonconformity=tuning.nonconformity,
+        nonconformity=tuning.scores.nonconformity,
+        true_genres=tuning.scores.true_genres,
         fingerprints={view.name: view.fingerprint for view in making.views},
         backbone=making.settings.backbone,
         counts={"covers": len(corpus.labels), "groups": len(np.unique(corpus.groups))},
@@ -348,7 +349,7 @@ def _make_head(job: Job, tuning: Tuning, corpus: Corpus, making: _Making) -> Hea
         always,
         tuning.alone.weights[list(job.always)],
         tuning.alone.temperature,
-        tuning.nonconformity_alone,
+        tuning.scores_alone,
     )
     return replace(head, alone=alone)
 

@@ -423,6 +423,18 @@ class StoredCovers:
             raise BadCover("empty object (0 bytes): fetch it again")
         return data
 
+    def read_again(self, uri: str, digest: Digest, limits: Limits) -> bytes:
+        """Read a cover that was read before, wherever it lies: these very bytes and no others.
+
+        Raises BadCover, also where a file has changed since, and AlboError as `read` does.
+        """
+        if is_stored(uri, digest):
+            return self.read(uri, digest, limits)
+        data = self.read(uri, None, limits)
+        if digest_of(data) != digest:
+            raise BadCover("it has changed since it was embedded; run `albo embed` on its source")
+        return data
+
     def _read_object(self, uri: str, limits: Limits) -> bytes:
         place = _S3_PLACE.fullmatch(uri)
         if place is None or not place[2] or _BUCKET.fullmatch(place[1]) is None:

@@ -28,6 +28,10 @@ class RuntimeFailed(AlboError):
     """The network could not be run on the device asked for."""
 
 
+class NoActivationMap(AlboError):
+    """What a head saw of a cover has no places on it; the message is the reason alone."""
+
+
 class EmptyCatalog(AlboError):
     """There are no covers to work on."""
 

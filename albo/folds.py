@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from albo.errors import TooFewCovers
-from albo.heads import PRIORS, Fusion, answer, conformal_sets, weigh_prior
+from albo.heads import Fusion, Scores, answer, conformal_sets
 from albo.predictors import log_softmax
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from albo.heads import Prior
     from albo.predictors import Predictor
     from albo.records import Bools, Floats, Ints
     from albo.trainers import Trainer
@@ -106,16 +105,16 @@ class Tuning:
 
     choice : for each view, the place of its setting in its trainer's grid. together : of all views.
     alone : of those that always speak, for covers that another is silent of; None where none
-    always speaks. frequencies : float64 (c,). nonconformity : by prior, ascending;
-    nonconformity_alone : as if only those spoke that always do.
+    always speaks. frequencies : float64 (c,). scores : of all covers; scores_alone : as if only
+    those spoke that always do.
     """
 
     choice: tuple[int, ...]
     together: Fusion
     alone: Fusion | None
     frequencies: Doubles
-    nonconformity: Mapping[Prior, Doubles]
-    nonconformity_alone: Mapping[Prior, Doubles]
+    scores: Scores
+    scores_alone: Scores
 
     def say(self, held_out: HeldOut, rows: Ints) -> Doubles:
         """Return the probabilities (n, c) of what was said of these n covers."""
@@ -261,7 +260,8 @@ class Job:
             others = np.flatnonzero((fold_of != fold) & fitted.learnt)
             tuning = self.tune(fitted, (fold,), others)
             probabilities[own] = tuning.say(fitted.said[()], own)
-            sets[own] = conformal_sets(probabilities[own], tuning.nonconformity["corpus"], coverage)
+            limits = tuning.scores.nonconformity["corpus"]
+            sets[own] = conformal_sets(probabilities[own], limits, coverage)
             tunings.append(tuning)
         return Run(rows, probabilities[rows], sets[rows], tuple(tunings))
 
@@ -288,8 +288,8 @@ class Job:
             together,
             alone,
             frequencies,
-            _nonconformity(fused, labels, frequencies),
-            _nonconformity(by_those, labels, frequencies),
+            Scores.of(fused, labels, frequencies),
+            Scores.of(by_those, labels, frequencies),
         )
 
     def refit(self, tuning: Tuning) -> dict[str, Predictor]:
@@ -350,16 +350,6 @@ def _fit_fusion(spoken: Sequence[Doubles], labels: Ints) -> Fusion:
     weights = fit_weights(spoken, labels)
     fused = np.tensordot(weights, np.stack(spoken), 1)
     return Fusion(weights, fit_temperature(fused, labels))
-
-
-def _nonconformity(
-    probabilities: Doubles, labels: Ints, frequencies: Doubles
-) -> dict[Prior, Doubles]:
-    own = np.arange(len(labels))
-    return {
-        prior: np.sort(1.0 - weigh_prior(probabilities, frequencies, prior)[own, labels])
-        for prior in PRIORS
-    }
 
 
 def _widened(said: Floats, rows: Ints) -> Doubles:

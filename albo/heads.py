@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from albo.predictors import Predictor
-    from albo.records import Bools, Json
+    from albo.records import Bools, Ints, Json
 
 Doubles: TypeAlias = "NDArray[np.float64]"
 Array: TypeAlias = "NDArray[Any]"
@@ -61,7 +61,8 @@ class Head:
     "subgenre". genres : c names, in the order of all columns. predictors : by view. weights :
     float64 (v,), not negative, in the predictors' order. temperature : divides the fused logits.
     frequencies : float64 (c,), each genre's share of the covers it was fitted on. nonconformity :
-    for each prior, float64 (n,), ascending: 1 - p(true genre) of covers held out. fingerprints :
+    for each prior, float64 (n,), ascending: 1 - p(true genre) of covers held out. true_genres : for
+    each prior, int32 (n,), which genre that was; {} where it was not kept. fingerprints :
     by view, whose features it reads. backbone : the name of the image view's, "" without one.
     counts : covers and groups it was fitted on. card : what is to be known of it (how good it is).
     alone : the head of those views that always speak, None where all do.
@@ -81,6 +82,7 @@ class Head:
     counts: Json = field(default_factory=dict)
     card: Json = field(default_factory=dict)
     alone: Head | None = None
+    true_genres: Mapping[Prior, Ints] = field(default_factory=dict)
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -92,7 +94,7 @@ class Head:
         views: Sequence[str],
         weights: Doubles,
         temperature: float,
-        nonconformity: Mapping[Prior, Doubles],
+        scores: Scores,
     ) -> Head:
         """Return the head that looks at some of these views alone, with a fusion of its own."""
         return replace(
@@ -101,9 +103,23 @@ class Head:
             fingerprints={view: self.fingerprints[view] for view in views},
             weights=weights,
             temperature=temperature,
-            nonconformity=nonconformity,
+            nonconformity=scores.nonconformity,
+            true_genres=scores.true_genres,
             alone=None,
         )
+
+    def own_probabilities(self, genre: str, prior: Prior = "corpus") -> Doubles:
+        """Return p(genre) of that genre's own covers while they were held out: (n,), ascending.
+
+        What a cover's p(genre) is to be compared with. Raises StaleArtifact where it was not kept.
+        """
+        if _checked(prior) not in self.true_genres:
+            raise StaleArtifact(
+                f"head {self.name!r} was trained before albo kept what its genres' own covers read"
+                f" as; run `{_MEND} --name {self.name}`"
+            )
+        own = self.true_genres[prior] == self.genres.index(genre)
+        return np.asarray(1.0 - self.nonconformity[prior][own][::-1])
 
     def predict(self, features: Mapping[str, Any], prior: Prior = "corpus") -> Doubles:
         """Return p(genre) of n covers: float64 (n, c).
@@ -221,12 +237,10 @@ class Head:
 
     def _arrays(self) -> dict[str, Array]:
         arrays: dict[str, Array] = {"weights": self.weights, "frequencies": self.frequencies}
-        for prior, scores in self.nonconformity.items():
-            arrays[f"nonconformity.{prior}"] = scores
+        arrays |= Scores(self.nonconformity, self.true_genres).arrays("")
         if self.alone is not None:
             arrays["alone.weights"] = self.alone.weights
-            for prior, scores in self.alone.nonconformity.items():
-                arrays[f"alone.nonconformity.{prior}"] = scores
+            arrays |= Scores(self.alone.nonconformity, self.alone.true_genres).arrays("alone.")
         for view, predictor in self.predictors.items():
             for name, array in predictor.arrays().items():
                 arrays[f"view.{view}.{name}"] = array
@@ -271,6 +285,43 @@ class Head:
             with suppress(FileNotFoundError):
                 return _restore(folder, manifest)
         return _refuse(folder, "a file that its manifest names is missing")
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How covers fared while they were held out, by prior; as `Head` has it."""
+
+    nonconformity: Mapping[Prior, Doubles]
+    true_genres: Mapping[Prior, Ints]
+
+    @classmethod
+    def of(cls, probabilities: Doubles, labels: Ints, frequencies: Doubles) -> Scores:
+        """Sort what was said of covers: probabilities (n, c), labels int (n,)."""
+        rows = np.arange(len(labels))
+        nonconformity: dict[Prior, Doubles] = {}
+        true_genres: dict[Prior, Ints] = {}
+        for prior in PRIORS:
+            scores = 1.0 - weigh_prior(probabilities, frequencies, prior)[rows, labels]
+            order = np.argsort(scores, kind="stable")
+            nonconformity[prior] = scores[order]
+            true_genres[prior] = labels[order].astype(np.int32)
+        return cls(nonconformity, true_genres)
+
+    def arrays(self, prefix: str) -> dict[str, Array]:
+        """Return them under the names that they have in a file."""
+        kept = ("nonconformity", self.nonconformity), ("true_genres", self.true_genres)
+        return {
+            f"{prefix}{name}.{prior}": array for name, of in kept for prior, array in of.items()
+        }
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, Array], prefix: str) -> Scores:
+        """Make them of a file's arrays; heads of former versions have no true genres."""
+        found = {prior: arrays.get(f"{prefix}true_genres.{prior}") for prior in PRIORS}
+        return cls(
+            {prior: arrays[f"{prefix}nonconformity.{prior}"] for prior in PRIORS},
+            {prior: array for prior, array in found.items() if array is not None},
+        )
 
 
 def fuse(spoken: Sequence[Doubles], weights: Doubles, temperature: float) -> Doubles:
@@ -436,6 +487,7 @@ def _assemble(manifest: Json, contents: Mapping[str, bytes]) -> Head:
             if name.startswith(prefix)
         }
         predictors[view["name"]] = PREDICTORS[view["predictor"]].restore(own, text)
+    scores = Scores.restore(arrays, "")
     head = Head(
         name=manifest["name"],
         kind=manifest["kind"],
@@ -445,7 +497,8 @@ def _assemble(manifest: Json, contents: Mapping[str, bytes]) -> Head:
         weights=arrays["weights"],
         temperature=float(manifest["temperature"]),
         frequencies=arrays["frequencies"],
-        nonconformity={prior: arrays[f"nonconformity.{prior}"] for prior in PRIORS},
+        nonconformity=scores.nonconformity,
+        true_genres=scores.true_genres,
         fingerprints={view["name"]: view["fingerprint"] for view in manifest["views"]},
         backbone=manifest["backbone"],
         counts=manifest["counts"],
@@ -458,7 +511,7 @@ def _assemble(manifest: Json, contents: Mapping[str, bytes]) -> Head:
         manifest["alone"]["views"],
         weights=arrays["alone.weights"],
         temperature=float(manifest["alone"]["temperature"]),
-        nonconformity={prior: arrays[f"alone.nonconformity.{prior}"] for prior in PRIORS},
+        scores=Scores.restore(arrays, "alone."),
     )
     _check_head(alone, len(manifest["alone"]["views"]))
     return replace(head, alone=alone)
@@ -489,7 +542,11 @@ def _check_numbers(head: Head) -> None:
     check_array(head.frequencies, (len(head.genres),), np.float64)
     if head.frequencies.min() <= 0 or not math.isclose(head.frequencies.sum(), 1, rel_tol=1e-6):
         raise ValueError("frequencies that do not add up to 1")
-    for scores in head.nonconformity.values():
+    for prior, scores in head.nonconformity.items():
         check_array(scores, (len(scores),), np.float64)
         if scores[0] < 0 or scores[-1] > 1 or (np.diff(scores) < 0).any():
             raise ValueError("nonconformity scores that do not ascend from 0 to 1")
+        genres = head.true_genres.get(prior, np.zeros(len(scores), np.int32))
+        check_array(genres, scores.shape, np.int32)
+        if genres.min() < 0 or genres.max() >= len(head.genres):
+            raise ValueError("scores of genres that are not there")

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
-from albo.errors import MissingWeights, UnknownBackbone, UsageError
+from albo.errors import MissingWeights, NoActivationMap, UnknownBackbone, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -219,6 +219,19 @@ def build(card: Card) -> nn.Module:
     plan = _plan(card.name)
     trunk = _trunk(plan, pretrained=_unchanged(card, plan))
     return _two_outputs(trunk, plan).eval()
+
+
+def build_map(card: Card) -> nn.Module:
+    """Make what gives the map that a network pools: uint8 pixels as of `build` to (n, d, h, w).
+
+    Its mean over the h x w places is the pooled top. Raises NoActivationMap for a network that
+    pools in another way, and what `build` raises.
+    """
+    network = build(card)
+    found = _pooled_map(network, card.size)
+    if found is None:
+        raise NoActivationMap(f"{card.name} has no map whose mean is its vector")
+    return _one_map(network, *found)
 
 
 def _unchanged(card: Card, plan: _Plan) -> Path:
@@ -700,6 +713,60 @@ def _two_outputs(trunk: nn.Module, plan: _Plan) -> nn.Module:
             return top, middle
 
     return TwoOutputs()
+
+
+def _pooled_map(network: nn.Module, size: int) -> tuple[str, bool] | None:
+    """Find the last module whose output the pooled top is the mean of, and if it is rectified.
+
+    Some networks rectify and pool that output by functions, which are no modules.
+    """
+    import torch
+
+    noise = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (1, size, size, 3), dtype=torch.uint8, generator=noise)
+    means: dict[str, list[torch.Tensor]] = {}
+
+    def keep(name: str, output: Any) -> None:  # noqa: ANN401  (whatever a module returns)
+        is_map = isinstance(output, torch.Tensor) and output.ndim == _MAP_AXES
+        if is_map and output.shape[2:].numel() > 1:  # what is pooled already has one place
+            means[name] = [x.float().mean((2, 3)) for x in (output, output.relu())]
+
+    hooks = [
+        module.register_forward_hook(lambda _m, _i, output, name=name: keep(name, output))
+        for name, module in network.named_modules()
+    ]
+    with torch.inference_mode():
+        top, _ = network(pixels)
+    for hook in hooks:
+        hook.remove()
+    for name, (plain, rectified) in reversed(means.items()):
+        for mean, is_rectified in ((plain, False), (rectified, True)):
+            if mean.shape == top.shape and torch.allclose(mean, top, rtol=1e-3, atol=1e-5):
+                return name, is_rectified
+    return None
+
+
+def _one_map(network: nn.Module, name: str, rectified: bool) -> nn.Module:
+    from torch import nn
+
+    class OneMap(nn.Module):
+        """Runs a network for the output of one of its modules."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+            self.seen: list[torch.Tensor] = []
+            network.get_submodule(name).register_forward_hook(self._keep)
+
+        def _keep(self, _module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
+            self.seen = [output.relu() if rectified else output]
+
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            self.network(pixels)
+            found = self.seen.pop()
+            return found.float()
+
+    return OneMap().eval()
 
 
 def _middle_stages(trunk: nn.Module, plan: _Plan) -> tuple[str, ...]:

@@ -15,10 +15,10 @@ from itertools import chain
 from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
-from albo.covers import is_remote, is_stored
+from albo.covers import is_remote
 from albo.engines import cores
 from albo.errors import BadCover
-from albo.images import Limits, digest_of
+from albo.images import Limits
 from albo.reader import prepare
 from albo.records import Skipped
 from albo.words import as_kept
@@ -161,19 +161,12 @@ class _Fetcher:
         failures = []
         for uri in cover.uris:
             try:
-                return cover, prepare(self._bytes(uri, cover.digest), self._limits)
+                return cover, prepare(
+                    self._covers.read_again(uri, cover.digest, self._limits), self._limits
+                )
             except BadCover as error:
                 failures.append(Skipped(uri, str(error)))
         return cover, failures[0]
-
-    def _bytes(self, uri: str, digest: Digest) -> bytes:
-        """Get a cover's bytes, and no others. Raises BadCover, AlboError."""
-        if is_stored(uri, digest):
-            return self._covers.read(uri, digest, self._limits)
-        data = self._covers.read(uri, None, self._limits)
-        if digest_of(data) != digest:
-            raise BadCover("it has changed since it was embedded; run `albo embed` on its source")
-        return data
 
 
 def _result(future: Future[_Fetched]) -> Iterator[_Fetched | None]:

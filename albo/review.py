@@ -13,7 +13,6 @@ import numpy as np
 
 from albo.artifacts import library_versions
 from albo.classify import MIN_GROUPS
-from albo.covers import is_stored
 from albo.errors import AlboError
 from albo.evaluation import (
     Evaluation,
@@ -23,7 +22,7 @@ from albo.evaluation import (
     NearCover,
     ShownCover,
 )
-from albo.images import Limits, digest_of, open_image
+from albo.images import Limits, open_image
 from albo.itunes import SOURCE as CHARTS
 from albo.metrics import confusion, reliability, risk_coverage
 
@@ -79,12 +78,10 @@ class Shelf:
         if self.covers is None or album.digest is None:
             return b""
         with suppress(AlboError):
-            known = album.digest if is_stored(album.uri, album.digest) else None
-            data = self.covers.read(album.uri, known, Limits())
-            if digest_of(data) == album.digest:
-                written = io.BytesIO()
-                open_image(data, max_side=_SIDE).save(written, "JPEG", quality=_QUALITY)
-                return written.getvalue()
+            data = self.covers.read_again(album.uri, album.digest, Limits())
+            written = io.BytesIO()
+            open_image(data, max_side=_SIDE).save(written, "JPEG", quality=_QUALITY)
+            return written.getvalue()
         return b""
 
 

@@ -325,25 +325,25 @@ def _export(card: Card, core: Any) -> Export:  # noqa: ANN401
     network = networks.build(card)
     with scratch_folder() as scratch:
         file = scratch / "network.xml"
-        _convert(network, card, file)
+        convert(network, card.size, file)
         arithmetic, compiled = _compile(network, card, core, file)
         exported = compiled.export_model().getvalue()
     return Export({"arithmetic": arithmetic}, exported)
 
 
-def _convert(network: nn.Module, card: Card, file: Path) -> None:
-    """Write the network in OpenVINO's format, for one cover at a time."""
+def convert(network: nn.Module, size: int, file: Path) -> None:
+    """Write a network in OpenVINO's format, for one cover of size x size pixels at a time."""
     import openvino
     import torch
     from openvino._offline_transformations import apply_moc_transformations
 
-    example = torch.zeros(1, card.size, card.size, 3, dtype=torch.uint8)
+    example = torch.zeros(1, size, size, 3, dtype=torch.uint8)
     with warnings.catch_warnings(), contextlib.redirect_stdout(None), torch.no_grad():
         warnings.simplefilter("ignore")  # torch.jit.trace is deprecated; OpenVINO still uses it
         # What was traced is compared with eager torch later, on more than this blank.
         traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
         model = openvino.convert_model(traced, example_input=example)
-    model.reshape([1, card.size, card.size, 3])
+    model.reshape([1, size, size, 3])
     # Folds shapes and fuses padding now, so that a layer marked below is the layer that runs.
     apply_moc_transformations(model, cf=True, smart_reshape=False)
     openvino.save_model(model, file, compress_to_fp16=False)

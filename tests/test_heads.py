@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from albo.artifacts import MANIFEST, read_manifest, write_manifest
 from albo.errors import AlboError, StaleArtifact, UsageError
-from albo.heads import Head, _pack, _unpack, conformal_sets, fuse, weigh_prior
+from albo.heads import Head, Scores, _pack, _unpack, conformal_sets, fuse, weigh_prior
 from albo.predictors import (
     GramPredictor,
     LightgbmPredictor,
@@ -50,10 +50,16 @@ def logistic(rng: np.random.Generator, genres: int = GENRES) -> LogisticPredicto
     )
 
 
+def draw_scores(rng: np.random.Generator, count: int) -> Scores:
+    probabilities = rng.dirichlet(np.ones(GENRES), count)
+    return Scores.of(probabilities, rng.integers(GENRES, size=count), np.full(GENRES, 0.25))
+
+
 def make_head(seed: int = 0, views: int = 1, scores: int = 99) -> Head:
     rng = np.random.default_rng(seed)
     names = ("image", "characters", "meaning")[:views]
     frequencies = rng.dirichlet(np.full(GENRES, 3.0))
+    held_out = draw_scores(rng, scores)
     return Head(
         name="test",
         kind="logistic",
@@ -63,10 +69,8 @@ def make_head(seed: int = 0, views: int = 1, scores: int = 99) -> Head:
         weights=rng.uniform(0.1, 1, views),
         temperature=float(rng.uniform(0.5, 2)),
         frequencies=frequencies / frequencies.sum(),
-        nonconformity={
-            "corpus": np.sort(rng.random(scores)),
-            "uniform": np.sort(rng.random(scores)),
-        },
+        nonconformity=held_out.nonconformity,
+        true_genres=held_out.true_genres,
         fingerprints={name: name * 4 for name in names},
         backbone="efficientnet-lite0",
         counts={"covers": scores},
@@ -335,6 +339,10 @@ HUGE = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (WIDTH, 5), (0, 
         {"nonconformity.corpus": np.array([0.5, 1.5])},
         {"nonconformity.uniform": np.empty(0)},
         {"nonconformity.uniform": np.array(["a"])},
+        {"true_genres.corpus": np.zeros(98, np.int32)},
+        {"true_genres.corpus": np.zeros(99, np.int64)},
+        {"true_genres.uniform": np.full(99, GENRES, np.int32)},
+        {"true_genres.uniform": np.full(99, -1, np.int32)},
     ],
     ids=lambda arrays: "+".join(f"{key}{np.shape(value)}" for key, value in arrays.items()),
 )
@@ -491,9 +499,33 @@ def partly_silent(seed: int = 0) -> Head:
         weights=rng.dirichlet(np.ones(3)),
         fingerprints={"image": "i" * 8, "characters": "c" * 8, "meaning": "m" * 8},
     )
-    scores = {"corpus": np.sort(rng.random(50)), "uniform": np.sort(rng.random(50))}
+    scores = draw_scores(rng, 50)
     alone = whole.part(["image"], np.array([0.7]), float(rng.uniform(0.5, 2)), scores)
     return replace(whole, alone=alone)
+
+
+def test_a_genres_own_covers_say_what_they_read_as_while_held_out(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    probabilities, labels = rng.dirichlet(np.ones(GENRES), 40), rng.integers(GENRES, size=40)
+    frequencies = np.array([0.4, 0.3, 0.2, 0.1])
+    scores = Scores.of(probabilities, labels, frequencies)
+    made = replace(
+        make_head(),
+        frequencies=frequencies,
+        nonconformity=scores.nonconformity,
+        true_genres=scores.true_genres,
+    )
+    made.save(tmp_path)
+    for prior in ("corpus", "uniform"):
+        expected = weigh_prior(probabilities, frequencies, prior)[labels == 1, 1]
+        for head in (made, Head.load(tmp_path)):
+            np.testing.assert_allclose(head.own_probabilities("Jazz", prior), np.sort(expected))
+
+
+def test_a_head_of_a_former_version_says_what_it_lacks(tmp_path: Path) -> None:
+    replace(make_head(), true_genres={}).save(tmp_path)
+    with pytest.raises(StaleArtifact, match=r"before albo kept .*`albo train --name test`"):
+        Head.load(tmp_path).own_probabilities("Jazz")
 
 
 def half_said(seed: int = 1) -> dict[str, object]:
@@ -625,6 +657,7 @@ def test_a_part_that_is_none_is_refused(tmp_path: Path, alone: object) -> None:
         {"alone.nonconformity.corpus": np.array([0.9, 0.1])},
         {"alone.nonconformity.uniform": np.array([0.5, 1.5])},
         {"alone.nonconformity.uniform": np.empty(0)},
+        {"alone.true_genres.corpus": np.full(50, GENRES, np.int32)},
         {"view.characters.ids": np.zeros(1, np.uint32)},
         {"view.meaning.weights": np.zeros((WIDTH, GENRES + 1), np.float32)},
     ],
