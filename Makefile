@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo demo-harvest test lint types imports tests bench clean
+.PHONY: demo demo-harvest test lint types imports tests bench starter clean
 
 demo: $(STAMP)  ## draw sample covers and run the whole of albo on them
 	$(BIN)/albo demo
@@ -29,6 +29,9 @@ tests: $(STAMP)
 
 bench: $(STAMP)  ## measure everything that benchmarks/RESULTS.md states
 	$(BIN)/python -m benchmarks
+
+starter: $(STAMP)  ## make the head that comes with albo again: make starter COVERS=FOLDER
+	$(BIN)/python -m benchmarks.starter "$(COVERS)"
 
 clean:
 	rm -rf $(VENV) albo-demo

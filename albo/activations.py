@@ -11,7 +11,7 @@ is read off a few covers, and nothing is gained by rounding it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from albo import networks
 from albo.artifacts import backbone_key, scratch_folder
 from albo.engines import Export, export_file, import_openvino, load_or_export, openvino_failed
 from albo.errors import NoActivationMap
-from albo.predictors import LogisticPredictor
+from albo.predictors import LogisticPredictor, against_others
 from albo.runtimes import convert
 
 if TYPE_CHECKING:
@@ -35,20 +35,12 @@ if TYPE_CHECKING:
 _EXPORT_VERSION = 1  # raised when exports are made in another way
 
 
-class MapNetwork(Protocol):
-    """What gives the map that a backbone pools."""
-
-    def map(self, pixels: Pixels) -> Floats:
-        """Return float32 (d, h, w) of one cover, uint8 (size, size, 3)."""
-        ...
-
-
 @dataclass(frozen=True)
 class ActivationMap:
     """Where on a cover the evidence for a genre lies.
 
     evidence : float64 (h, w), rows from the top; its sum is `mapped`. mapped, unmapped : what the
-    pooled top and what the middle stages add to the genre's logit beyond the mean of all genres'.
+    pooled top and what the middle stages add to the genre's logit beyond the mean of the others'.
     """
 
     evidence: NDArray[np.float64]
@@ -61,34 +53,34 @@ class ActivationMap:
         whole = abs(self.mapped) + abs(self.unmapped)
         return abs(self.mapped) / whole if whole else 0.0
 
+    def scaled(self, factor: float) -> ActivationMap:
+        """Return the same evidence in another unit."""
+        return ActivationMap(self.evidence * factor, self.mapped * factor, self.unmapped * factor)
 
-def activation_map(
-    predictor: Predictor, genre: int, pooled: Floats, middle: Floats
+
+def spread(
+    predictor: LogisticPredictor, genre: int, pooled: Floats, middle: Floats
 ) -> ActivationMap:
     """Spread over a cover's places what its pooled top says for a genre.
 
     Zhou et al. 2016, eq. 2, with the classifier's standardisation: a number that is cut off counts
-    for what it is cut to, and a genre's logit is taken against the mean of all, as a softmax does.
+    for what it is cut to, and a genre's logit is taken against the mean of the others.
 
     Parameters
     ----------
-    predictor : of the image view. Raises NoActivationMap unless it is linear.
-    genre : its place among the genres.
-    pooled : float32 (d, h, w), of a `MapNetwork`. middle : float32 (m,), of the same cover.
+    predictor : of the image view. genre : its place among the genres.
+    pooled : float32 (d, h, w), the map whose mean is the pooled top. middle : float32 (m,).
     """
-    if not isinstance(predictor, LogisticPredictor):
-        raise NoActivationMap("trees have no map: only a linear classifier is a sum over places")
     depth, *places = pooled.shape
     maps = pooled.reshape(depth, -1).astype(np.float64)
-    top = maps.mean(axis=1)
-    maps /= np.linalg.norm(top) or 1.0
+    maps /= np.linalg.norm(maps.mean(axis=1)) or 1.0
     vector = maps.mean(axis=1)
-    weights = predictor.weights[:, genre] - predictor.weights.mean(axis=1)
+    weights = against_others(predictor.weights, genre)
     scaler = predictor.scaler
     cut = scaler(np.concatenate([vector, middle]).astype(np.float32)[None])[0].astype(np.float64)
     plain = (vector - scaler.mean[:depth]) / scaler.scale[:depth]
-    # Where nothing is cut off this is 1.
-    kept = np.divide(cut[:depth], plain, out=np.ones(depth), where=plain != 0)
+    # 1 where nothing is cut off. What is next to its mean never is, and would be a poor divisor.
+    kept = np.divide(cut[:depth], plain, out=np.ones(depth), where=np.abs(plain) > 1)
     slopes = weights[:depth] * kept / scaler.scale[:depth]
     evidence = slopes @ (maps - scaler.mean[:depth, None]) / maps.shape[1]
     return ActivationMap(
@@ -96,39 +88,53 @@ def activation_map(
     )
 
 
-def open_map_network(card: Card, note: Callable[[str], None] = lambda _line: None) -> MapNetwork:
-    """Load what gives the map of a backbone, exported where it never was.
+class Mapper:
+    """Maps what a linear classifier of the image says of covers onto them; see `open_mapper`."""
 
-    note : told in one line of an export. Raises NoActivationMap, MissingWeights, RuntimeFailed.
+    def __init__(self, predictor: LogisticPredictor, compiled: Any) -> None:  # noqa: ANN401
+        self._predictor = predictor
+        self._compiled = compiled
+
+    def map(self, pixels: Pixels, middle: Floats, genre: int) -> ActivationMap:
+        """Map the evidence for a genre: pixels uint8 (size, size, 3), middle float32 (m,).
+
+        Raises RuntimeFailed.
+        """
+        try:
+            pooled: Floats = self._compiled(pixels[None])[0][0]
+        except RuntimeError as error:
+            raise openvino_failed(error) from error
+        return spread(self._predictor, genre, pooled, middle)
+
+
+def open_mapper(
+    card: Card, predictor: Predictor, note: Callable[[str], None] = lambda _line: None
+) -> Mapper:
+    """Load what gives the maps of a backbone and a head's image classifier.
+
+    note : told in one line of an export, made where there never was one.
+    Raises NoActivationMap where there can be none, MissingWeights, RuntimeFailed.
     """
+    if not isinstance(predictor, LogisticPredictor):
+        raise NoActivationMap("a head of trees has no map: only a linear one is a sum over places")
     try:
-        return _OpenVinoMap(card, note)
+        core = import_openvino().Core()
+        return Mapper(predictor, _compiled(card, core, note))
     except ImportError as error:
-        raise NoActivationMap("maps need OpenVINO (pip install openvino)") from error
+        raise NoActivationMap("maps need OpenVINO; pip install openvino") from error
     except RuntimeError as error:
         raise openvino_failed(error) from error
 
 
-class _OpenVinoMap:
-    def __init__(self, card: Card, note: Callable[[str], None]) -> None:
-        core = import_openvino().Core()
-        made_from = [card.fingerprint, networks.OUTPUTS_VERSION, _EXPORT_VERSION]
-        key = backbone_key(card.name, card.fingerprint)
+def _compiled(card: Card, core: Any, note: Callable[[str], None]) -> Any:  # noqa: ANN401
+    made_from = [card.fingerprint, networks.OUTPUTS_VERSION, _EXPORT_VERSION]
+    file = export_file(f"map-{backbone_key(card.name, card.fingerprint)}", made_from, core)
 
-        def make() -> Export:
-            note(f"exporting the activation maps of {card.name} for this processor (once)")
-            return _export(card, core)
+    def make() -> Export:
+        note(f"exporting the activation maps of {card.name} for this processor (once)")
+        return _export(card, core)
 
-        _, self._compiled = load_or_export(
-            export_file(f"map-{key}", made_from, core), core, lambda _export: _CONFIG, make, note
-        )
-
-    def map(self, pixels: Pixels) -> Floats:
-        try:
-            found: Floats = self._compiled(pixels[None])[0][0]
-        except RuntimeError as error:
-            raise openvino_failed(error) from error
-        return found
+    return load_or_export(file, core, lambda _export: _CONFIG, make, note)[1]
 
 
 _CONFIG = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}

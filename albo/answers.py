@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from PIL.Image import Image
+
+    from albo.collection import Ranked, Votes
     from albo.embed import Summary
+    from albo.evaluation import NearCover
     from albo.index import IndexSummary
     from albo.reading import ReadingSummary
+    from albo.reasons import Reasons
     from albo.records import Album, Digest, Json, Prediction
 
 
@@ -141,6 +146,63 @@ class Classified:
             "words": None if self.words is None else list(self.words),
             "head": self.head,
             "backbone": self.backbone,
+        }
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What a query reads as, and why.
+
+    reasons : None where it could not be read. votes : None where there is no collection to ask.
+    own, others : the nearest covers of the genre and of others, with pictures. page : the cover.
+    """
+
+    classified: Classified
+    reasons: Reasons | None = None
+    votes: Votes | None = None
+    own: tuple[NearCover, ...] = ()
+    others: tuple[NearCover, ...] = ()
+    page: Image | None = field(default=None, repr=False)
+
+    def as_json(self) -> Json:
+        """Return the object that `albo classify --explain --json` prints for one query."""
+        said = self.classified.as_json()
+        if self.reasons is None:
+            return said
+        why = self.reasons.as_json()
+        if self.votes is not None:
+            why["votes"] = {"in_favour": self.votes.in_favour, "of": self.votes.voters}
+            why["for"] = [one.as_json() for one in self.own]
+            why["against"] = [one.as_json() for one in self.others]
+        return {**said, "why": why}
+
+
+@dataclass(frozen=True)
+class Typical:
+    """A cover of a genre: how typical of it, and what it looks most like.
+
+    rank : from 1, the most typical or the oddest first.
+    """
+
+    rank: int
+    ranked: Ranked
+    thumbnail: bytes = field(default=b"", repr=False)
+
+    @property
+    def genre(self) -> str:
+        """The genre that it is of."""
+        return self.ranked.genre
+
+    def as_json(self) -> Json:
+        """Return the object that `albo typical --json` prints for one cover."""
+        found = self.ranked
+        return {
+            "rank": self.rank,
+            "typicality": round(found.typicality.value, 4),
+            "percentile": round(found.typicality.among.percentile, 4),
+            "looks_like": found.looks_like,
+            "digest": found.digest.hex(),
+            **_album_json(found.album),
         }
 
 

@@ -27,9 +27,11 @@ from albo.answers import (
     Copied,
     DuplicateMember,
     EmbedResult,
+    Explained,
     Neighbour,
     ReadingResult,
     Similar,
+    Typical,
 )
 from albo.artifacts import MANIFEST, Artifacts, backbone_key, read_json, reader_key, write_json
 from albo.backbones import find_card, near_duplicate_thresholds, open_backbone
@@ -47,18 +49,16 @@ from albo.engines import Device
 from albo.errors import (
     AlboError,
     EmptyCatalog,
-    MissingReader,
-    MissingWeights,
     StaleArtifact,
+    TooFewCovers,
     UnknownGenre,
-    UnknownHead,
     UnknownSource,
     UsageError,
 )
 from albo.files import Files
 from albo.itunes import SOURCE as CHARTS
 from albo.networks import DEFAULT, Card, offers
-from albo.queries import FEW, Listener, Query, ask
+from albo.queries import Query, ask
 from albo.records import Neighbours
 from albo.runtimes import check_device
 from albo.sources import FILES, open_sources, possible_names
@@ -71,18 +71,20 @@ if TYPE_CHECKING:
     from albo.backbones import FrozenBackbone
     from albo.catalog import Catalog
     from albo.classify import Kind, Level
+    from albo.collection import Collection as Compared
+    from albo.consultation import Asked, Consultation, HeadRoom
     from albo.covers import CoverStore
     from albo.evaluate import Split
     from albo.evaluation import Evaluation
     from albo.harvest import Harvested, Settings
-    from albo.heads import Head
     from albo.images import Limits
     from albo.index import Index, IndexKind, IndexSummary
     from albo.material import Material
     from albo.records import Album, Digest, Json
+    from albo.report import Report
+    from albo.review import Shelf
     from albo.sources import Source
     from albo.splits import Side, Sides
-    from albo.views import Features
 
 Progress: TypeAlias = "Callable[[str, int, int | None], None]"
 """Told a stage's name, how many steps are done, and how many there are (None: not known)."""
@@ -417,7 +419,7 @@ class Albo:
         """
         check_device(device)
         vectors = self._vectors(backbone)
-        card = self._card_of(vectors)
+        card = vectors.card()
         with self._reading() as catalog:
             index = self._open_index(vectors, catalog)
             among = None if genre is None else self._covers_of(genre, catalog)
@@ -488,11 +490,9 @@ class Albo:
 
     def _covers_of(self, genre: str, catalog: Catalog) -> set[Digest]:
         known = catalog.genres()
-        alike = [name for name in known if name.casefold() == genre.casefold()]
+        alike = _alike(genre, known)
         if not alike:
-            near = difflib.get_close_matches(genre, known, n=3, cutoff=0.4)
-            listed = ", ".join(near) if near else ", ".join(list(known)[:8]) or "none"
-            raise UnknownGenre(f"no cover is of genre {genre!r}; there are {listed}")
+            raise _unknown_genre(genre, known)
         return set().union(*map(catalog.digests, [genre] if genre in alike else alike))
 
     def duplicates(
@@ -506,7 +506,7 @@ class Albo:
         from albo.duplicates import duplicate_groups
 
         vectors = self._vectors(backbone)
-        _, shown, measured = near_duplicate_thresholds(self._card_of(vectors))
+        _, shown, measured = near_duplicate_thresholds(vectors.card())
         if threshold is None and not measured:
             self.note(
                 f"nobody has measured these weights of {vectors.backbone}; taking cosine {shown}"
@@ -663,9 +663,7 @@ class Albo:
         vectors = self._vectors(backbone)
         with self._reading() as catalog:
             albums = list(catalog.albums())
-        gatherer = Gatherer(
-            self.artifacts, vectors, self._card_of(vectors), self.note, self.progress
-        )
+        gatherer = Gatherer(self.artifacts, vectors, vectors.card(), self.note, self.progress)
         with self.artifacts.lock(purpose, self.note):
             return gatherer.gather(albums, level, words=words)
 
@@ -688,44 +686,220 @@ class Albo:
 
         Raises UnknownHead, StaleArtifact, UsageError.
         """
-        from albo.classify import classify
-        from albo.views import ImageView
+        from albo.consultation import Manner
+
+        if top < 1:
+            raise UsageError(f"top={top}; give 1 or more")
+        check_device(device)
+        manner = Manner(prior, decide, coverage, device, limits)
+        consultation = self._heads().consult(head, manner, covers=len(covers), words=words)
+        asked: list[Digest] = []
+        for one in consultation.ask(covers):
+            yield self._classified(consultation, one, top)
+            if one.prediction is not None:
+                asked.append(one.query.digest)
+        self._note_learnt(consultation, asked)
+
+    def explain(
+        self,
+        covers: Sequence[str],
+        *,
+        top: int = 5,
+        head: str | None = None,
+        prior: Prior = "corpus",
+        decide: float = 0.5,
+        coverage: float = 0.9,
+        device: Device = Device.AUTO,
+        limits: Limits | None = None,
+        words: bool = True,
+        s3_endpoint: str | None = None,
+    ) -> Iterator[Explained]:
+        """Classify covers as `classify` does, and say why each reads as its first genre.
+
+        Raises as `classify` does.
+        """
+        from albo.consultation import Manner
+
+        if top < 1:
+            raise UsageError(f"top={top}; give 1 or more")
+        check_device(device)
+        manner = Manner(prior, decide, coverage, device, limits)
+        consultation = self._heads().consult(head, manner, covers=len(covers), words=words)
+        collection, shelf, reason = self._collection(consultation, s3_endpoint)
+        if collection is None:
+            self.note(f"{reason}, so none vote")
+        asked: list[Digest] = []
+        for one in consultation.ask(covers, keep_pictures=True):
+            classified = self._classified(consultation, one, top)
+            if one.prediction is None or one.query.embeddings is None:
+                yield Explained(classified)
+                continue
+            asked.append(one.query.digest)
+            genre = one.prediction.genres[0]
+            reasons = consultation.explain(one, genre)
+            if collection is None:
+                yield Explained(classified, reasons, page=one.query.page)
+                continue
+            votes = collection.votes(one.query.embeddings.vector, one.query.digest, genre)
+            own, others = (
+                tuple(shelf.near(each.album, each.genre, each.score) for each in near)
+                for near in (votes.own, votes.others)
+            )
+            yield Explained(classified, reasons, votes, own, others, one.query.page)
+        self._note_learnt(consultation, asked)
+
+    def report(
+        self,
+        covers: Sequence[str],
+        genre: str,
+        *,
+        head: str | None = None,
+        prior: Prior = "corpus",
+        decide: float = 0.5,
+        coverage: float = 0.9,
+        device: Device = Device.AUTO,
+        limits: Limits | None = None,
+        words: bool = True,
+        s3_endpoint: str | None = None,
+    ) -> Report:
+        """Say whether covers read as a genre, how surely, why, and what they would be taken for.
+
+        genre : one that the head knows. Other parameters as of `classify`. s3_endpoint : the
+        address of the S3 server, not Amazon's, that harvested covers are on.
+
+        Raises UnknownGenre, TooFewCovers where the collection has too few covers of that genre for
+        the head to know it, UnknownHead, StaleArtifact, UsageError. A cover that cannot be read
+        says so in its draft.
+        """
+        from albo.consultation import Manner
+        from albo.report import Reporter
 
         check_device(device)
-        loaded = self._head(head)
-        card = self._card_of_head(loaded)
-        listener = self._listener(loaded, few=len(covers) <= FEW) if words else None
-        if loaded.alone is not None and listener is None:
-            loaded = loaded.alone
-        asked: list[Digest] = []
-        for queries in ask(covers, card, device, limits, listener, note=self.note):
-            for query in queries:
-                if query.embeddings is None:
-                    yield Classified(query.name, error=query.error)
-                    continue
-                features: dict[str, Features] = {
-                    "image": ImageView.from_embeddings(query.embeddings)
-                }
-                if listener is not None and query.words is not None:
-                    features |= listener.features([query.words])
-                said = classify(
-                    loaded, features, prior=prior, decide=decide, coverage=coverage, top=top
-                )[0]
-                yield Classified(query.name, said, loaded.name, card.name, self._heard(query))
-                asked.append(query.digest)
-        self._note_known(asked)
+        manner = Manner(prior, decide, coverage, device, limits)
+        consultation = self._heads().consult(
+            head, manner, covers=len(covers), words=words, always_read=True
+        )
+        known = self._genre_of(consultation, genre)
+        collection, shelf, reason = self._collection(consultation, s3_endpoint)
+        reporter = Reporter(
+            consultation, collection, reason, shelf, starter=consultation.is_starter
+        )
+        found = reporter.report(covers, known)
+        self._note_learnt(consultation, [draft.digest for draft in found.ranking])
+        return found
 
-    def _listener(self, head: Head, *, few: bool) -> Listener | None:
-        """Open what reads words, where the head wants it; None, and a note, where it is missing."""
-        if head.alone is None:
-            return None
-        try:
-            return Listener(
-                head.fingerprints, self.artifacts.words_folder, single=few, note=self.note
+    def typical(
+        self,
+        genre: str,
+        k: int = 24,
+        *,
+        oddest: bool = False,
+        backbone: str | None = None,
+        pictures: bool = False,
+        s3_endpoint: str | None = None,
+    ) -> list[Typical]:
+        """Return the covers of a genre that look most like it, or least: by `albo.typicality`.
+
+        pictures : with a small picture of each. Raises UnknownGenre, TooFewCovers, EmptyCatalog.
+        """
+        vectors = self._vectors(backbone)
+        with self._reading() as catalog:
+            alike = _alike(genre, catalog.genres())
+            if not alike:
+                raise _unknown_genre(genre, catalog.genres())
+            chosen = max(alike, key=lambda name: (name == genre, catalog.genres()[name]))
+            index = self._open_index(vectors, catalog)
+            collection, shelf = self._gathered(
+                list(catalog.albums()),
+                vectors,
+                index,
+                "genre",
+                StoredCovers(s3_endpoint) if pictures else None,
             )
-        except (MissingReader, MissingWeights) as error:
-            self.note(f"{error}; until then the image alone decides")
-            return None
+        ranked = collection.ranked(chosen)
+        if oddest:
+            ranked.reverse()
+        return [
+            Typical(rank, one, shelf.picture(one.album))
+            for rank, one in enumerate(ranked[:k], start=1)
+        ]
+
+    def _collection(
+        self, consultation: Consultation, s3_endpoint: str | None
+    ) -> tuple[Compared | None, Shelf, str]:
+        """Open the covers that a head's answers are compared with; else say why there are none."""
+        from albo.review import Shelf
+
+        head, nothing = consultation.head, Shelf({})
+        key = backbone_key(head.backbone, head.fingerprints["image"])
+        if not (self.artifacts.vectors(key) / MANIFEST).is_file():
+            return None, nothing, f"no covers have been embedded here with {head.backbone}"
+        try:
+            vectors = Vectors.open(self.artifacts.vectors(key), head.fingerprints["image"])
+            with self._reading() as catalog:
+                index = self._open_index(vectors, catalog)
+                albums = list(catalog.albums())
+            if not index.count:
+                return None, nothing, "no cover is indexed here"
+        except (EmptyCatalog, StaleArtifact) as error:
+            # It names folders of this machine, which are nobody's business in a report.
+            self.note(str(error))
+            return None, nothing, "the covers embedded here cannot be asked as they are"
+        covers = StoredCovers(s3_endpoint)
+        return *self._gathered(albums, vectors, index, head.level, covers), ""
+
+    @staticmethod
+    def _gathered(
+        albums: Iterable[Album],
+        vectors: Vectors,
+        index: Index,
+        level: str,
+        covers: StoredCovers | None,
+    ) -> tuple[Compared, Shelf]:
+        from albo.classify import label_covers
+        from albo.collection import Collection
+        from albo.review import Shelf
+
+        albums = list(albums)
+        by_digest = _by_digest(albums)
+        labelling = label_covers(albums, "subgenre" if level == "subgenre" else "genre")
+        same_from = near_duplicate_thresholds(vectors.card())[1]
+        collection = Collection(
+            labelling.restrict(index.digests()), by_digest, index, vectors, same_from
+        )
+        return collection, Shelf(by_digest, covers)
+
+    def _genre_of(self, consultation: Consultation, genre: str) -> str:
+        """Find a genre that a head knows. Raises UnknownGenre, TooFewCovers."""
+        head = consultation.head
+        if alike := _alike(genre, head.genres):
+            return alike[0]
+        covers: Mapping[str, int] = {}
+        with suppress(AlboError), self._reading() as catalog:
+            covers = catalog.genres()
+        there = _alike(genre, covers)
+        if not there or consultation.is_starter:
+            raise _unknown_genre(genre, head.genres, f"head {head.name!r} knows")
+        from albo.classify import MIN_GROUPS
+
+        raise TooFewCovers(
+            f"head {head.name!r} does not know {there[0]!r}, of which there are {covers[there[0]]}"
+            f" covers: it learns a genre from {MIN_GROUPS} covers on, of {MIN_GROUPS} artists and"
+            " artworks; embed more with `albo embed`, then run `albo train`"
+        )
+
+    def _heads(self) -> HeadRoom:
+        from albo.consultation import HeadRoom
+
+        default = self._remembered(self.artifacts.heads_folder, "name")
+        return HeadRoom(self.artifacts, default, self.note)
+
+    def _classified(self, consultation: Consultation, asked: Asked, top: int) -> Classified:
+        query, said = asked.query, asked.prediction
+        if said is None:
+            return Classified(query.name, error=query.error)
+        head, card = consultation.head.name, consultation.card.name
+        return Classified(query.name, said.first(top), head, card, self._heard(query))
 
     def _heard(self, query: Query) -> tuple[str, ...] | None:
         """Return the lines that were read; a reading that failed is told."""
@@ -735,8 +909,10 @@ class Albo:
             self.note(f"{query.name}: {query.words.error}; the image alone decides")
         return tuple(line.text for line in query.words.lines)
 
-    def _note_known(self, asked: Collection[Digest]) -> None:
+    def _note_learnt(self, consultation: Consultation, asked: Collection[Digest]) -> None:
         """Tell of covers that a head may have learnt from: their answers are no test of it."""
+        if consultation.is_starter:
+            return
         known: set[Digest | None] = set()
         # A head answers without a catalog too.
         with suppress(AlboError), self._reading() as catalog:
@@ -747,35 +923,11 @@ class Albo:
                 " your collection with a genre: the head may have learnt it from there"
             )
 
-    def _head(self, name: str | None) -> Head:
-        from albo.heads import Head
-
-        chosen = name if name is not None else self._remembered(self.artifacts.heads_folder, "name")
-        there = self.heads()
-        if chosen is not None and chosen not in there and self.artifacts.head(chosen).is_dir():
-            raise StaleArtifact(
-                f"the head in {self.artifacts.head(chosen)} is incomplete ({MANIFEST} is missing);"
-                f" run `albo train --name {chosen}`"
-            )
-        if chosen is None or chosen not in there:
-            listed = f"there are {', '.join(there)}" if there else "none has been trained"
-            asked = f"no head {chosen!r}" if chosen else "no head"
-            raise UnknownHead(f"{asked}: {listed}; run `albo train` to fit one")
-        return Head.load(self.artifacts.head(chosen))
-
-    def _card_of_head(self, head: Head) -> Card:
-        fingerprint = head.fingerprints["image"]
-        vectors = Vectors.open(
-            self.artifacts.vectors(backbone_key(head.backbone, fingerprint)), fingerprint
-        )
-        return self._card_of(vectors)
-
     # --- status ----------------------------------------------------------------------------------
 
     def heads(self) -> list[str]:
         """Return the names of the heads that have been trained."""
-        found = self.artifacts.heads_folder.glob("*/manifest.json")
-        return sorted(file.parent.name for file in found)
+        return self._heads().names()
 
     def status(self) -> Json:
         """Say what there is: sources, covers, genres, backbones, indexes, heads, skipped files."""
@@ -957,14 +1109,6 @@ class Albo:
             extra={"card": card.as_json()},
         )
 
-    def _card_of(self, vectors: Vectors) -> Card:
-        try:
-            return Card.from_json(vectors.extra["card"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise StaleArtifact(
-                f"{vectors.folder} does not say how its vectors were made; run `albo embed`"
-            ) from error
-
     def _card_to_embed_with(self, backbone: str | None, weights: Path | None) -> Card:
         """Choose the backbone asked for, else the last, else the default."""
         if backbone is None and weights is not None:
@@ -1005,6 +1149,20 @@ def copy_catalog(
         for plan, when in old.runs().items():
             new.begin_run(plan, when)
     return Copied(albums, len(feeds), shown(source), shown(target))
+
+
+def _alike(genre: str, known: Iterable[str]) -> list[str]:
+    """Return the genres that are this one but for the case of letters, itself first."""
+    found = [name for name in known if name.casefold() == genre.strip().casefold()]
+    return sorted(found, key=lambda name: name != genre)
+
+
+def _unknown_genre(genre: str, known: Iterable[str], there: str = "there are") -> UnknownGenre:
+    """Say that there is no such genre, and name those that are written much like it."""
+    names = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(genre.casefold(), names, n=3, cutoff=0.4)
+    listed = ", ".join(names[name] for name in near or list(names)[:8]) or "none"
+    return UnknownGenre(f"no cover is of genre {genre!r}; {there} {listed}")
 
 
 def _search(

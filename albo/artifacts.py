@@ -113,6 +113,10 @@ class Artifacts:
         """The folder of reports."""
         return self.root / "reports"
 
+    def report(self, name: str, suffix: str) -> Path:
+        """Return the file of a report; the name may hold anything, and is made a plain one."""
+        return self.reports_folder / f"{_plain(name) or 'report'}.{suffix}"
+
     @property
     def lock_file(self) -> Path:
         """The file whose lock the one writer holds; it stays when the writer has gone."""
@@ -264,8 +268,12 @@ def reader_key(name: str, fingerprint: str) -> str:
 def _key(name: str, fingerprint: str, otherwise: str) -> str:
     if re.match(r"[0-9A-Za-z]{8}", fingerprint) is None:
         raise ValueError(f"the fingerprint {fingerprint!r} does not begin with 8 letters or digits")
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-")[:80] or otherwise
-    return f"{plain}-{fingerprint[:8]}"
+    return f"{_plain(name) or otherwise}-{fingerprint[:8]}"
+
+
+def _plain(name: str) -> str:
+    """Keep of a name what every file system takes; "" where that is nothing."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-")[:80]
 
 
 def cache_folder() -> Path:

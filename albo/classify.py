@@ -1,4 +1,4 @@
-"""Fits heads, says how good they are, and lets them answer.
+"""Fits heads, and says how good they are.
 
 Scoring is nested. In each outer fold of a grouped cross-validation an inner one, inside the outer
 training part, chooses the classifier's setting and fits all that comes after it (fusion weights,
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
     from albo.folds import Run, Tuning
     from albo.groups import Artist
-    from albo.heads import Prior
-    from albo.records import Album, Bools, Digest, Ints, Json, Prediction
+    from albo.records import Album, Bools, Digest, Ints, Json
     from albo.views import Features, View
 
 Doubles: TypeAlias = "NDArray[np.float64]"
@@ -263,6 +262,7 @@ def train(
         **_describe(corpus, views, settings),
         **_describe_scores(corpus, summary),
         "seeds": list(seeds),
+        "seed_deviation": seed_deviation(corpus.labels, probabilities),
         "selected": True,
         "conflicting": labelling.conflicting,
     }
@@ -270,6 +270,18 @@ def train(
     return Training(
         head, report, summary, corpus.covers, corpus.labels, corpus.groups, probabilities, sets
     )
+
+
+def seed_deviation(labels: Ints, probabilities: Doubles) -> float | None:
+    """Return by how much another draw of the folds moves what a cover reads as, in log-odds.
+
+    The median over covers of the standard deviation between fold seeds, for the true genre.
+    probabilities : (s, n, c). None for a single seed.
+    """
+    if len(probabilities) < 2:  # noqa: PLR2004  (one is no spread)
+        return None
+    own = probabilities[:, np.arange(len(labels)), labels].clip(1e-9, 1 - 1e-9)
+    return round(float(np.median(np.log(own / (1 - own)).std(axis=0, ddof=1))), 4)
 
 
 def open_job(
@@ -383,33 +395,3 @@ def _describe_scores(corpus: Corpus, summary: Summary) -> Json:
         len(np.unique(corpus.groups[corpus.labels == place])) for place in range(len(corpus.genres))
     ]
     return summary.as_json(corpus.genres, groups)
-
-
-def classify(
-    head: Head,
-    features: Mapping[str, Features],
-    prior: Prior = "corpus",
-    *,
-    decide: float = 0.5,
-    coverage: float = 0.9,
-    top: int = 5,
-) -> list[Prediction]:
-    """Say of n covers what genre they read as: the `top` best, the set, and whether it is decided.
-
-    features : for each view of the head, those of the same n covers. The set is never cut short.
-    Raises UsageError for values out of range, as `Head.answer` does.
-    """
-    if top < 1:
-        raise UsageError(f"top={top}; give 1 or more")
-    return [
-        replace(
-            said,
-            genres=said.genres[:top],
-            probabilities=said.probabilities[:top],
-            views=tuple(
-                replace(view, genres=view.genres[:top], probabilities=view.probabilities[:top])
-                for view in said.views
-            ),
-        )
-        for said in head.answer(features, prior, decide, coverage)
-    ]

@@ -12,8 +12,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
@@ -22,7 +23,7 @@ from albo.errors import AlboError, UsageError
 from albo.terminal import many, printable
 
 if TYPE_CHECKING:
-    from albo.answers import ReadingResult
+    from albo.answers import Classified, Explained, ReadingResult
     from albo.api import Albo
     from albo.images import Limits
 
@@ -39,7 +40,18 @@ app.add_typer(catalogs, name="catalog")
 
 _INTERRUPTED = 130  # what Typer makes of Ctrl-C
 _READERS = frozenset(
-    {"similar", "duplicates", "classify", "evaluate", "backbones", "genres", "status"}
+    {
+        "similar",
+        "duplicates",
+        "classify",
+        "report",
+        "typical",
+        "oddities",
+        "evaluate",
+        "backbones",
+        "genres",
+        "status",
+    }
 )
 # click's UsageError, which Typer takes from click or from a copy of its own, by version, and
 # offers under no name.
@@ -124,6 +136,31 @@ S3Endpoint = Annotated[
     ),
 ]
 Covers = Annotated[list[str], typer.Argument(metavar="COVER", help="Image files.")]
+HeadName = Annotated[
+    str | None, typer.Option("--head", help="Which head.", show_default="the last trained")
+]
+Prior = Annotated[
+    PriorChoice, typer.Option("--prior", help="Genre frequencies that probabilities refer to.")
+]
+Decide = Annotated[
+    float,
+    typer.Option("--decide", min=0, max=1, help="Least probability of a decided answer."),
+]
+Coverage = Annotated[
+    float, typer.Option("--coverage", help="How often the set shall hold the true genre.")
+]
+ReadWords = Annotated[
+    bool, typer.Option("--words/--no-words", help="Read the words on the cover, or do not.")
+]
+GenreAsked = Annotated[str, typer.Option("--genre", help="Which genre.")]
+SheetFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--sheet",
+        help="Draw the covers to this PNG or JPEG.",
+        show_default="in ARTIFACTS/reports, but for --json",
+    ),
+]
 
 
 # --- harvest -------------------------------------------------------------------------------------
@@ -572,7 +609,7 @@ def evaluate(
             s3_endpoint=s3_endpoint,
         )
     if html is not None:
-        page.write(found, html)
+        page.write(page.render(found), html)
     if as_json:
         for line in found.lines():
             terminal.print_json(line)
@@ -585,36 +622,37 @@ def classify(
     cover: Covers,
     *,
     top: Annotated[int, typer.Option(min=1, help="How many genres to name.")] = 5,
-    head: Annotated[
-        str | None, typer.Option(help="Which head.", show_default="the last trained")
+    explain: Annotated[
+        Path | None,
+        typer.Option(help="Say why, and draw it to this PNG or JPEG.", show_default=False),
     ] = None,
-    prior: Annotated[
-        PriorChoice,
-        typer.Option(help="Genre frequencies that probabilities refer to."),
-    ] = PriorChoice.CORPUS,
-    decide: Annotated[
-        float, typer.Option(min=0, max=1, help="Least probability of a decided answer.")
-    ] = 0.5,
-    coverage: Annotated[
-        float, typer.Option(help="How often the set shall hold the true genre.")
-    ] = 0.9,
-    words: Annotated[
-        bool, typer.Option("--words/--no-words", help="Read the words on the cover, or do not.")
-    ] = True,
+    head: HeadName = None,
+    prior: Prior = PriorChoice.CORPUS,
+    decide: Decide = 0.5,
+    coverage: Coverage = 0.9,
+    words: ReadWords = True,
     device: Device = DeviceChoice.AUTO,
     max_mib: MaxMib = 64,
     max_mpx: MaxMpx = 64,
+    s3_endpoint: S3Endpoint = None,
     artifacts: Artifacts = None,
     catalog: Catalog = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Say what genre a cover reads as, and how sure that is."""
+    from albo.answers import Explained
     from albo.engines import Device as Where
+    from albo.poster import draw_explained
+    from albo.sheet import check_suffix, save_sheet
 
+    if explain is not None:
+        check_suffix(explain)
     failed = False
+    drawn: list[Explained] = []
     with _opened(artifacts, catalog, quiet=quiet) as albo:
-        for answer in albo.classify(
+        ask = albo.classify if explain is None else partial(albo.explain, s3_endpoint=s3_endpoint)
+        for answer in ask(
             cover,
             top=top,
             head=head,
@@ -625,14 +663,173 @@ def classify(
             words=words,
             limits=_limits(max_mib, max_mpx),
         ):
-            failed |= bool(answer.error)
-            if as_json:
-                terminal.print_json(answer.as_json())
-            elif answer.error:
-                terminal.complain(f"{answer.query}: {answer.error}")
-            else:
-                tables.show_classified(answer, coverage)
+            failed |= _show_classified(answer, coverage, as_json=as_json)
+            if isinstance(answer, Explained):
+                drawn.append(answer)
+    if explain is not None and any(one.reasons for one in drawn):
+        save_sheet(draw_explained(drawn), explain)
+        terminal.note(f"drawn in {terminal.short(str(explain))}", quiet=quiet)
     _exit(failed=failed)
+
+
+def _show_classified(answer: Classified | Explained, coverage: float, *, as_json: bool) -> bool:
+    """Print what a cover reads as, or why it could not be read: whether that is so."""
+    from albo.answers import Explained
+
+    plain = answer.classified if isinstance(answer, Explained) else answer
+    if as_json:
+        terminal.print_json(answer.as_json())
+    elif plain.error:
+        terminal.complain(f"{plain.query}: {plain.error}")
+    else:
+        tables.show_classified(plain, coverage)
+        if isinstance(answer, Explained):
+            tables.show_why(answer)
+    return bool(plain.error)
+
+
+@app.command()
+def report(
+    cover: Covers,
+    *,
+    genre: Annotated[str, typer.Option("--as", help="The genre that the cover is to read as.")],
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the report to this one file.", show_default="in ARTIFACTS/reports"
+        ),
+    ] = None,
+    head: HeadName = None,
+    prior: Prior = PriorChoice.CORPUS,
+    decide: Decide = 0.5,
+    coverage: Coverage = 0.9,
+    words: ReadWords = True,
+    device: Device = DeviceChoice.AUTO,
+    max_mib: MaxMib = 64,
+    max_mpx: MaxMpx = 64,
+    s3_endpoint: S3Endpoint = None,
+    artifacts: Artifacts = None,
+    catalog: Catalog = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say whether covers read as a genre, and why: one HTML file to send round."""
+    from albo import page
+    from albo.engines import Device as Where
+
+    if html is not None:
+        page.check_place(html)
+    with _opened(artifacts, catalog, quiet=quiet) as albo:
+        found = albo.report(
+            cover,
+            genre,
+            head=head,
+            prior=prior.value,
+            decide=decide,
+            coverage=coverage,
+            device=Where(device.value),
+            words=words,
+            limits=_limits(max_mib, max_mpx),
+            s3_endpoint=s3_endpoint,
+        )
+        place = html or albo.artifacts.report(found.name, "html")
+    if found.ranking:
+        page.write(page.render_report(found), place)
+    for draft in found.drafts:
+        if as_json:
+            terminal.print_json(draft.as_json(found.genre))
+        elif draft.error:
+            terminal.complain(f"{draft.query}: {draft.error}")
+    if found.ranking and not as_json:
+        tables.show_report(found, str(place), quiet=quiet)
+    _exit(failed=any(draft.error for draft in found.drafts))
+
+
+@app.command()
+def typical(
+    *,
+    genre: GenreAsked,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many covers.")] = 24,
+    sheet: SheetFile = None,
+    backbone: BackboneName = None,
+    s3_endpoint: S3Endpoint = None,
+    artifacts: Artifacts = None,
+    catalog: Catalog = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """List the covers of a genre that look most like it, and draw them."""
+    asked = _Typical(genre, k, sheet, backbone, s3_endpoint, oddest=False)
+    _show_typical(asked, artifacts, catalog, as_json=as_json, quiet=quiet)
+
+
+@app.command()
+def oddities(
+    *,
+    genre: GenreAsked,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many covers.")] = 24,
+    sheet: SheetFile = None,
+    backbone: BackboneName = None,
+    s3_endpoint: S3Endpoint = None,
+    artifacts: Artifacts = None,
+    catalog: Catalog = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """List the covers of a genre that look least like it, and draw them."""
+    asked = _Typical(genre, k, sheet, backbone, s3_endpoint, oddest=True)
+    _show_typical(asked, artifacts, catalog, as_json=as_json, quiet=quiet)
+
+
+class _Typical(NamedTuple):
+    """What `typical` and `oddities` are asked."""
+
+    genre: str
+    k: int
+    sheet: Path | None
+    backbone: str | None
+    s3_endpoint: str | None
+    oddest: bool
+
+    @property
+    def name(self) -> str:
+        return "oddities" if self.oddest else "typical"
+
+
+def _show_typical(
+    asked: _Typical,
+    artifacts: Path | None,
+    catalog: str | None,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from albo.poster import draw_typical
+    from albo.sheet import check_suffix, save_sheet
+
+    if asked.sheet is not None:
+        check_suffix(asked.sheet)
+    draws = asked.sheet is not None or not as_json
+    with _opened(artifacts, catalog, quiet=quiet) as albo:
+        found = albo.typical(
+            asked.genre,
+            asked.k,
+            oddest=asked.oddest,
+            backbone=asked.backbone,
+            pictures=draws,
+            s3_endpoint=asked.s3_endpoint,
+        )
+        place = asked.sheet or albo.artifacts.report(f"{asked.name}-{found[0].genre}", "png")
+    if draws:
+        most = "least" if asked.oddest else "most"
+        title = f"{found[0].genre}: the covers that look {most} like it"
+        save_sheet(draw_typical(found, title), place)
+    if as_json:
+        for one in found:
+            terminal.print_json(one.as_json())
+    else:
+        tables.show_typical(found, asked.name)
+        terminal.note(f"drawn in {terminal.short(str(place))}", quiet=quiet)
 
 
 # --- catalogs ------------------------------------------------------------------------------------

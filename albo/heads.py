@@ -195,12 +195,30 @@ class Head:
             decided=bool(row[order[0]] >= decide),
         )
 
+    def shares(self, features: Mapping[str, Any]) -> dict[str, tuple[float, Doubles]]:
+        """Return what decides of one cover: each view's weight and log-probabilities (c,).
+
+        The weight is over the temperature, so that the weighed sum is the answer's logits. Views
+        that are silent, or count for nothing, are left out. features : of one cover.
+        """
+        rows = [view[0] for view in self._spoken(features)]
+        fusion = self._fusion_of(rows)
+        return {
+            view: (float(weight) / fusion.temperature, row)
+            for view, row, weight in zip(self.views, rows, fusion.weights, strict=True)
+            if weight > 0 and not np.isnan(row[0])
+        }
+
+    def _fusion_of(self, rows: list[Doubles]) -> Fusion:
+        """Return what fuses the views for one cover: another where one of them is silent."""
+        silent = any(np.isnan(row[0]) for row, own in zip(rows, self.weights, strict=True) if own)
+        alone = self._fusion_alone()
+        return alone if silent and alone is not None else Fusion(self.weights, self.temperature)
+
     def _views_said(self, spoken: list[Doubles], cover: int) -> tuple[Said, ...]:
         """Say what each view said of a cover by itself, and what weight that had."""
         rows = [view[cover] for view in spoken]
-        silent = any(np.isnan(row[0]) for row, own in zip(rows, self.weights, strict=True) if own)
-        alone = self._fusion_alone()
-        fusion = alone if silent and alone is not None else Fusion(self.weights, self.temperature)
+        fusion = self._fusion_of(rows)
         return tuple(
             self._view_said(view, row, float(weight))
             for view, row, weight in zip(self.views, rows, fusion.weights, strict=True)

@@ -64,6 +64,7 @@ _MIDDLE_STAGES: Mapping[str, tuple[str, ...]] = {
 }
 _MIDDLE_REDUCTIONS = (8, 16)
 _MAP_AXES = 4
+_SAME_MEAN = 1e-3  # of the top's length
 
 _OWN_LICENCE = "as the file's author says"
 _OPEN_LICENCES = frozenset({"apache-2.0", "bsd-3-clause", "cc-by-4.0", "mit"})
@@ -741,7 +742,7 @@ def _pooled_map(network: nn.Module, size: int) -> tuple[str, bool] | None:
         hook.remove()
     for name, (plain, rectified) in reversed(means.items()):
         for mean, is_rectified in ((plain, False), (rectified, True)):
-            if mean.shape == top.shape and torch.allclose(mean, top, rtol=1e-3, atol=1e-5):
+            if mean.shape == top.shape and (mean - top).norm() < _SAME_MEAN * top.norm():
                 return name, is_rectified
     return None
 

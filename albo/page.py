@@ -1,11 +1,13 @@
-"""The page that shows an evaluation: one HTML file that loads nothing, and runs nothing.
+"""Pages that show an evaluation or a report: each one HTML file that loads and runs nothing.
 
 Whatever comes from covers and labels is escaped, made fit for HTML and kept from steering the text
-around it; its policy forbids scripts and any address but pictures inside the file.
+around it; their policy forbids scripts and any address but pictures inside the file. Pages are sent
+to others, so they name files, and not the folders of the machine that they were made on.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from base64 import b64encode
@@ -15,22 +17,34 @@ from albo.artifacts import write_atomically
 from albo.errors import UsageError
 from albo.evaluation import INTENDED_USE, LIMITS, MAJORITY
 from albo.plots import draw_all
+from albo.reasons import Reasons
+from albo.report import THUMBNAIL, Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from jinja2 import Environment
 
+    from albo.activations import ActivationMap
     from albo.evaluation import Evaluation, ModelCard, ShownCover
-    from albo.records import Json
+    from albo.records import Json, Prediction
+    from albo.report import Apart, Draft, Report
 
 _VIEWS = {
     "image": "the picture",
     "characters": "the letters of the words on it",
     "meaning": "what these words mean",
 }
+_KINDS = {"logistic": "logistic regression", "lightgbm": "boosted trees (LightGBM)"}
 _BRIEF = 80
 _DIGITS = 12
+_LIKELY = 5  # genres that are named, the likeliest
+_WORDS = 12  # that counted, or lines of a thumbnail
+_SAME = 6  # near-identical covers that are shown
+_FAINT = 0.05  # of the strongest place's evidence, below which a side has no map to speak of
+_DOUBLED = math.log(2)  # log-odds: shorter bars than this one's are never drawn at full length
+_MANY_TIMES = 1000
+_JPEG = b"\xff\xd8"
 # Controls, halves of surrogate pairs, and code points that stand for no character.
 _UNFIT = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
@@ -41,10 +55,14 @@ _UNFIT = re.compile(
 )
 
 
+# The folders of a path, wherever one is named in a sentence.
+_FOLDERS = re.compile(r"(?<!\w)(?:[A-Za-z]:)?[/\\]+(?:[^\s/\\]+[/\\]+)+")
+
+
 def check_place(path: Path) -> None:
     """See, before the work is done, that a page can be written there. Raises UsageError."""
     if path.is_dir():
-        raise UsageError(f"{path} is a folder; name a file in it, as {path / 'evaluation.html'}")
+        raise UsageError(f"{path} is a folder; name a file in it, as {path / 'albo.html'}")
     if path.exists() and not path.is_file():
         # A page takes the place of what has its name: nothing would be /dev/null any more.
         raise UsageError(f"{path} is a device or a pipe, which a page would replace; name a file")
@@ -55,10 +73,13 @@ def check_place(path: Path) -> None:
         )
 
 
-def write(evaluation: Evaluation, path: Path) -> None:
-    """Write the page of an evaluation, whole or not at all. Raises CannotWrite."""
-    content = render(evaluation).encode()
+def write(html: str, path: Path) -> None:
+    """Write a page, whole or not at all. Raises CannotWrite."""
+    content = html.encode()
     write_atomically(path, lambda file: file.write(content), "give --html another place")
+
+
+# --- an evaluation -------------------------------------------------------------------------------
 
 
 def render(evaluation: Evaluation) -> str:
@@ -151,6 +172,174 @@ def _facts(card: ModelCard) -> list[tuple[str, str]]:
     return [(name, said) for name, said in facts if said]
 
 
+# --- a report ------------------------------------------------------------------------------------
+
+
+def render_report(report: Report) -> str:
+    """Return the page of a report: HTML5, to be written as UTF-8.
+
+    The same report gives the same text.
+    """
+    strongest = _strongest(report)
+    template = _environment().get_template("report.html")
+    return template.render(
+        report=report,
+        genre=report.genre,
+        several=len(report.drafts) > 1,
+        drafts=[_shown(draft, report, strongest) for draft in report.drafts],
+        ranking=report.ranking,
+        is_sure=any(draft.verdict is Verdict.READS for draft in report.ranking),
+        leaders=_leaders(report),
+        apart=[_lead(one, strongest) for one in report.apart],
+        facts=_report_facts(report),
+        limits=LIMITS,
+    )
+
+
+def _strongest(report: Report) -> float:
+    """Return the strongest evidence of a view or a word, which all bars are drawn against."""
+    found = [abs(added) for one in report.apart for _, added in one.views]
+    for draft in report.ranking:
+        if draft.reasons is not None:
+            found += [abs(one.evidence) for one in draft.reasons.views]
+            found += [abs(one.evidence) for one in draft.reasons.words]
+    return max([_DOUBLED, *found])
+
+
+def _leaders(report: Report) -> list[Draft]:
+    """Return the draft that reads most as the genre, and those not to be told apart from it."""
+    return [*report.ranking[:1], *(one.worse for one in report.apart if one.is_close)]
+
+
+def _shown(draft: Draft, report: Report, strongest: float) -> Json:
+    """Return what the page shows of a draft; of one that could not be read, only why."""
+    shown: Json = {
+        "draft": draft,
+        "file": _file_name(draft.query) or draft.query,
+        "place": next((n for n, one in enumerate(report.ranking, 1) if one is draft), 0),
+    }
+    if draft.prediction is None:
+        return shown
+    reasons = draft.reasons or Reasons(report.genre, ())
+    lines = draft.thumbnail.lines if draft.thumbnail else ()
+    return shown | {
+        "likely": _likely(draft.prediction, report.genre),
+        "same": _same(draft, starter=report.starter),
+        "views": [
+            (_VIEWS.get(one.view, one.view), one.evidence, one.evidence / strongest)
+            for one in reasons.views
+        ],
+        "words": [(one, one.evidence / strongest) for one in reasons.words[:_WORDS]],
+        "more_words": max(0, len(reasons.words) - _WORDS),
+        "map": _map(reasons.activation),
+        "lines": lines[:_WORDS],
+        "more_lines": max(0, len(lines) - _WORDS),
+    }
+
+
+def _likely(said: Prediction, genre: str) -> Json:
+    """Return the likeliest genres and the one asked about, with their ranks, and what is left."""
+    ranked = enumerate(zip(said.genres, said.probabilities, strict=True), start=1)
+    rows: list[Json] = [
+        {"rank": rank, "genre": name, "probability": p, "inside": name in said.conformal_set}
+        for rank, (name, p) in ranked
+        if rank <= _LIKELY or name == genre
+    ]
+    return {
+        "rows": rows,
+        "others": len(said.genres) - len(rows),
+        "others_inside": len(said.conformal_set) - sum(row["inside"] for row in rows),
+        "left": max(0.0, 1.0 - sum(row["probability"] for row in rows)),
+    }
+
+
+def _same(draft: Draft, *, starter: bool) -> Json:
+    """Return the near-identical covers, and what they make of a head's answer."""
+    own = draft.digest.hex()
+    labelled = [one for one in draft.same if one.cover.genre]
+    return {
+        "covers": [(one, one.cover.digest == own) for one in draft.same[:_SAME]],
+        "more": max(0, len(draft.same) - _SAME),
+        "learnt_from": bool(labelled) and not starter,
+    }
+
+
+def _map(activation: ActivationMap | None) -> Json | None:
+    """Return what the places that speak for a genre add up to, and those against, and the share.
+
+    shows_for, shows_against : whether there is a picture worth showing. Each picture is faded by
+    its own strongest place, so one of next to nothing would look like strong evidence.
+    """
+    if activation is None:
+        return None
+    evidence = activation.evidence
+    high, low = float(evidence.max()), float(evidence.min())
+    faint = _FAINT * max(abs(high), abs(low))
+    return {
+        "speaks_for": float(evidence.clip(min=0).sum()),
+        "speaks_against": float(evidence.clip(max=0).sum()),
+        "shows_for": high > 0 and high >= faint,
+        "shows_against": low < 0 and -low >= faint,
+        "share": activation.share,
+        "places": evidence.shape,
+    }
+
+
+def _lead(apart: Apart, strongest: float) -> Json:
+    """Return what sets two drafts apart, with the odds of one over the other's."""
+    times = math.exp(min(apart.lead, math.log(_MANY_TIMES) + 1))
+    return {
+        "apart": apart,
+        "odds": f"over {_MANY_TIMES:,}" if times > _MANY_TIMES else _count_of_times(times),
+        "views": [
+            (_VIEWS.get(view, view), added, added / strongest) for view, added in apart.views
+        ],
+    }
+
+
+def _count_of_times(times: float) -> str:
+    return f"{times:.0f}" if times >= 10 else f"{times:.1f}"  # noqa: PLR2004  (two figures)
+
+
+def _report_facts(report: Report) -> list[tuple[str, str]]:
+    """Return what the report rests on, names and values; what is not known has no row."""
+    kind = _KINDS.get(report.kind, report.kind)
+    facts = [
+        ("head", f"{report.head} ({kind})"),
+        ("learnt from", f"{report.learnt:,} covers" if report.learnt else ""),
+        ("genres that it knows", str(report.genres)),
+        (
+            "right at the first guess",
+            ""
+            if report.accuracy is None
+            else f"{report.accuracy:.0%} of covers of artists and artworks that it had not seen",
+        ),
+        (
+            "probabilities",
+            "calibrated on covers held out: of those that get 70%, some 70 in 100 are right",
+        ),
+        (
+            "genres",
+            "as if all were equally frequent"
+            if report.prior == "uniform"
+            else "as frequent as among the covers learnt from",
+        ),
+        (
+            "sets of genres",
+            f"made to hold the true one for {_coverage(report.coverage)} of covers",
+        ),
+        ("sees with", report.backbone),
+        (
+            "compared with",
+            f"{report.corpus:,} labelled covers, {report.own:,} of them of the genre asked about"
+            if report.corpus
+            else "no covers",
+        ),
+        ("made", report.made),
+    ]
+    return [(name, said) for name, said in facts if said]
+
+
 # --- the template's words ------------------------------------------------------------------------
 
 
@@ -166,7 +355,18 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         finalize=_fit_for_html,
     )
-    environment.filters.update(percent=_percent, brief=_brief, named=_name, data_uri=_data_uri)
+    environment.filters.update(
+        percent=_percent,
+        chance=_chance,
+        coverage=_coverage,
+        signed=_signed,
+        brief=_brief,
+        named=_name,
+        isolated=_isolated,
+        without_folders=_without_folders,
+        data_uri=_data_uri,
+    )
+    environment.globals.update(Verdict=Verdict, thumbnail_side=THUMBNAIL)
     return environment
 
 
@@ -183,6 +383,25 @@ def _percent(share: float, digits: int = 1) -> str:
     return f"{share:.{digits}%}"
 
 
+def _chance(probability: float) -> str:
+    """Write a probability with two figures, and never as if it were sure."""
+    if probability < 0.001:  # noqa: PLR2004
+        return "under 0.1%"
+    if probability > 0.995:  # noqa: PLR2004
+        return "over 99%"
+    return f"{probability:.1%}" if probability < 0.0995 else f"{probability:.0%}"  # noqa: PLR2004
+
+
+def _coverage(share: float) -> str:
+    return f"{100 * share:g}%"
+
+
+def _signed(evidence: float) -> str:
+    """Write log-odds with their sign, a true minus, and no sign where they round to nothing."""
+    said = f"{evidence:+.2f}"
+    return "0.00" if said in {"+0.00", "-0.00"} else said.replace("-", "\N{MINUS SIGN}")
+
+
 def _brief(text: str, length: int = _BRIEF) -> str:
     """Cut a text that would leave no room for others, and fold its blanks."""
     folded = " ".join(text.split())
@@ -194,9 +413,24 @@ def _name(cover: ShownCover) -> str:
     album = " - ".join(text for text in (cover.artist.strip(), cover.album.strip()) if text)
     if album:
         return f"{album} ({cover.year})" if cover.year is not None else album
-    file = re.split(r"[/\\]", cover.uri)[-1]
-    return file or cover.digest[:_DIGITS]
+    return _file_name(cover.uri) or cover.digest[:_DIGITS]
+
+
+def _file_name(place: str) -> str:
+    return re.split(r"[/\\]", place)[-1]
+
+
+def _isolated(text: str) -> str:
+    """Keep a text from turning round what is around it, where no <bdi> can stand."""
+    return f"\N{FIRST STRONG ISOLATE}{text}\N{POP DIRECTIONAL ISOLATE}"
+
+
+def _without_folders(sentence: str) -> str:
+    """Leave of the paths in a sentence the names of their files."""
+    return _FOLDERS.sub("", sentence)
 
 
 def _data_uri(picture: bytes) -> str:
-    return f"data:image/jpeg;base64,{b64encode(picture).decode('ascii')}"
+    """Return a JPEG or a PNG as an address of its own."""
+    kind = "jpeg" if picture.startswith(_JPEG) else "png"
+    return f"data:image/{kind};base64,{b64encode(picture).decode('ascii')}"

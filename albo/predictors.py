@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from albo.records import Floats, Ints
+    from albo.records import Bools, Floats, Ints
     from albo.texts import Grams
 
 Doubles: TypeAlias = "NDArray[np.float64]"
@@ -241,9 +241,13 @@ class UnitPredictor:
                 f"features of shape {features.shape}, the head reads (n, {len(self.weights)});"
                 " run `albo train`"
             )
-        said = floored(log_softmax(features @ self.weights + self.bias))
+        said = floored(log_softmax(self.logits(features)))
         said[~features.any(axis=1)] = np.nan
         return said
+
+    def logits(self, features: Floats) -> Doubles:
+        """Return float64 (n, c) before normalising; the zero vector has those of the bias."""
+        return np.asarray(features @ self.weights + self.bias, np.float64)
 
     def arrays(self) -> dict[str, Array]:
         """Return weights and bias."""
@@ -300,6 +304,21 @@ class GramPredictor:
         np.add.at(logits, rows, values[:, None] * self.weights[places])
         return logits
 
+    def contributions(self, text: Grams, parts: Grams) -> Doubles:
+        """Return what each part of a text adds to its logits: float64 (k, c).
+
+        text : of one text. parts : of k pieces of it, such as its words; what the words of a text
+        add is all of its logits but the bias. A gram counts as often as a piece has it.
+        """
+        _, places, values = weigh_grams(text, self.ids, self.rarity)
+        each = np.zeros(len(self.ids))
+        each[places] = values / text.counts[_known(text, self.ids)[0]]
+        known, places = _known(parts, self.ids)
+        added = np.zeros((parts.shape[0], self.genres))
+        shares = parts.counts[known] * each[places]
+        np.add.at(added, parts.rows[known], shares[:, None] * self.weights[places])
+        return added
+
     def arrays(self) -> dict[str, Array]:
         """Return grams, their rarity, weights and bias."""
         return {
@@ -336,13 +355,19 @@ def weigh_grams(
 
     (1 + log count) times rarity, texts scaled to unit length: Salton and Buckley 1988.
     """
-    places = np.searchsorted(ids, features.ids)
-    places[places == len(ids)] = 0
-    known = ids[places] == features.ids
-    rows, places = features.rows[known], places[known]
+    known, places = _known(features, ids)
+    rows = features.rows[known]
     values = (1.0 + np.log(features.counts[known])) * rarity[places]
     lengths = np.sqrt(np.bincount(rows, values.astype(np.float64) ** 2, features.shape[0]))
     return rows, places, (values / lengths[rows]).astype(np.float32)
+
+
+def _known(features: Grams, ids: NDArray[np.uint32]) -> tuple[Bools, Ints]:
+    """Return which grams are known, (g,), and the places of those that are in `ids`."""
+    places = np.searchsorted(ids, features.ids)
+    places[places == len(ids)] = 0
+    known = ids[places] == features.ids
+    return known, places[known]
 
 
 PREDICTORS: dict[str, type[Predictor]] = {
@@ -360,6 +385,13 @@ def log_softmax(logits: Array) -> Doubles:
     shifted -= shifted.max(axis=1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return shifted
+
+
+def against_others(logits: Array, genre: int) -> Doubles:
+    """Return what a genre has beyond the mean of all others: logits (n, c) to float64 (n,)."""
+    wide = logits.astype(np.float64)
+    own = wide[:, genre]
+    return np.asarray(own - (wide.sum(axis=1) - own) / (wide.shape[1] - 1))
 
 
 def check_trees(text: str, width: int) -> None:

@@ -24,26 +24,30 @@ if TYPE_CHECKING:
     from albo.backbones import FrozenBackbone
     from albo.engines import Device
     from albo.networks import Card
-    from albo.records import Digest, Pixels
+    from albo.records import Digest, Floats, Pixels
     from albo.views import Features
 
 FEW = 8
 """Queries up to which a start that is fast matters more than a run that is."""
 
 _BATCH = 256  # from which number on a GPU searches too
+_FEW_PICTURES = 16  # that are kept at a time, a megabyte each
 
 
 @dataclass(frozen=True)
 class Query:
     """A cover that was asked about: its embedding, or why there is none.
 
-    words : what it says; None where nobody asked.
+    words : what it says; None where nobody asked. pixels : what the backbone saw; page : RGB, as
+    the reader of words wants it; None where pictures were not to be kept.
     """
 
     name: str
     digest: Digest = b""
     embeddings: Embeddings | None = None
     words: Words | None = None
+    pixels: Pixels | None = None
+    page: Image | None = None
     error: str = ""
 
 
@@ -94,6 +98,11 @@ class Listener:
         """Return, for each view of words, the features of what was read."""
         return {view.name: view.from_words(words) for view in self._views}
 
+    def meanings(self, words: Sequence[Words]) -> Floats | None:
+        """Return what was read means, float32 (n, d); None where the head does not look at it."""
+        found = [view for view in self._views if isinstance(view, MeaningView)]
+        return found[0].from_words(words) if found else None
+
 
 @dataclass(frozen=True, slots=True)
 class _NothingRead:
@@ -112,23 +121,29 @@ def ask(
     limits: Limits | None = None,
     listener: Listener | None = None,
     *,
+    keep_pictures: bool = False,
     note: Callable[[str], None],
 ) -> Iterator[list[Query]]:
     """Read, decode and embed the covers asked about, in order, so many at a time.
 
-    listener : reads their words; None for nobody. A cover that cannot be read says why.
+    listener : reads their words; None for nobody. keep_pictures : with `pixels` and `page`. A cover
+    that cannot be read says why.
     """
     backbone: FrozenBackbone | None = None
-    for start in range(0, len(covers), _BATCH):
-        some = covers[start : start + _BATCH]
-        read = _read_all(some, card, limits or Limits(), with_page=listener is not None)
+    with_page = keep_pictures or listener is not None
+    at_once = _FEW_PICTURES if keep_pictures else _BATCH
+    for start in range(0, len(covers), at_once):
+        some = covers[start : start + at_once]
+        read = _read_all(some, card, limits or Limits(), with_page=with_page)
         pixels = [found for _, found, _ in read if found is not None]
         if pixels and backbone is None:
             backbone = open_backbone(card, device, single=len(covers) <= FEW, note=note)
         embedded = iter(_embed(backbone, pixels))
         queries = [q if found is None else _with(q, next(embedded)) for q, found, _ in read]
         pages = [page for _, _, page in read]
-        yield queries if listener is None else _listen(queries, pages, listener)
+        if listener is not None:
+            queries = _listen(queries, pages, listener)
+        yield _with_pictures(queries, read) if keep_pictures else queries
 
 
 def _read_all(names: Sequence[str], card: Card, limits: Limits, *, with_page: bool) -> list[_Read]:
@@ -170,6 +185,13 @@ def _with(query: Query, embeddings: Embeddings) -> Query:
     if not np.isfinite(embeddings.vector).all():
         return replace(query, error="the network says nothing of this cover")
     return replace(query, embeddings=embeddings)
+
+
+def _with_pictures(queries: Sequence[Query], read: Sequence[_Read]) -> list[Query]:
+    return [
+        replace(query, pixels=pixels, page=page)
+        for query, (_, pixels, page) in zip(queries, read, strict=True)
+    ]
 
 
 def _listen(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -164,6 +164,18 @@ class Prediction:
     conformal_set: tuple[str, ...]
     decided: bool
     views: tuple[Said, ...] = ()
+
+    def first(self, top: int) -> Prediction:
+        """Return the same with the best few genres alone; the set is never cut short."""
+        return replace(
+            self,
+            genres=self.genres[:top],
+            probabilities=self.probabilities[:top],
+            views=tuple(
+                replace(view, genres=view.genres[:top], probabilities=view.probabilities[:top])
+                for view in self.views
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True)

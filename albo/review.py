@@ -63,17 +63,25 @@ class Shelf:
         album = self.albums.get(cover.digest)
         if album is None:
             return ShownCover(cover.digest.hex(), cover.genre)
+        return self.show_album(album, cover.genre)
+
+    def show_album(self, album: Album, genre: str) -> ShownCover:
+        """Return what is known of an album's cover, with a small picture as `show` does."""
         return ShownCover(
-            cover.digest.hex(),
-            cover.genre,
+            (album.digest or b"").hex(),
+            genre,
             artist=album.artist,
             album=album.name,
             year=album.year,
             uri=album.uri,
-            thumbnail=self._picture(album),
+            thumbnail=self.picture(album),
         )
 
-    def _picture(self, album: Album) -> bytes:
+    def near(self, album: Album, genre: str, score: float) -> NearCover:
+        """Return a cover as one that is near to another."""
+        return NearCover(self.show_album(album, genre), score)
+
+    def picture(self, album: Album) -> bytes:
         """Return a small JPEG; b"" for a cover that is gone, broken, or another one by now."""
         if self.covers is None or album.digest is None:
             return b""

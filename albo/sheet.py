@@ -39,6 +39,9 @@ MOST_PIXELS = 120_000_000
 MOST_SIDE = 60_000
 """A sheet's longest side in pixels; JPEG ends at 65,535."""
 
+HEADINGS = ("cover", "nearest covers", "reads as")
+"""What stands above a sheet's columns."""
+
 _LONGEST_TEXT = 400
 _PALE = 225
 _MOST_MARKS = 2
@@ -83,11 +86,12 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class SheetRow:
-    """One query, the covers nearest to it, and the genres it reads as."""
+    """One query, the covers nearest to it, the genres it reads as, and lines below all of these."""
 
     query: Tile
     neighbours: tuple[Tile, ...]
     bars: tuple[Bar, ...] = ()
+    lines: tuple[str, ...] = ()
 
 
 # ---------------------------------------------------------------- text
@@ -456,7 +460,11 @@ class _Columns:
 
 
 def draw_sheet(
-    rows: Sequence[SheetRow], title: str, subtitle: str = "", tile: int = 180
+    rows: Sequence[SheetRow],
+    title: str,
+    subtitle: str = "",
+    tile: int = 180,
+    headings: tuple[str, str, str] = HEADINGS,
 ) -> Image.Image:
     """Draw queries in rows: the query at left, its neighbours, its genres at right.
 
@@ -469,6 +477,8 @@ def draw_sheet(
         Any text, here as in all tiles: it is cleaned, and shortened to its width.
     tile : int
         Side of a cover in pixels, 48 to 1000; everything else scales with it.
+    headings : tuple of str
+        What stands above the query, the neighbours and the bars.
 
     Returns
     -------
@@ -484,7 +494,8 @@ def draw_sheet(
     scale = _Scale(tile)
     columns = _Columns.of(rows, scale)
     head = _head_height(subtitle, scale)
-    pitch = scale.cell + scale.part(30)
+    below = max((len(row.lines) for row in rows), default=0) * scale.name.high
+    pitch = scale.cell + below + scale.part(30)
     body = scale.heading.high + scale.part(6) + max(1, len(rows)) * pitch - scale.part(30)
     size = (columns.right + scale.margin, head + body + scale.margin)
     _check_size(tile, *size, f"{len(rows)} rows")
@@ -492,7 +503,7 @@ def draw_sheet(
     if not rows:
         _write(page, (scale.margin, head), columns.right - scale.margin, "no covers", scale.name)
         return page
-    _write_headings(page, head, columns, rows, scale)
+    _write_headings(page, head, columns, headings, scale)
     top = head + scale.heading.high + scale.part(6)
     for k, row in enumerate(rows):
         _draw_row(page, top + k * pitch, columns, row, scale)
@@ -503,15 +514,16 @@ def draw_sheet(
 
 
 def _write_headings(
-    page: Image.Image, y: int, columns: _Columns, rows: Sequence[SheetRow], scale: _Scale
+    page: Image.Image, y: int, columns: _Columns, headings: tuple[str, str, str], scale: _Scale
 ) -> None:
     """Say above the first row what each column holds."""
-    _write(page, (columns.query, y), scale.tile, "cover", scale.heading)
-    if any(row.neighbours for row in rows):
+    query, neighbours, bars = headings
+    _write(page, (columns.query, y), scale.tile, query, scale.heading)
+    if columns.neighbours > columns.query + scale.tile:
         at, room = (columns.neighbours, y), columns.right - columns.neighbours
-        _write(page, at, room, "nearest covers", scale.heading)
+        _write(page, at, room, neighbours, scale.heading)
     if columns.bars_width:
-        _write(page, (columns.bars, y), columns.bars_width, "reads as", scale.heading)
+        _write(page, (columns.bars, y), columns.bars_width, bars, scale.heading)
 
 
 def _draw_row(page: Image.Image, top: int, columns: _Columns, row: SheetRow, scale: _Scale) -> None:
@@ -525,6 +537,9 @@ def _draw_row(page: Image.Image, top: int, columns: _Columns, row: SheetRow, sca
         _draw_tile(page, (columns.neighbours + k * (scale.tile + scale.gap), top), tile, scale)
     if row.bars:
         _draw_bars(page, (columns.bars, top), columns.bars_width, row.bars, scale)
+    for k, text in enumerate(row.lines):
+        at = columns.query, top + scale.cell + scale.part(4) + k * scale.name.high
+        _write(page, at, columns.right - columns.query, text, scale.name)
 
 
 def draw_grid(tiles: Sequence[Tile], title: str, columns: int = 8, tile: int = 160) -> Image.Image:
@@ -572,6 +587,16 @@ def draw_grid(tiles: Sequence[Tile], title: str, columns: int = 8, tile: int = 1
     return page
 
 
+def check_suffix(path: Path) -> str:
+    """Return the format that a file's name asks for. Raises UsageError for no PNG or JPEG."""
+    kind = _SUFFIXES.get(path.suffix.lower())
+    if kind is None:
+        raise UsageError(
+            f"{path} would be no PNG or JPEG; give it a name that ends in .png or .jpg"
+        )
+    return kind
+
+
 def save_sheet(image: Image.Image, path: Path) -> None:
     """Save a sheet as PNG or JPEG, by the suffix; it is there whole or not at all.
 
@@ -582,11 +607,7 @@ def save_sheet(image: Image.Image, path: Path) -> None:
     CannotWrite
         When the file cannot be written.
     """
-    kind = _SUFFIXES.get(path.suffix.lower())
-    if kind is None:
-        raise UsageError(
-            f"{path} would be no PNG or JPEG; give it a name that ends in .png or .jpg"
-        )
+    kind = check_suffix(path)
     options = {"quality": 92} if kind == "JPEG" else {"compress_level": 4}
 
     def save(file: BinaryIO) -> None:

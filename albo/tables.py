@@ -12,7 +12,7 @@ from albo import terminal
 from albo.terminal import many, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rich.table import Table
 
@@ -20,21 +20,26 @@ if TYPE_CHECKING:
         Classified,
         DuplicateMember,
         EmbedResult,
+        Explained,
         Neighbour,
         ReadingResult,
         Similar,
+        Typical,
     )
     from albo.evaluation import Evaluation, LearningPoint, Row
     from albo.genres import Genre
     from albo.harvest import Harvested, Settings
     from albo.metrics import Answered, Interval
+    from albo.reasons import Reasons, WordReason
     from albo.records import Json
+    from albo.report import Draft, Report
 
 SHOWN_SKIPS = 20
 """Files or reasons that are named one by one, of each kind."""
 
 _FEW_GENRES = 8
 _LONGEST_TEXT = 80
+_SHOWN_WORDS = 8
 _MOST_WORDS = 300  # characters of a cover's words
 _ANY_WIDTH = 100_000
 _NAMED_GENRES = 3
@@ -384,6 +389,103 @@ def show_classified(answer: Classified, coverage: float) -> None:
         terminal.say(f"  words on it: {_quote(answer.words) or 'none'}")
 
 
+def show_why(answer: Explained) -> None:
+    """Print why a cover reads as its first genre: votes, views and the words that counted."""
+    reasons = answer.reasons
+    if reasons is None:
+        return
+    genre = _short(printable(reasons.genre))
+    if votes := answer.votes:
+        terminal.say(f"  nearest covers: {votes.in_favour} of {votes.voters} are {genre}")
+    terminal.say(f"  why {genre}, in log-odds: {_name_evidence(reasons)}")
+    if reasons.words:
+        terminal.say(f"  words that counted: {_name_words(reasons.words)}")
+    if reasons.no_map:
+        terminal.say(f"  no map of the picture: {reasons.no_map}")
+
+
+def _name_evidence(reasons: Reasons) -> str:
+    said = [printable(str(one)) for one in reasons.views]
+    if reasons.activation is not None:
+        said.append(f"the map shows {reasons.activation.share:.0%} of the picture's")
+    return ", ".join(said)
+
+
+def _name_words(words: Sequence[WordReason]) -> str:
+    return ", ".join(printable(str(one)) for one in words[:_SHOWN_WORDS])
+
+
+def show_report(found: Report, page: str, *, quiet: bool) -> None:
+    """Print what a report says of each draft, the best first, and where all of it is."""
+    if not quiet:
+        for draft in found.ranking:
+            letter = f"{draft.letter}  " if len(found.drafts) > 1 else ""
+            terminal.say(f"{letter}{printable(draft.query)}: {_verdict(draft, found.genre)}")
+            for line in _about(draft, found):
+                terminal.say(f"  {line}")
+        for apart in found.apart:
+            close = "; too close to call" if apart.is_close else ""
+            lead = f"{apart.lead:.2f} in log-odds{close}"
+            terminal.say(f"{apart.better.letter} is ahead of {apart.worse.letter} by {lead}")
+    terminal.say(printable(terminal.short(page)))
+
+
+def _verdict(draft: Draft, genre: str) -> str:
+    asked = _short(printable(genre))
+    first = _short(printable(draft.prediction.genres[0])) if draft.prediction else ""
+    return {
+        "reads": f"reads as {asked}",
+        "other": f"reads as {first}, not {asked}",
+        "unlikely": f"can't tell, but {asked} is unlikely",
+        "unsure": f"can't tell whether it reads as {asked}",
+    }[draft.verdict.value]
+
+
+def _about(draft: Draft, found: Report) -> Iterator[str]:
+    """Yield what is said of one draft, a line each."""
+    genre = _short(printable(found.genre))
+    yield f"{genre} {draft.probability:.1%}, number {draft.rank} of {found.genres} genres"
+    if draft.among is not None:
+        yield (
+            f"reads more like {genre} than {draft.among.percentile:.0%} of"
+            f" {many(draft.among.count, f'{genre} cover')} held out from learning"
+        )
+    if draft.typicality is not None:
+        among = draft.typicality.among
+        yield f"looks more typical than {among.percentile:.0%} of {among.count} {genre} covers"
+    if draft.prediction is not None:
+        others = zip(draft.prediction.genres, draft.prediction.probabilities, strict=True)
+        named = [f"{_short(printable(g))} {p:.1%}" for g, p in others if g != found.genre][:3]
+        yield f"may be taken for {', '.join(named)}"
+    if votes := draft.votes:
+        yield f"nearest covers: {votes.in_favour} of {votes.voters} are {genre}"
+    if draft.thumbnail is not None and (title := draft.thumbnail.title):
+        can = "can" if title.legible else "cannot"
+        yield f"its largest line, {_short(printable(title.text))}, {can} be read at 55 pixels"
+    for same in draft.same:
+        yield f"shows the same artwork as {printable(terminal.short(same.cover.uri))}"
+
+
+def show_typical(found: Sequence[Typical], which: str) -> None:
+    """Print covers of a genre, a line each: rank, standing, what they look most like.
+
+    which : the command that was given.
+    """
+    from rich.markup import escape
+
+    about = "most" if which == "typical" else "least"
+    table = terminal.table(f"{printable(found[0].genre)}: {about} typical first")
+    for title in ("", "above", "looks most like", "artist", "album", "path"):
+        table.add_column(title, no_wrap=True, justify="right" if title in {"", "above"} else "left")
+    for one in found:
+        said = one.as_json()
+        texts = [printable(said[key]) for key in ("looks_like", "artist", "album")]
+        path = printable(terminal.short(said["uri"] or said["digest"]))
+        share = f"{said['percentile']:.0%}"
+        table.add_row(str(one.rank), share, *(escape(_short(text)) for text in texts), escape(path))
+    terminal.console().print(table)
+
+
 def _quote(lines: Sequence[str]) -> str:
     """Put lines of a cover side by side, as many as are read at a glance; --json has them all."""
     shown, room = [], _MOST_WORDS
@@ -466,7 +568,8 @@ def show_status(found: Json, *, with_catalog: bool) -> None:
         terminal.say(f"  words     {_describe_words(words)}")
     heads = ", ".join(found["heads"])
     used = f"; classify uses {found['default_head']}" if len(found["heads"]) > 1 else ""
-    terminal.say(f"  heads     {heads + used or 'none; run `albo train`'}")
+    none = "none, the starter head answers; run `albo train`"
+    terminal.say(f"  heads     {heads + used or none}")
     _show_skipped(found["skipped"])
     if found["writer"]:
         terminal.say(f"  at work   {found['writer']}")

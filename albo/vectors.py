@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from albo.networks import Card
     from albo.records import Digest, Floats, Halves, Ints, Json
 
 _WIDEST = 1 << 20
@@ -52,7 +53,7 @@ class Vectors(PartStore):
     """The stored vectors of one backbone: what every cover looks like to it.
 
     backbone, fingerprint : whose they are. dimension : d. middle_dimension : m, may be 0.
-    extra : whatever else the manifest says of how they were made; of no effect here.
+    extra : what else the manifest says of how they were made, such as the backbone's card.
 
     Reading never locks: each call follows the manifest as it stands then. Between two calls a
     writer may add rows; under the writer lock they agree. `open` or `open_or_create` make one.
@@ -152,6 +153,17 @@ class Vectors(PartStore):
                         table = part.table(group, ["vector"])
                         vector = _numbers(table, "vector", self.dimension)
                         yield [names[at] for at in rows], vector[rows]
+
+    def card(self) -> Card:
+        """Return what is known of the backbone. Raises StaleArtifact where that was not kept."""
+        from albo.networks import Card
+
+        try:
+            return Card.from_json(self.extra["card"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise StaleArtifact(
+                f"{self.folder} does not say how its vectors were made; run `{self.kind.mend}`"
+            ) from error
 
     def writer(self) -> VectorWriter:
         """Return a writer, for a `with` statement; the caller holds the writer lock."""

@@ -25,6 +25,7 @@ BENCHMARKS = (
     "agreement",
     "words",
     "evaluate",
+    "report",
 )
 QUICK_RESULTS = OUTPUT / "quick.md"
 

@@ -20,7 +20,6 @@ from albo.classify import (
     LabelledCover,
     Labelling,
     Settings,
-    classify,
     fit_head,
     label_covers,
     train,
@@ -260,7 +259,7 @@ def test_a_trained_head_survives_its_files(tmp_path: Path, kind: str) -> None:
     loaded = Head.load(tmp_path)
     features = {"image": made.features([cover.digest for cover in training.covers])}
     for prior in ("corpus", "uniform"):
-        assert classify(loaded, features, prior) == classify(training.head, features, prior)
+        assert loaded.answer(features, prior) == training.head.answer(features, prior)
     assert loaded.card == training.report
     assert (loaded.kind, loaded.backbone) == (kind, "efficientnet-lite0")
 
@@ -277,11 +276,12 @@ def test_answers_are_cut_to_the_top_and_sets_are_not() -> None:
     made = corpus(120, apart=0.5)
     head = train(made.labelling, NO_PAIRS, [made], ONE_SEED).head
     features = {"image": made.features([digest_of(0)])}
-    (said,) = classify(head, features, top=1, coverage=0.99, decide=0.0)
+    (whole,) = head.answer(features, coverage=0.99, decide=0.0)
+    said = whole.first(1)
     assert (len(said.genres), len(said.probabilities), said.decided) == (1, 1, True)
     assert len(said.conformal_set) == 3
-    with pytest.raises(UsageError, match="top=0"):
-        classify(head, features, top=0)
+    assert [len(view.genres) for view in said.views] == [1]
+    assert whole.first(3) == whole
 
 
 def test_a_head_fitted_on_a_split_of_others() -> None:

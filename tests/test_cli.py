@@ -91,8 +91,8 @@ def test_an_empty_folder_says_what_to_do_first(run_albo: Run, command: list[str]
     assert "albo embed" in one_line(answer.err)
 
 
-def test_classify_without_a_head_names_the_command(run_albo: Run) -> None:
-    answer = run_albo("classify", "x.jpg")
+def test_a_head_that_is_not_there_names_the_command(run_albo: Run) -> None:
+    answer = run_albo("classify", "x.jpg", "--head", "mine")
     assert answer.code == 2
     assert "albo train" in one_line(answer.err)
 

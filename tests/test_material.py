@@ -106,7 +106,7 @@ def test_without_words_the_head_answers_by_the_part_that_always_speaks(speaking:
     albo, notes = opened(speaking.artifacts)
     head = Head.load(speaking.artifacts / "heads" / "default")
     assert head.alone is not None
-    card = albo._card_of_head(head)
+    card = albo._heads()._card_of(head)
     asked = [str(speaking.silent), str(speaking.jazz)]
     [queries] = ask(asked, card, Device.CPU, note=notes.append)
     found = [query.embeddings for query in queries if query.embeddings is not None]
@@ -273,7 +273,7 @@ def test_covers_that_were_not_embedded_are_left_out_and_counted(copied: Path) ->
     albo, notes = opened(copied)
     vectors = albo._vectors(None)
     vectors.remove(set(vectors.digests()[:4]))
-    gatherer = Gatherer(albo.artifacts, vectors, albo._card_of(vectors), albo.note, albo.progress)
+    gatherer = Gatherer(albo.artifacts, vectors, vectors.card(), albo.note, albo.progress)
     with albo._reading() as catalog:
         found = gatherer.gather(list(catalog.albums()), "genre")
     assert len(found.labelling.covers) == 36

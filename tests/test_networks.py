@@ -25,8 +25,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from albo import networks
-from albo.errors import MissingWeights, UnknownBackbone, UsageError
-from albo.networks import Card, build, describe, offers
+from albo.errors import MissingWeights, NoActivationMap, UnknownBackbone, UsageError
+from albo.networks import Card, build, build_map, describe, offers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -129,6 +129,52 @@ def test_statistics_are_of_the_channels_over_positions() -> None:
     mean, deviation = network.seen
     np.testing.assert_allclose(mean, stage.numpy().mean((2, 3)), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(deviation, stage.numpy().std((2, 3)), rtol=1e-5)
+
+
+# --- the map that is pooled ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("resnet18", ("trunk.layer4", False)),  # pooled by a module
+        ("shufflenet_v2_x0_5", ("trunk.conv5", False)),  # pooled by a function
+        ("densenet121", ("trunk.features", True)),  # rectified and pooled by functions
+        ("squeezenet1_1", ("trunk.features", False)),  # has no linear layer
+        (TINY, ("trunk.layer4", False)),
+        ("mobilenet_v3_small", None),  # a layer follows the pooling
+        ("convnext_tiny", None),  # normalised after the pooling
+        ("vit_b_16", None),  # pools nothing
+    ],
+)
+def test_the_module_that_is_pooled_is_found(name: str, found: tuple[str, bool] | None) -> None:
+    plan = networks._plan(name)
+    torch.manual_seed(4)
+    network = networks._two_outputs(networks._trunk(plan, None), plan).eval()
+    assert networks._pooled_map(network, plan.size) == found
+    if found is None:
+        return
+    pixels = pixels_of(plan.size)
+    with torch.inference_mode():
+        top, _ = network(pixels)
+        mapped = networks._one_map(network, *found)(pixels)
+    assert mapped.shape[:2] == top.shape
+    torch.testing.assert_close(mapped.mean((2, 3)), top, rtol=1e-4, atol=1e-6)
+
+
+def test_the_mean_of_the_map_of_lite0_is_its_pooled_top() -> None:
+    card = describe("efficientnet-lite0")
+    top, _ = outputs(card)
+    with torch.inference_mode():
+        mapped = build_map(card)(pixels_of(card.size))
+    assert mapped.shape == (2, 1280, 7, 7)
+    torch.testing.assert_close(mapped.mean((2, 3)), top, rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_whose_vector_is_no_mean_of_a_map_says_so() -> None:
+    publish("mobilenet_v3_small", torchvision.models.mobilenet_v3_small())
+    with pytest.raises(NoActivationMap, match=r"mobilenet_v3_small.* has no map whose mean is"):
+        build_map(describe("mobilenet_v3_small", fetch=False))
 
 
 # --- names ---------------------------------------------------------------------------------------

@@ -5,13 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
-from html import escape
-from html.parser import HTMLParser
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -22,6 +19,7 @@ import pytest
 from albo import metrics, plots
 from albo.evaluation import Evaluation, Leak, LeftOut, NearCover, ShownCover
 from albo.page import render
+from tests.browser import Reader, measure
 from tests.evaluations import (
     FIVE,
     HOSTILE,
@@ -34,42 +32,6 @@ from tests.evaluations import (
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-VOID = {"meta", "img", "br", "link", "input", "hr", "base"}
-
-
-class Reader(HTMLParser):
-    """Collects elements and text; fails where an element is closed that is not open."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.text: list[str] = []
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open, f"</{tag}> with nothing open"
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    @property
-    def words(self) -> str:
-        return " ".join(" ".join(self.text).split())
 
 
 @pytest.fixture(scope="module")
@@ -307,43 +269,17 @@ def test_titles_say_what_was_found() -> None:
     assert title == "The commonest mistake: b read as a (50% of 10 covers)"
 
 
-WRAPPER = """<!DOCTYPE html><meta charset="utf-8"><body style="margin: 0">
-<iframe width="{width}" height="900" style="border: 0" srcdoc="{page}"></iframe>
-<script>onload = () => {{
-  const root = document.querySelector("iframe").contentDocument.documentElement;
-  document.body.replaceChildren(`found ${{root.scrollWidth}} of ${{root.clientWidth}}`);
-}}</script>"""
-
-
 @pytest.mark.parametrize("width", [375, 1440])
 @pytest.mark.parametrize("name", ["five", "thirty_six", "hostile"])
 def test_no_page_scrolls_sideways(
     request: pytest.FixtureRequest, tmp_path: Path, name: str, width: int
 ) -> None:
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no chromium on the path; install Debian's package chromium")
-    page = request.getfixturevalue(name)
-    file = tmp_path / "wrapper.html"
-    file.write_text(WRAPPER.format(width=width, page=escape(page)), encoding="utf-8")
-    done = subprocess.run(  # noqa: S603
-        [
-            browser,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--dump-dom",
-            file.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
+    needed, there = measure(
+        request.getfixturevalue(name),
+        width,
+        "return [page.documentElement.scrollWidth, page.documentElement.clientWidth]",
+        tmp_path,
     )
-    found = re.search(r"found (\d+) of (\d+)", done.stdout)
-    assert found, done.stderr[-500:]
-    needed, there = map(int, found.groups())
     assert width - 20 <= there <= width
     assert needed <= there
 

@@ -1,0 +1,230 @@
+"""One head, opened, and the covers that it is asked about: what each reads as, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from albo import starter
+from albo.activations import open_mapper
+from albo.artifacts import MANIFEST, backbone_key
+from albo.backbones import find_card
+from albo.engines import Device
+from albo.errors import (
+    MissingReader,
+    MissingWeights,
+    NoActivationMap,
+    StaleArtifact,
+    UnknownHead,
+)
+from albo.heads import Head
+from albo.queries import FEW, Listener, ask
+from albo.reasons import Heard, explain
+from albo.vectors import Vectors
+from albo.views import ImageView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from albo.activations import Mapper
+    from albo.artifacts import Artifacts
+    from albo.heads import Prior
+    from albo.images import Limits
+    from albo.networks import Card
+    from albo.queries import Query
+    from albo.reasons import Reasons
+    from albo.records import Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How covers are asked about.
+
+    prior, decide, coverage : as of `Head.answer`. device, limits : as of `albo.queries.ask`.
+    """
+
+    prior: Prior = "corpus"
+    decide: float = 0.5
+    coverage: float = 0.9
+    device: Device = Device.AUTO
+    limits: Limits | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A cover that was asked about, and what it reads as; neither where it could not be read."""
+
+    query: Query
+    features: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    prediction: Prediction | None = None
+
+
+@dataclass(frozen=True)
+class Consultation:
+    """A head, the card of its backbone, and what reads words for it (None for nobody).
+
+    is_starter : whether the head is the one that comes with albo.
+    """
+
+    head: Head
+    card: Card
+    listener: Listener | None
+    manner: Manner
+    note: Callable[[str], None]
+    is_starter: bool = False
+
+    def ask(self, covers: Sequence[str], *, keep_pictures: bool = False) -> Iterator[Asked]:
+        """Say what each cover reads as, all genres, in order. Raises StaleArtifact, UsageError."""
+        listener, manner = self.listener, self.manner
+        several = ask(
+            covers,
+            self.card,
+            manner.device,
+            manner.limits,
+            listener,
+            keep_pictures=keep_pictures,
+            note=self.note,
+        )
+        for queries in several:
+            for query in queries:
+                yield Asked(query) if query.embeddings is None else self._answer(query)
+
+    def _answer(self, query: Query) -> Asked:
+        assert query.embeddings is not None  # noqa: S101  (seen by the caller)
+        features: dict[str, Any] = {"image": ImageView.from_embeddings(query.embeddings)}
+        if self.listener is not None and query.words is not None:
+            features |= self.listener.features([query.words])
+        manner = self.manner
+        (said,) = self.head.answer(features, manner.prior, manner.decide, manner.coverage)
+        return Asked(query, features, said)
+
+    def explain(self, asked: Asked, genre: str) -> Reasons:
+        """Say why a cover is held to be of a genre, or not; it was asked with pictures."""
+        query = asked.query
+        heard = None
+        if self.listener is not None and query.words is not None:
+            heard = Heard(query.words, self.listener.meanings)
+
+        mapper, no_map = self._mapper
+        if mapper is None or query.pixels is None or query.embeddings is None:
+            return explain(self.head, asked.features, genre, heard, no_map=no_map)
+        pixels, middle = query.pixels, query.embeddings.middle[0]
+        return explain(
+            self.head,
+            asked.features,
+            genre,
+            heard,
+            locate=lambda place: mapper.map(pixels, middle, place),
+        )
+
+    @cached_property
+    def _mapper(self) -> tuple[Mapper | None, str]:
+        """Open what maps the image's evidence; why there is none, where there is none."""
+        try:
+            return open_mapper(self.card, self.head.predictors["image"], self.note), ""
+        except NoActivationMap as reason:
+            return None, str(reason)
+        except MissingWeights as error:
+            # It names folders of this machine, which are nobody's business in a report.
+            self.note(str(error))
+            return None, f"the weights of {self.card.name}, which its map is made of, are not here"
+
+
+@dataclass(frozen=True)
+class HeadRoom:
+    """The heads of an artifacts folder, and the starter head where it has none of its own.
+
+    default : the name of the head that was trained last, None where none is remembered.
+    """
+
+    artifacts: Artifacts
+    default: str | None
+    note: Callable[[str], None]
+
+    def names(self) -> list[str]:
+        """Return the names of the heads that have been trained."""
+        found = self.artifacts.heads_folder.glob(f"*/{MANIFEST}")
+        return sorted(file.parent.name for file in found)
+
+    def consult(
+        self,
+        name: str | None,
+        manner: Manner,
+        *,
+        covers: int,
+        words: bool = True,
+        always_read: bool = False,
+    ) -> Consultation:
+        """Open a head, by name or the last trained, and what reads words where it wants them.
+
+        covers : how many will be asked about. words : False leaves them unread, and the image alone
+        decides. always_read : read them even where the head does not look at them.
+
+        Raises UnknownHead, StaleArtifact, MissingWeights.
+        """
+        head, is_starter = self._find(name)
+        card = self._starters_card(head) if is_starter else self._card_of(head)
+        listener = None
+        if words and (always_read or head.alone is not None):
+            listener = self._listener(head, few=covers <= FEW, is_starter=is_starter)
+        if head.alone is not None and listener is None:
+            head = head.alone
+        return Consultation(head, card, listener, manner, self.note, is_starter)
+
+    def _find(self, name: str | None) -> tuple[Head, bool]:
+        """Find a head, and whether it is the starter."""
+        chosen, there = name if name is not None else self.default, self.names()
+        if chosen in there:
+            return Head.load(self.artifacts.head(chosen)), False
+        if chosen is not None and self.artifacts.head(chosen).is_dir():
+            raise StaleArtifact(
+                f"the head in {self.artifacts.head(chosen)} is incomplete ({MANIFEST} is missing);"
+                f" run `albo train --name {chosen}`"
+            )
+        if name == starter.NAME or (name is None and not there):
+            return self._starter(asked=name is not None), True
+        listed = f"there are {', '.join(there)}" if there else "none has been trained"
+        asked = f"no head {chosen!r}" if chosen else "no head"
+        raise UnknownHead(f"{asked}: {listed}; run `albo train` to fit one")
+
+    def _starter(self, *, asked: bool) -> Head:
+        head = starter.load()
+        if not asked:
+            self.note(
+                f"no head has been trained here: albo's starter head answers, which knows"
+                f" {', '.join(head.genres)} alone; `albo train` makes one of your own genres, once"
+                " `albo embed FOLDER` has read covers"
+            )
+        return head
+
+    def _card_of(self, head: Head) -> Card:
+        fingerprint = head.fingerprints["image"]
+        folder = self.artifacts.vectors(backbone_key(head.backbone, fingerprint))
+        return Vectors.open(folder, fingerprint).card()
+
+    def _starters_card(self, head: Head) -> Card:
+        card = find_card(head.backbone, note=self.note)
+        if card.fingerprint != head.fingerprints["image"]:
+            raise StaleArtifact(
+                f"the starter head is of other weights of {head.backbone} than are installed here;"
+                " run `albo embed FOLDER` and `albo train` to make a head of your own"
+            )
+        return card
+
+    def _listener(self, head: Head, *, few: bool, is_starter: bool) -> Listener | None:
+        """Open what reads words; None, and a note, where it is missing."""
+        try:
+            return Listener(
+                head.fingerprints, self.artifacts.words_folder, single=few, note=self.note
+            )
+        except (MissingReader, MissingWeights) as error:
+            self.note(f"{error}; until then the image alone decides")
+        except StaleArtifact:
+            if not is_starter:
+                raise
+            self.note(
+                "words are read here in another way than when the starter head was made; the image"
+                " alone decides"
+            )
+        return None

@@ -1,0 +1,429 @@
+"""Does this cover read as Country? All that albo can say of covers and one genre, as records.
+
+What is asked of one draft is asked of each, so that several stand side by side. Whatever cannot be
+said (no collection, too few covers, no words) says itself why; nothing is guessed in its place.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from difflib import SequenceMatcher
+from enum import StrEnum
+from pathlib import PurePath
+from string import ascii_uppercase
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from albo.errors import StaleArtifact, TooFewCovers
+from albo.overlay import faded
+from albo.texts import fold_text
+from albo.typicality import standing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from albo.collection import Collection, Near, Typicality, Votes
+    from albo.consultation import Asked, Consultation
+    from albo.evaluation import NearCover
+    from albo.heads import Prior
+    from albo.reasons import Reasons, ViewReason, WordReason
+    from albo.records import Digest, Json, Line, Prediction, Words
+    from albo.review import Shelf
+    from albo.typicality import Standing
+
+THUMBNAIL = 55
+"""Pixels of the longer side of the smallest pictures in shops and players."""
+
+_READ_AGAIN = 640  # pixels to which a thumbnail is scaled up for the reader
+_ALIKE = 0.75  # of a line's letters, to count as read: one or two of a word's may be wrong
+_LONG_ENOUGH = 4  # letters of a line that is sought in all of a thumbnail's text
+_MOST_DRAFTS = len(ascii_uppercase)
+_QUALITY = 85
+_TELLING = 0.1  # log-odds below which what one draft says alone sets nothing apart
+_FEW_WORDS = 3
+_NOISE = 2.0  # standard deviations between fold seeds within which two drafts are not told apart
+
+
+class Verdict(StrEnum):
+    """What can be said of a cover and a genre.
+
+    reads : that genre, surely enough. other : surely enough another one. unlikely : albo cannot
+    tell which, but that genre is not in the set. unsure : nor can it rule that genre out.
+    """
+
+    READS = "reads"
+    OTHER = "other"
+    UNLIKELY = "unlikely"
+    UNSURE = "unsure"
+
+
+@dataclass(frozen=True, slots=True)
+class SmallLine:
+    """A line of a cover, its height in pixels of a thumbnail, and if it can be read there."""
+
+    text: str
+    pixels: float
+    legible: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A cover at 55 pixels: as PNG, and its lines, the tallest, taken for its title, first."""
+
+    picture: bytes = field(repr=False)
+    lines: tuple[SmallLine, ...] = ()
+
+    @property
+    def title(self) -> SmallLine | None:
+        """The tallest line; None where nothing was read at full size either."""
+        return self.lines[0] if self.lines else None
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One cover, held against one genre.
+
+    letter : "A", "B"… in the order given. error : why it could not be read; nothing else then.
+    probability, rank : of the genre, and its place among all. among : where that probability stands
+    among the genre's own covers, as they read while held out; None, and `no_standing` says why.
+    words : its lines; None where it was not read, or could not be, and `no_words` says why then.
+    typicality : None, and `no_typicality` says why. votes, own, others, same : as of `Votes`, with
+    pictures; `no_votes` says why there are none. picture : JPEG; speaks_for, speaks_against : the
+    same with the places of the image that do, b"" where there is no map.
+    """
+
+    letter: str
+    query: str
+    error: str = ""
+    digest: Digest = b""
+    verdict: Verdict = Verdict.UNSURE
+    prediction: Prediction | None = None
+    probability: float = 0.0
+    rank: int = 0
+    among: Standing | None = None
+    no_standing: str = ""
+    typicality: Typicality | None = None
+    no_typicality: str = ""
+    reasons: Reasons | None = None
+    votes: Votes | None = None
+    no_votes: str = ""
+    own: tuple[NearCover, ...] = ()
+    others: tuple[NearCover, ...] = ()
+    same: tuple[NearCover, ...] = ()
+    words: tuple[str, ...] | None = None
+    no_words: str = ""
+    thumbnail: Thumbnail | None = None
+    picture: bytes = field(default=b"", repr=False)
+    speaks_for: bytes = field(default=b"", repr=False)
+    speaks_against: bytes = field(default=b"", repr=False)
+
+    def as_json(self, genre: str) -> Json:
+        """Return the object that `albo report --json` prints for one cover."""
+        said = self.prediction
+        if said is None:
+            return {"query": self.query, "error": self.error}
+        title = self.thumbnail.title if self.thumbnail else None
+        return {
+            "query": self.query,
+            "draft": self.letter,
+            "genre": genre,
+            "verdict": self.verdict.value,
+            "probability": round(self.probability, 6),
+            "rank": self.rank,
+            "percentile": self.among and round(self.among.percentile, 4),
+            "typicality": self.typicality and round(self.typicality.value, 4),
+            "typicality_percentile": self.typicality and round(self.typicality.among.percentile, 4),
+            "predictions": [
+                {"genre": name, "probability": round(p, 6)}
+                for name, p in zip(said.genres, said.probabilities, strict=True)
+            ],
+            "set": list(said.conformal_set),
+            "decided": said.decided,
+            "votes": self.votes and {"in_favour": self.votes.in_favour, "of": self.votes.voters},
+            "why": self.reasons and self.reasons.as_json(),
+            "words": None if self.words is None else list(self.words),
+            "title": title and title.text,
+            "title_legible": title and title.legible,
+            "same_as": [one.cover.uri for one in self.same],
+            "nearest": [one.cover.uri for one in self.own],
+            "nearest_others": [one.cover.uri for one in self.others],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """What sets the draft that reads more as the genre apart from one that does so less.
+
+    lead : in log-odds, against all other genres together. views : how much more each view adds for
+    the better one, strongest first; as reasons are against the mean of the others, they need not
+    add up to the lead. better_words, worse_words : what only one of them says, and what that adds
+    there. is_close : whether the lead is within what another draw of the folds would change; None
+    where that was not measured.
+    """
+
+    better: Draft
+    worse: Draft
+    lead: float
+    views: tuple[tuple[str, float], ...]
+    better_words: tuple[WordReason, ...]
+    worse_words: tuple[WordReason, ...]
+    is_close: bool | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """One genre, and the drafts that are to read as it.
+
+    ranking : the drafts that could be read, the one most of the genre first. apart : the first of
+    them beside each other one. head, starter : what answered, and if it is the one that comes with
+    albo. accuracy : of that head on covers held out, None where it is not known. learnt : covers it
+    was fitted on. genres : it knows. prior, decide, coverage : as it was asked. corpus : labelled
+    covers that drafts were compared with, own : those of the genre.
+    """
+
+    genre: str
+    drafts: tuple[Draft, ...]
+    ranking: tuple[Draft, ...]
+    apart: tuple[Apart, ...]
+    made: str
+    head: str
+    kind: str
+    starter: bool
+    accuracy: float | None
+    learnt: int
+    genres: int
+    prior: Prior
+    decide: float
+    coverage: float
+    backbone: str
+    corpus: int
+    own: int
+
+    @property
+    def name(self) -> str:
+        """What the report is to be called: after its first cover that could be read."""
+        first = next((draft for draft in self.drafts if not draft.error), None)
+        if first is None:
+            return ""
+        # Many covers are called front.jpg: the digest keeps their reports apart.
+        stem = PurePath(first.query).stem
+        return f"{stem[:40]}-{first.digest.hex()[:8]}-as-{self.genre[:24]}"
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """Asks all there is to ask of covers and a genre.
+
+    collection : None, and `no_collection` says why, where there are no covers to compare with.
+    shelf : where their pictures are.
+    """
+
+    consultation: Consultation
+    collection: Collection | None
+    no_collection: str
+    shelf: Shelf
+    starter: bool = False
+
+    def report(self, covers: Sequence[str], genre: str) -> Report:
+        """Make the report; a cover that cannot be read says why. Raises as `Consultation` does."""
+        asked = list(self.consultation.ask(covers, keep_pictures=True))
+        drafts = tuple(self._draft(one, genre, _letter(number)) for number, one in enumerate(asked))
+        head, manner = self.consultation.head, self.consultation.manner
+        ranking = sorted(
+            (draft for draft in drafts if not draft.error), key=lambda draft: -draft.probability
+        )
+        deviation = head.card.get("seed_deviation")
+        top1, is_whole = head.card.get("top1"), head.card.get("view") == "+".join(head.views)
+        return Report(
+            genre=genre,
+            drafts=drafts,
+            ranking=tuple(ranking),
+            apart=tuple(_apart(ranking[0], other, deviation) for other in ranking[1:]),
+            made=datetime.now(UTC).date().isoformat(),
+            head=head.name,
+            kind=head.kind,
+            starter=self.starter,
+            accuracy=top1["value"] if isinstance(top1, dict) and is_whole else None,
+            learnt=int(head.counts.get("covers", 0)),
+            genres=len(head.genres),
+            prior=manner.prior,
+            decide=manner.decide,
+            coverage=manner.coverage,
+            backbone=head.backbone,
+            corpus=0 if self.collection is None else self.collection.counts.total(),
+            own=0 if self.collection is None else self.collection.counts[genre],
+        )
+
+    def _draft(self, asked: Asked, genre: str, letter: str) -> Draft:
+        query, said = asked.query, asked.prediction
+        if said is None:
+            return Draft(letter, query.name, error=query.error)
+        place = said.genres.index(genre)
+        reasons = self.consultation.explain(asked, genre)
+        draft = Draft(
+            letter,
+            query.name,
+            digest=query.digest,
+            verdict=_verdict(said, genre),
+            prediction=said,
+            probability=said.probabilities[place],
+            rank=place + 1,
+            reasons=reasons,
+            **_heard(query.words),
+            **self._shown(asked, reasons),
+        )
+        return self._compared(self._stood(draft, genre), asked, genre)
+
+    def _shown(self, asked: Asked, reasons: Reasons) -> dict[str, Any]:
+        page = asked.query.page
+        assert page is not None  # noqa: S101  (asked with pictures)
+        shown: dict[str, Any] = {
+            "picture": _jpeg(page),
+            "thumbnail": self._thumbnail(page, asked.query.words),
+        }
+        if reasons.activation is not None:
+            evidence = reasons.activation.evidence
+            shown["speaks_for"] = _jpeg(faded(page, evidence))
+            shown["speaks_against"] = _jpeg(faded(page, -evidence))
+        return shown
+
+    def _stood(self, draft: Draft, genre: str) -> Draft:
+        """Say where the probability stands among those of the genre's own covers."""
+        consultation = self.consultation
+        try:
+            own = consultation.head.own_probabilities(genre, consultation.manner.prior)
+        except StaleArtifact as error:
+            return replace(draft, no_standing=str(error))
+        if not len(own):
+            return replace(draft, no_standing=f"no cover of {genre} was held out from this head")
+        return replace(draft, among=standing(draft.probability, own))
+
+    def _compared(self, draft: Draft, asked: Asked, genre: str) -> Draft:
+        """Hold a draft against the covers of the collection."""
+        collection, embeddings = self.collection, asked.query.embeddings
+        if collection is None or embeddings is None:
+            return replace(draft, no_typicality=self.no_collection, no_votes=self.no_collection)
+        try:
+            typicality = collection.typicality(embeddings.vector, draft.digest, genre)
+            draft = replace(draft, typicality=typicality)
+        except TooFewCovers as error:
+            draft = replace(draft, no_typicality=str(error))
+        votes = collection.votes(embeddings.vector, draft.digest, genre)
+        return replace(
+            draft,
+            votes=votes,
+            own=self._pictured(votes.own),
+            others=self._pictured(votes.others),
+            same=self._pictured(votes.same),
+        )
+
+    def _pictured(self, near: Sequence[Near]) -> tuple[NearCover, ...]:
+        return tuple(self.shelf.near(one.album, one.genre, one.score) for one in near)
+
+    def _thumbnail(self, page: Image.Image, words: Words | None) -> Thumbnail:
+        """Shrink a cover to 55 pixels, and see what of its lines can still be read."""
+        small = page.copy()
+        small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+        listener = self.consultation.listener
+        if listener is None or words is None or not words.lines:
+            return Thumbnail(_png(small))
+        factor = _READ_AGAIN / max(small.size)
+        size = (round(small.width * factor), round(small.height * factor))
+        (again,) = listener.read([small.resize(size, Image.Resampling.BICUBIC)])
+        lines = [
+            SmallLine(line.text, _height(line, small.size), _is_read(line.text, again))
+            for line in words.lines
+        ]
+        return Thumbnail(_png(small), tuple(sorted(lines, key=lambda line: -line.pixels)))
+
+
+def _heard(words: Words | None) -> dict[str, Any]:
+    """Return a draft's lines, or why there are none."""
+    if words is None or words.error:
+        return {"no_words": "" if words is None else words.error}
+    return {"words": tuple(line.text for line in words.lines)}
+
+
+def _letter(number: int) -> str:
+    return ascii_uppercase[number] if number < _MOST_DRAFTS else str(number + 1)
+
+
+def _verdict(said: Prediction, genre: str) -> Verdict:
+    if said.decided:
+        return Verdict.READS if said.genres[0] == genre else Verdict.OTHER
+    return Verdict.UNSURE if genre in said.conformal_set else Verdict.UNLIKELY
+
+
+def _height(line: Line, size: tuple[int, int]) -> float:
+    """Return how high a line is on a picture of that size, in its pixels."""
+    x0, y0, *_, x3, y3 = line.box
+    return math.hypot((x3 - x0) * size[0], (y3 - y0) * size[1])
+
+
+def _is_read(text: str, again: Words) -> bool:
+    """Tell whether a line is among what was read of the thumbnail, or in all of it together."""
+    wanted = _letters(text)
+    found = [_letters(line.text) for line in again.lines]
+    if not wanted or not found:
+        return False
+    nearest = max(SequenceMatcher(None, wanted, one, autojunk=False).ratio() for one in found)
+    is_run_together = len(wanted) >= _LONG_ENOUGH and wanted in "".join(found)
+    return nearest >= _ALIKE or is_run_together
+
+
+def _letters(text: str) -> str:
+    return "".join(letter for letter in fold_text(text) if letter.isalnum())
+
+
+def _apart(better: Draft, worse: Draft, deviation: float | None) -> Apart:
+    one, other = _evidence(better), _evidence(worse)
+    views = {view: one.get(view, 0.0) - other.get(view, 0.0) for view in {**one, **other}}
+    lead = _log_odds(better.probability) - _log_odds(worse.probability)
+    return Apart(
+        better,
+        worse,
+        lead,
+        tuple(sorted(views.items(), key=lambda item: -abs(item[1]))),
+        tuple(_only(better, worse)),
+        tuple(_only(worse, better)),
+        None if deviation is None else bool(lead <= _NOISE * deviation),
+    )
+
+
+def _evidence(draft: Draft) -> dict[str, float]:
+    views: tuple[ViewReason, ...] = () if draft.reasons is None else draft.reasons.views
+    return {one.view: one.evidence for one in views}
+
+
+def _only(draft: Draft, other: Draft) -> Iterator[WordReason]:
+    """Yield the words that weigh most of those that one draft says and the other does not."""
+    there = {fold_text(word) for line in other.words or () for word in line.split()}
+    lines = {fold_text(line) for line in other.words or ()}
+    found = 0
+    for reason in () if draft.reasons is None else draft.reasons.words:
+        said = fold_text(reason.text)
+        if found < _FEW_WORDS and abs(reason.evidence) >= _TELLING and said not in there | lines:
+            found += 1
+            yield reason
+
+
+def _log_odds(probability: float) -> float:
+    kept = float(np.clip(probability, 1e-9, 1 - 1e-9))
+    return math.log(kept / (1 - kept))
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    written = io.BytesIO()
+    image.save(written, "JPEG", quality=_QUALITY)
+    return written.getvalue()
+
+
+def _png(image: Image.Image) -> bytes:
+    written = io.BytesIO()
+    image.save(written, "PNG")
+    return written.getvalue()

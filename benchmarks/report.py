@@ -1,0 +1,250 @@
+"""`albo report` over a large corpus, and whether what it says of looks can be believed."""
+
+from __future__ import annotations
+
+import csv
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from albo.activations import open_mapper
+from albo.api import Albo
+from albo.backbones import open_backbone
+from albo.classify import select_covers
+from albo.engines import Device
+from albo.heads import Head
+from albo.images import decode
+from albo.material import Gatherer
+from albo.typicality import GenreMeans
+from benchmarks.corpora import store_of
+from benchmarks.covers import (
+    large_covers,
+    make_variants,
+    read_csv,
+    shared_folder,
+    some_labels,
+    workspace,
+)
+from benchmarks.measure import albo_command, interleave, interpreter, run_command
+from benchmarks.results import Row, Section, Target, at_most
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from albo.activations import Mapper
+    from albo.backbones import FrozenBackbone
+    from albo.predictors import LogisticPredictor
+    from albo.records import Floats, Ints, Pixels
+    from benchmarks.covers import Workspace
+    from benchmarks.measure import Sample, Word
+    from benchmarks.options import Options
+
+MOST_SECONDS = 5.0
+_GENRE = "Country"
+_LEAST_GROUPS = 5
+_COVERED = 0.2  # of a cover's places
+
+
+def run(options: Options) -> Section:
+    """Embed many covers, report on one; then hold typicality and maps against labels and scores."""
+    count = options.pick(50_000, 300)
+    with workspace() as here:
+        rows = _rows_of_time(here, count, options)
+    for name in ("itunes36", "discogs5"):
+        with workspace() as here:
+            rows += _rows_of_looks(here, name, options)
+    return Section(
+        f"report: one cover against {count:,}",
+        rows,
+        _REMARKS,
+        ("openvino", "faiss-gpu", "rapidocr"),
+    )
+
+
+_REMARKS = (
+    "The corpus: covers of discogs5, each in many variants that differ in bytes and not in"
+    " looks, embedded and indexed by `albo embed`. The cover asked about is one of itunes36, 1000"
+    " px, that is not among them. A report is a process of its own, from the command to the HTML"
+    " file: it reads the words twice (the cover's and its thumbnail's), searches, finds what is"
+    " typical of the genre, and reads the pictures of a dozen neighbours. The starter head answers."
+    " The networks had been exported before.",
+    "Typicality is measured as the area under the ROC curve: how often a cover of a genre is more"
+    " typical of it than a cover of another one, mean over genres, own artist and artwork left out;"
+    " 0.5 is chance. The peer is the plain mean cosine to the genre's covers.",
+    "A map is believed if covering what it points at costs most: of each cover the fifth of its"
+    " places with the most evidence for its first genre is filled with the cover's mean colour, and"
+    " beside it as many places drawn by lot, and those with the least evidence. What is lost is of"
+    " the image classifier's log-odds against the mean of the others; the head was fitted on these"
+    " covers.",
+)
+
+
+# --- time ----------------------------------------------------------------------------------------
+
+
+def _rows_of_time(here: Workspace, count: int, options: Options) -> list[Row]:
+    manifest = _make_corpus(here.folder, count)
+    environment = here.environment()
+    albo = albo_command()
+    run_command([albo, "embed", manifest], environment)
+    cover = large_covers()[0]
+    page = here.folder / "report.html"
+    report: list[Word] = [albo, "report", cover, "--as", _GENRE, "--html", page]
+    commands: dict[str, list[Word]] = {
+        "report": report,
+        "no words": [*report, "--no-words"],
+        "torch": [interpreter(), "-c", "import torch, torchvision"],
+    }
+
+    def seconds(words: Sequence[Word]) -> float:
+        return run_command(words, environment).seconds
+
+    jobs = {name: partial(seconds, words) for name, words in commands.items()}
+    interleave(jobs, 1)  # networks exported, files into the page cache
+    times = interleave(jobs, options.pick(7, 2))
+    peak = run_command(report, environment).peak_mib
+    return [
+        _row_of_time(f"`albo report COVER --as {_GENRE}`, {count:,} covers", times, "report"),
+        _row_of_time("the same with `--no-words`", times, "no words", target=False),
+        Row("peak memory of the first", f"{peak:.0f} MiB"),
+        Row("size of its HTML file", f"{page.stat().st_size / 1024:.0f} KiB"),
+    ]
+
+
+def _row_of_time(what: str, times: dict[str, Sample], name: str, *, target: bool = True) -> Row:
+    own, peer = times[name], times["torch"]
+    return Row(
+        what,
+        own.show(2, " s"),
+        f"{peer.show(2, ' s')} `import torch, torchvision`",
+        own.over(peer).show(2, "x"),
+        at_most(own.median, MOST_SECONDS, f"≤ {MOST_SECONDS:g} s on 2 cores") if target else None,
+    )
+
+
+def _make_corpus(folder: Path, count: int) -> Path:
+    """Write so many covers with their genres; return the manifest."""
+    source = shared_folder() / "covers" / "discogs5"
+    labelled = [row for row in read_csv(source / "labels.csv") if row["genre"]]
+    make_variants([source / row["file"] for row in labelled], folder / "covers", count)
+    manifest = folder / "covers.csv"
+    with manifest.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["file", "genre"])
+        for file in sorted((folder / "covers").rglob("*.jpg")):
+            writer.writerow([file, labelled[int(file.stem) % len(labelled)]["genre"]])
+    return manifest
+
+
+# --- looks ---------------------------------------------------------------------------------------
+
+
+def _rows_of_looks(here: Workspace, name: str, options: Options) -> list[Row]:
+    albo = Albo(here.folder / "artifacts")
+    manifest = some_labels(name, here.folder, options)
+    albo.embed([str(manifest)])
+    albo.train(seeds=(0,))
+    return [_row_of_typicality(albo, name), *_rows_of_maps(albo, name, options)]
+
+
+def _row_of_typicality(albo: Albo, name: str) -> Row:
+    vectors = store_of(albo)
+    with albo._reading() as catalog:
+        albums = list(catalog.albums())
+    gatherer = Gatherer(albo.artifacts, vectors, vectors.card(), albo.note, albo.progress)
+    material = gatherer.gather(albums, "genre", words=False)
+    corpus = select_covers(material.labelling, material.links, _LEAST_GROUPS)
+    rows = vectors.read([cover.digest for cover in corpus.covers], middle=False)[1].vector
+    ours, plain = _typicality(rows, corpus.labels, corpus.groups)
+    return Row(
+        f"typicality of {len(corpus.genres)} genres, {name}, AUC",
+        f"{_area(ours, corpus.labels):.3f}",
+        f"{_area(plain, corpus.labels):.3f} mean cosine",
+        "",
+        Target("above the peer", _area(ours, corpus.labels) > _area(plain, corpus.labels)),
+    )
+
+
+def _typicality(rows: Floats, labels: Ints, groups: Ints) -> tuple[Floats, Floats]:
+    """Return (n, c) twice: typicality, and plain mean cosines, each without the cover's group."""
+    genres = int(labels.max()) + 1
+    means = GenreMeans.of([(labels, rows)], genres, rows.shape[1])
+    ours = means.typicality(rows)
+    plain = rows @ (means.sums / means.counts[:, None]).T
+    for genre in range(genres):
+        own = np.flatnonzero(labels == genre)
+        ours[own] = means.own_typicality(genre, rows[own], groups[own])
+        # What is beyond the average genre's is the mean cosine less a mean that holds it.
+        others = np.delete(plain[own], genre, axis=1).mean(axis=1)
+        plain[own, genre] = others + ours[own, genre] * genres / (genres - 1)
+    return ours, plain
+
+
+def _area(scores: Floats, labels: Ints) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    return float(
+        np.mean([roc_auc_score(labels == g, scores[:, g]) for g in range(scores.shape[1])])
+    )
+
+
+def _rows_of_maps(albo: Albo, name: str, options: Options) -> list[Row]:
+    head = Head.load(albo.artifacts.head("default"))
+    predictor = head.predictors["image"]
+    card = store_of(albo).card()
+    backbone = open_backbone(card, Device.CPU)
+    with albo._reading() as catalog:
+        files = sorted({album.uri for album in catalog.albums()})
+    drawn = np.random.default_rng(0).permutation(len(files))[: options.pick(200, 10)]
+    mapper = open_mapper(card, predictor)
+    lost = np.array(
+        [
+            _lost(decode(Path(files[at]).read_bytes(), card.size), backbone, mapper, predictor)
+            for at in drawn
+        ]
+    )
+    strongest, by_lot, weakest = lost.mean(axis=0)
+    return [
+        Row(
+            f"log-odds lost, strongest fifth covered, {name}, {len(drawn)} covers",
+            f"{strongest:.2f}",
+            f"{by_lot:.2f} drawn by lot, {weakest:.2f} weakest",
+            "",
+            Target("above both", strongest > max(by_lot, weakest)),
+        )
+    ]
+
+
+def _lost(
+    pixels: Pixels, backbone: FrozenBackbone, mapper: Mapper, predictor: LogisticPredictor
+) -> tuple[float, float, float]:
+    """Return what covering costs: the strongest places, places drawn by lot, the weakest ones."""
+    (whole,) = backbone.encode([pixels[None]])
+    said = predictor.log_probabilities(np.concatenate([whole.vector, whole.middle], axis=1))[0]
+    genre = int(said.argmax())
+    evidence = mapper.map(pixels, whole.middle[0], genre).evidence
+    order = np.argsort(-evidence, axis=None)
+    few = max(1, round(_COVERED * evidence.size))
+    lot = np.random.default_rng(0).permutation(evidence.size)
+    chosen = [order[:few], lot[:few], order[-few:]]
+    covered = np.stack([_cover(pixels, places, evidence.shape) for places in chosen])
+    (found,) = backbone.encode([covered])
+    left = predictor.log_probabilities(np.concatenate([found.vector, found.middle], axis=1))
+    beyond = left[:, genre] - left.mean(axis=1)
+    one, two, three = (float(said[genre] - said.mean() - value) for value in beyond)
+    return one, two, three
+
+
+def _cover(pixels: Pixels, places: Ints, shape: tuple[int, int]) -> Pixels:
+    """Fill places of a grid over a cover with its mean colour."""
+    covered = pixels.copy()
+    rows, columns = (
+        np.linspace(0, side, n + 1).astype(int)
+        for side, n in zip(pixels.shape, shape, strict=False)
+    )
+    for row, column in zip(*np.unravel_index(places, shape), strict=True):
+        block = slice(rows[row], rows[row + 1]), slice(columns[column], columns[column + 1])
+        covered[block] = pixels.mean(axis=(0, 1))
+    return covered

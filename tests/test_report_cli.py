@@ -1,0 +1,399 @@
+"""Why, reports, typical covers and oddities, as commands; and bad input to each of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from albo import Albo
+from albo.artifacts import read_manifest, write_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Answer, Speaking
+
+    Run = Callable[..., Answer]
+
+KEYS = {
+    "query", "draft", "genre", "verdict", "probability", "rank", "percentile", "typicality",
+    "typicality_percentile", "predictions", "set", "decided", "votes", "why", "words", "title",
+    "title_legible", "same_as", "nearest", "nearest_others",
+}  # fmt: skip
+
+
+@pytest.fixture
+def artifacts(speaking: Speaking, tmp_path: Path) -> Path:
+    """What was made of forty covers that say what they are: a folder of our own."""
+    return Path(shutil.copytree(speaking.artifacts, tmp_path / "artifacts"))
+
+
+def places(path: Path) -> list[str]:
+    return sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.is_file())
+
+
+# --- why -----------------------------------------------------------------------------------------
+
+
+def test_why_is_said_and_drawn(run_albo: Run, artifacts: Path, speaking: Speaking) -> None:
+    said = run_albo("classify", speaking.jazz, "--explain", "why.png")
+    assert said.code == 0
+    assert "nearest covers: " in said.out
+    assert "why Jazz, in log-odds: " in said.out
+    words = next(line for line in said.out.splitlines() if "words that counted" in line)
+    assert "(letters)" in words
+    assert any(word in words.lower() for word in ("blue", "bebop", "swing", "trio"))
+    with Image.open(artifacts.parent / "why.png") as drawn:
+        assert drawn.width > 1000
+        assert drawn.height > 200
+
+
+@pytest.mark.usefixtures("artifacts")
+def test_why_in_json_adds_up(run_albo: Run, speaking: Speaking) -> None:
+    plain = run_albo("classify", speaking.jazz, speaking.silent, "--json")
+    said = run_albo("classify", speaking.jazz, speaking.silent, "--explain", "why.png", "--json")
+    for one, without in zip(said.objects, plain.objects, strict=True):
+        why = one.pop("why")
+        assert one == without
+        assert why["genre"] == one["predictions"][0]["genre"]
+        assert 0 < why["map"]["share"] < 1
+        assert sum(map(sum, why["map"]["evidence"])) == pytest.approx(
+            why["map"]["mapped"], abs=0.01
+        )
+        assert why["votes"]["of"] == 25
+        assert len(why["for"]) == len(why["against"]) == 6
+        assert {near["genre"] for near in why["for"]} == {why["genre"]}
+        assert why["genre"] not in {near["genre"] for near in why["against"]}
+    assert [view["view"] for view in why["views"]] == ["image"]  # the silent one's
+    assert why["words"] == []
+
+
+@pytest.mark.usefixtures("artifacts")
+def test_a_head_of_trees_has_no_map_and_says_so(run_albo: Run, speaking: Speaking) -> None:
+    assert run_albo("train", "--kind", "lightgbm", "--name", "trees", "--seeds", "1").code == 0
+    said = run_albo("classify", speaking.jazz, "--explain", "why.png", "--json")
+    (why,) = [one["why"] for one in said.objects]
+    assert why["map"] is None
+    assert why["no_map"].startswith("a head of trees has no map")
+    assert "no map of the picture: a head of trees" in (
+        run_albo("classify", speaking.jazz, "--explain", "why.png").out
+    )
+
+
+@pytest.mark.usefixtures("artifacts")
+def test_a_picture_of_another_kind_is_refused_before_any_work(
+    run_albo: Run, speaking: Speaking
+) -> None:
+    for words in (
+        ("classify", speaking.jazz, "--explain", "why.gif"),
+        ("typical", "--genre", "Jazz", "--sheet", "sheet.tiff"),
+    ):
+        said = run_albo(*words)
+        assert (said.code, said.out) == (2, "")
+        assert "give it a name that ends in .png or .jpg" in said.err
+
+
+# --- reports -------------------------------------------------------------------------------------
+
+
+def test_a_report_is_one_file_and_a_few_lines(
+    run_albo: Run, artifacts: Path, speaking: Speaking
+) -> None:
+    said = run_albo("report", speaking.jazz, "--as", "jazz")
+    assert said.code == 0
+    (page,) = (artifacts / "reports").iterdir()
+    assert page.name.startswith("jazz-")
+    assert page.name.endswith("-as-Jazz.html")
+    assert said.out.splitlines()[-1].endswith(page.name)
+    assert "reads as Jazz" in said.out
+    assert "reads more like Jazz than " in said.out
+    assert "looks more typical than " in said.out
+    assert "can be read at 55 pixels" in said.out or "cannot be read at 55 pixels" in said.out
+    content = page.read_text(encoding="utf-8")
+    assert str(speaking.folder) not in content, "a report tells nobody where files lie"
+    assert "<script" not in content
+
+
+@pytest.mark.usefixtures("artifacts")
+def test_a_report_in_json_says_all_of_it(run_albo: Run, speaking: Speaking) -> None:
+    said = run_albo("report", speaking.jazz, "--as", "Metal", "--html", "r.html", "--json")
+    (one,) = said.objects
+    assert set(one) == KEYS
+    assert one["genre"] == "Metal"
+    assert one["verdict"] == "other"
+    assert one["rank"] == 2
+    assert one["percentile"] < 0.5
+    assert {p["genre"] for p in one["predictions"]} == {"Jazz", "Metal"}
+    assert isinstance(one["same_as"], list)
+
+
+def test_drafts_side_by_side(run_albo: Run, artifacts: Path, speaking: Speaking) -> None:
+    broken = artifacts.parent / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff not a picture")
+    page = artifacts.parent / "drafts.html"
+    said = run_albo(
+        "report", speaking.silent, broken, speaking.jazz, "--as", "Jazz", "--html", page
+    )
+    assert said.code == 1
+    assert f"{broken}: " in said.err
+    assert "C is ahead of A by " in said.out
+    assert page.is_file()
+    objects = run_albo(
+        "report", speaking.silent, broken, speaking.jazz, "--as", "Jazz", "--html", page, "--json"
+    ).objects
+    assert [one.get("draft") for one in objects] == ["A", None, "C"]
+    assert set(objects[1]) == {"query", "error"}
+
+
+def test_a_cover_that_is_known_is_recognised(
+    run_albo: Run, artifacts: Path, speaking: Speaking
+) -> None:
+    known = speaking.folder / "0.png"
+    said = run_albo("report", known, "--as", "Jazz", "--json")
+    assert said.objects[0]["same_as"][0] == str(known)
+    assert "the head may have learnt it from there" in said.err
+    assert artifacts.is_dir()
+
+
+def test_without_words_nothing_is_read(run_albo: Run, artifacts: Path, speaking: Speaking) -> None:
+    said = run_albo("report", speaking.jazz, "--as", "Jazz", "--no-words", "--json")
+    (one,) = said.objects
+    assert one["words"] is None
+    assert one["title"] is None
+    assert [view["view"] for view in one["why"]["views"]] == ["image"]
+    assert artifacts.is_dir()
+
+
+def test_a_head_that_looks_at_the_image_alone_is_told_the_title_too(
+    run_albo: Run, artifacts: Path, speaking: Speaking
+) -> None:
+    said = run_albo("report", speaking.jazz, "--as", "Jazz", "--head", "image", "--json")
+    (one,) = said.objects
+    assert [view["view"] for view in one["why"]["views"]] == ["image"]
+    assert one["words"]
+    assert one["title"]
+    assert artifacts.is_dir()
+
+
+# --- bad input -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("--as", "Jaz"), 2, "no cover is of genre 'Jaz'; head 'default' knows Jazz"),
+        (("--as", "Полька"), 2, "knows Jazz, Metal"),
+        (("--as", ""), 2, "no cover is of genre ''"),
+        ((), 2, "--as"),
+        (("--as", "Jazz", "--html", "."), 2, "is a folder; name a file in it"),
+        (("--as", "Jazz", "--html", "/dev/null/r.html"), 2, "cannot be written"),
+        (("--as", "Jazz", "--head", "nope"), 2, "no head 'nope'"),
+        (("--as", "Jazz", "--decide", "2"), 2, "--decide"),
+        (("--as", "Jazz", "--coverage", "1.5"), 2, "coverage=1.5"),
+    ],
+)
+def test_what_a_report_refuses(
+    run_albo: Run,
+    artifacts: Path,
+    speaking: Speaking,
+    *,
+    words: tuple[str, ...],
+    code: int,
+    says: str,
+) -> None:
+    before = places(artifacts.parent)
+    said = run_albo("report", speaking.jazz, *words)
+    assert said.code == code
+    assert says in said.err
+    assert len([line for line in said.err.splitlines() if line.startswith("albo:")]) == 1
+    assert "Traceback" not in said.err
+    assert places(artifacts.parent) == before
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\xff\xd8\xff\xe0" + bytes(50)])
+def test_a_report_on_a_broken_file_says_why_and_leaves_nothing(
+    run_albo: Run, artifacts: Path, content: bytes
+) -> None:
+    broken = artifacts.parent / "broken.jpg"
+    broken.write_bytes(content)
+    before = places(artifacts.parent)
+    said = run_albo("report", broken, "--as", "Jazz")
+    assert said.code == 1
+    assert said.out == ""
+    assert f"{broken}: " in said.err
+    assert places(artifacts.parent) == before
+
+
+def test_a_genre_with_too_few_covers_says_how_many_it_takes(
+    run_albo: Run, artifacts: Path, speaking: Speaking
+) -> None:
+    rows = "".join(f"{speaking.folder / name},Polka\n" for name in ("silent.png", "jazz.png"))
+    manifest = artifacts.parent / "polka.csv"
+    manifest.write_text(f"file,genre\n{rows}", encoding="utf-8")
+    assert run_albo("embed", manifest).code == 0
+    report = run_albo("report", speaking.jazz, "--as", "polka")
+    assert report.code == 1
+    assert "does not know 'Polka', of which there are 2 covers" in report.err
+    assert "it learns a genre from 5 covers on" in report.err
+    typical = run_albo("typical", "--genre", "Polka")
+    assert typical.code == 1
+    assert "2 covers of 'Polka' with a vector; it takes 5 to say what is typical" in typical.err
+
+
+@pytest.mark.usefixtures("artifacts")
+def test_an_old_head_says_what_it_lacks(run_albo: Run, artifacts: Path, speaking: Speaking) -> None:
+    """A head of a former version: its scores are there, but not of which genre each is."""
+    from albo.heads import Head
+
+    folder = artifacts / "heads" / "image"
+    head = Head.load(folder)
+    object.__setattr__(head, "true_genres", {})
+    head.save(folder)
+    said = run_albo("report", speaking.jazz, "--as", "Jazz", "--head", "image", "--json")
+    assert said.code == 0
+    assert said.objects[0]["percentile"] is None
+    page = next((artifacts / "reports").iterdir()).read_text(encoding="utf-8")
+    assert "albo train --name image" in page
+
+
+def test_an_index_out_of_step_is_told_and_the_head_answers(
+    run_albo: Run, artifacts: Path, speaking: Speaking
+) -> None:
+    shutil.rmtree(artifacts / "index")
+    said = run_albo("report", speaking.jazz, "--as", "Jazz", "--json")
+    assert said.code == 0
+    assert said.objects[0]["votes"] is None
+    assert said.objects[0]["typicality"] is None
+    assert "albo index" in said.err
+    page = next((artifacts / "reports").iterdir()).read_text(encoding="utf-8")
+    assert str(artifacts) not in page
+
+
+# --- typical covers and oddities -----------------------------------------------------------------
+
+
+def test_typical_covers_and_oddities_are_one_order_from_both_ends(
+    run_albo: Run, artifacts: Path
+) -> None:
+    first = run_albo("typical", "--genre", "jazz", "-k", "100", "--json").objects
+    last = run_albo("oddities", "--genre", "JAZZ", "-k", "100", "--json").objects
+    assert len(first) == 20
+    assert [one["rank"] for one in first] == list(range(1, 21))
+    assert [one["digest"] for one in first] == [one["digest"] for one in reversed(last)]
+    values = [one["typicality"] for one in first]
+    assert values == sorted(values, reverse=True)
+    assert (first[0]["percentile"], last[0]["percentile"]) == (1.0, 0.0)
+    assert {one["genre"] for one in first} == {"Jazz"}
+    assert not (artifacts / "reports").exists(), "with --json a sheet is drawn where one is named"
+
+
+def test_typical_covers_are_listed_and_drawn(run_albo: Run, artifacts: Path) -> None:
+    said = run_albo("typical", "--genre", "Metal", "-k", "3")
+    assert said.code == 0
+    assert [line.split()[0] for line in said.out.splitlines() if ".png" in line] == ["1", "2", "3"]
+    with Image.open(artifacts / "reports" / "typical-Metal.png") as drawn:
+        assert drawn.width > 400
+    named = run_albo("oddities", "--genre", "Metal", "--sheet", "odd.jpg", "--json")
+    assert len(named.objects) == 20
+    assert (artifacts.parent / "odd.jpg").is_file()
+
+
+@pytest.mark.usefixtures("artifacts")
+@pytest.mark.parametrize("command", ["typical", "oddities"])
+def test_a_genre_that_nobody_has_gets_the_nearest_names(run_albo: Run, command: str) -> None:
+    said = run_albo(command, "--genre", "Jass")
+    assert said.code == 2
+    assert said.err.strip() == "albo: no cover is of genre 'Jass'; there are Jazz"
+
+
+def test_where_nothing_is_embedded_it_is_said(run_albo: Run) -> None:
+    said = run_albo("typical", "--genre", "Jazz")
+    assert said.code == 1
+    assert "run `albo embed SOURCE`" in said.err
+
+
+# --- with nothing trained ------------------------------------------------------------------------
+
+
+def test_a_fresh_installation_answers_from_the_starter_head(
+    run_albo: Run, speaking: Speaking, tmp_path: Path
+) -> None:
+    said = run_albo("classify", speaking.jazz, "--json")
+    assert said.code == 0
+    (one,) = said.objects
+    assert one["head"] == "starter"
+    assert {p["genre"] for p in one["predictions"]} == {
+        "Country", "Electronic", "Hip-Hop", "Pop", "Rock",
+    }  # fmt: skip
+    assert sum(p["probability"] for p in one["predictions"]) == pytest.approx(1, abs=1e-4)
+    assert one["words"]
+    (note,) = [line for line in said.err.splitlines() if "starter head" in line]
+    assert "`albo train` makes one" in note
+    assert not (tmp_path / "artifacts").exists(), "asking makes nothing"
+
+
+def test_a_report_of_the_starter_head_needs_no_collection(
+    run_albo: Run, speaking: Speaking, tmp_path: Path
+) -> None:
+    said = run_albo("report", speaking.jazz, "--as", "country", "--html", "r.html", "--json")
+    assert said.code == 0
+    (one,) = said.objects
+    assert one["genre"] == "Country"
+    assert 0 <= one["percentile"] <= 1
+    assert (one["votes"], one["typicality"]) == (None, None)
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "starter head" in page
+    unknown = run_albo("report", speaking.jazz, "--as", "Hip Hop")
+    assert unknown.code == 2
+    assert "head 'starter' knows Hip-Hop" in unknown.err
+
+
+def test_a_head_of_ones_own_goes_before_the_starter(
+    run_albo: Run, artifacts: Path, speaking: Speaking
+) -> None:
+    own = run_albo("classify", speaking.jazz, "--json")
+    assert own.objects[0]["head"] == "default"
+    assert "starter" not in own.err
+    asked = run_albo("classify", speaking.jazz, "--head", "starter", "--json")
+    assert asked.objects[0]["head"] == "starter"
+    assert asked.err == ""
+    shutil.rmtree(artifacts / "heads")
+    assert "starter" in run_albo("classify", speaking.jazz).err
+    assert "the starter head answers" in run_albo("status").out
+
+
+def test_a_starter_head_of_other_weights_is_refused(
+    tmp_path: Path, speaking: Speaking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from albo import starter
+    from albo.errors import StaleArtifact
+
+    shutil.copytree(starter.FOLDER, tmp_path / "starter")
+    manifest = read_manifest(tmp_path / "starter", "head", "albo train")
+    manifest["views"][0]["fingerprint"] = "0" * 64
+    write_manifest(tmp_path / "starter", manifest)
+    monkeypatch.setattr(starter, "FOLDER", tmp_path / "starter")
+    albo = Albo(tmp_path / "artifacts")
+    with pytest.raises(StaleArtifact, match=r"of other weights .* run `albo embed FOLDER`"):
+        list(albo.classify([str(speaking.jazz)]))
+
+
+def test_the_package_carries_no_more_than_a_megabyte_of_starter() -> None:
+    from albo import starter
+    from albo.heads import Head
+
+    files = [file for file in starter.FOLDER.iterdir() if file.suffix in {".npz", ".json", ".md"}]
+    assert sum(file.stat().st_size for file in files) <= 1_000_000
+    head = Head.load(starter.FOLDER)
+    assert set(head.views) == {"image", "characters", "meaning"}
+    inputs = head.card["inputs"]
+    assert set(inputs) == {"manifest_sha256", "covers", "covers_sha256"}
+    card = (starter.FOLDER / "CARD.md").read_text(encoding="utf-8")
+    assert inputs["covers_sha256"] in card
+    assert inputs["manifest_sha256"] in card
+    assert json.dumps(head.card)
