@@ -274,6 +274,20 @@ def test_an_index_out_of_step_is_told_and_the_head_answers(
     assert str(artifacts) not in page
 
 
+def test_where_no_cover_could_be_embedded_nothing_is_compared(
+    run_albo: Run, speaking: Speaking, tmp_path: Path
+) -> None:
+    (tmp_path / "covers").mkdir()
+    (tmp_path / "covers" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    assert run_albo("embed", "covers").code == 1
+    said = run_albo("report", speaking.jazz, "--as", "Rock", "--html", "r.html", "--json")
+    assert said.code == 0
+    assert (said.objects[0]["votes"], said.objects[0]["typicality"]) == (None, None)
+    why = run_albo("classify", speaking.jazz, "--explain", "why.png", "--json")
+    assert why.code == 0
+    assert "votes" not in why.objects[0]["why"]
+
+
 # --- typical covers and oddities -----------------------------------------------------------------
 
 
