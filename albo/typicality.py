@@ -59,17 +59,31 @@ class GenreMeans:
         vectors : (n, d), all covers of that genre. groups : int (n,). A cover whose group is all of
         the genre has 0 there.
         """
-        _, group_of = np.unique(groups, return_inverse=True)
-        sums = np.zeros((group_of.max() + 1, vectors.shape[1]))
-        np.add.at(sums, group_of, vectors)
-        others = self.counts[genre] - np.bincount(group_of)[group_of]
-        left = self.sums[genre] - sums[group_of]
-        cosines = vectors @ (self.sums / self.counts[:, None]).T
-        own = np.einsum("ij,ij->i", vectors, left) / np.maximum(others, 1)
+        _, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+        wide = vectors.astype(np.float64)
+        others = self.counts[genre] - sizes[group_of]
+        cosines = wide @ (self.sums / self.counts[:, None]).T
+        within = _cosines_within(wide, group_of, sizes)
+        own = (wide @ self.sums[genre] - within) / np.maximum(others, 1)
         cosines[:, genre] = np.where(others > 0, own, cosines.mean(axis=1))
         found = _beyond_average(cosines)
         found[others == 0, genre] = 0.0
         return found
+
+
+def _cosines_within(vectors: Doubles, group_of: Ints, sizes: Ints) -> Doubles:
+    """Return each row's summed products with those of its group, itself too: (n,).
+
+    Most covers of a large corpus are alone in theirs, so only the others are added up.
+    """
+    within = np.asarray(np.einsum("ij,ij->i", vectors, vectors))
+    shared = np.flatnonzero(sizes[group_of] > 1)
+    if len(shared):
+        _, group = np.unique(group_of[shared], return_inverse=True)
+        sums = np.zeros((group.max() + 1, vectors.shape[1]))
+        np.add.at(sums, group, vectors[shared])
+        within[shared] = np.einsum("ij,ij->i", vectors[shared], sums[group])
+    return within
 
 
 def _beyond_average(cosines: Doubles) -> Doubles:
