@@ -19,6 +19,7 @@ from albo import networks
 from albo.artifacts import backbone_key, scratch_folder
 from albo.engines import Export, export_file, import_openvino, load_or_export, openvino_failed
 from albo.errors import NoActivationMap
+from albo.memory import recall, remember
 from albo.predictors import LogisticPredictor, against_others
 from albo.runtimes import convert
 
@@ -92,7 +93,7 @@ class Mapper:
     """Maps what a linear classifier of the image says of covers onto them; see `open_mapper`."""
 
     def __init__(self, predictor: LogisticPredictor, compiled: Any) -> None:  # noqa: ANN401
-        self._predictor = predictor
+        self.predictor = predictor
         self._compiled = compiled
 
     def map(self, pixels: Pixels, middle: Floats, genre: int) -> ActivationMap:
@@ -104,7 +105,7 @@ class Mapper:
             pooled: Floats = self._compiled(pixels[None])[0][0]
         except RuntimeError as error:
             raise openvino_failed(error) from error
-        return spread(self._predictor, genre, pooled, middle)
+        return spread(self.predictor, genre, pooled, middle)
 
 
 def open_mapper(
@@ -130,9 +131,17 @@ def _compiled(card: Card, core: Any, note: Callable[[str], None]) -> Any:  # noq
     made_from = [card.fingerprint, networks.OUTPUTS_VERSION, _EXPORT_VERSION]
     file = export_file(f"map-{backbone_key(card.name, card.fingerprint)}", made_from, core)
 
+    question = f"no map\n{made_from}"
+    if known := recall(question):
+        raise NoActivationMap(known["reason"])
+
     def make() -> Export:
         note(f"exporting the activation maps of {card.name} for this processor (once)")
-        return _export(card, core)
+        try:
+            return _export(card, core)
+        except NoActivationMap as reason:
+            remember(question, {"reason": str(reason)})  # to find none takes as long
+            raise
 
     return load_or_export(file, core, lambda _export: _CONFIG, make, note)[1]
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections import Counter
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -72,7 +73,7 @@ if TYPE_CHECKING:
     from albo.catalog import Catalog
     from albo.classify import Kind, Level
     from albo.collection import Collection as Compared
-    from albo.consultation import Asked, Consultation, HeadRoom
+    from albo.consultation import Asked, Consultation, Heads
     from albo.covers import CoverStore
     from albo.evaluate import Split
     from albo.evaluation import Evaluation
@@ -619,7 +620,7 @@ class Albo:
             self.note(_few_seeds(found.seeds, len(SEEDS), "albo evaluate"))
         with self._reading() as catalog:
             albums = _by_digest(catalog.albums([cover.digest for cover in found.corpus.covers]))
-        shelf = Shelf(albums, StoredCovers(s3_endpoint) if pictures else None)
+        shelf = Shelf(albums, StoredCovers(s3_endpoint) if pictures else None, self.note)
         return review(found, material, settings, divided.name, shelf)
 
     def _split(self, name: str) -> Split:
@@ -781,10 +782,7 @@ class Albo:
         )
         known = self._genre_of(consultation, genre)
         collection, shelf, reason = self._collection(consultation, s3_endpoint)
-        reporter = Reporter(
-            consultation, collection, reason, shelf, starter=consultation.is_starter
-        )
-        found = reporter.report(covers, known)
+        found = Reporter(consultation, collection, reason, shelf).report(covers, known)
         self._note_learnt(consultation, [draft.digest for draft in found.ranking])
         return found
 
@@ -816,12 +814,9 @@ class Albo:
                 "genre",
                 StoredCovers(s3_endpoint) if pictures else None,
             )
-        ranked = collection.ranked(chosen)
-        if oddest:
-            ranked.reverse()
         return [
             Typical(rank, one, shelf.picture(one.album))
-            for rank, one in enumerate(ranked[:k], start=1)
+            for rank, one in enumerate(collection.ranked(chosen, k, oddest=oddest), start=1)
         ]
 
     def _collection(
@@ -876,23 +871,27 @@ class Albo:
             return alike[0]
         covers: Mapping[str, int] = {}
         with suppress(AlboError), self._reading() as catalog:
-            covers = catalog.genres()
+            covers = Counter(
+                label for album in catalog.albums() if (label := getattr(album, head.level))
+            )
         there = _alike(genre, covers)
-        if not there or consultation.is_starter:
+        if not there:
             raise _unknown_genre(genre, head.genres, f"head {head.name!r} knows")
         from albo.classify import MIN_GROUPS
 
+        count, mend = covers[there[0]], "run `albo train`"
+        if count < MIN_GROUPS:
+            mend = f"embed more of them with `albo embed`, then {mend}"
         raise TooFewCovers(
-            f"head {head.name!r} does not know {there[0]!r}, of which there are {covers[there[0]]}"
-            f" covers: it learns a genre from {MIN_GROUPS} covers on, of {MIN_GROUPS} artists and"
-            " artworks; embed more with `albo embed`, then run `albo train`"
+            f"head {head.name!r} does not know {there[0]!r}, of which {count} covers are here; it"
+            f" takes {MIN_GROUPS}, of {MIN_GROUPS} artists and artworks: {mend}"
         )
 
-    def _heads(self) -> HeadRoom:
-        from albo.consultation import HeadRoom
+    def _heads(self) -> Heads:
+        from albo.consultation import Heads
 
         default = self._remembered(self.artifacts.heads_folder, "name")
-        return HeadRoom(self.artifacts, default, self.note)
+        return Heads(self.artifacts, default, self.note)
 
     def _classified(self, consultation: Consultation, asked: Asked, top: int) -> Classified:
         query, said = asked.query, asked.prediction

@@ -643,11 +643,15 @@ def classify(
     """Say what genre a cover reads as, and how sure that is."""
     from albo.answers import Explained
     from albo.engines import Device as Where
-    from albo.poster import draw_explained
-    from albo.sheet import check_suffix, save_sheet
+    from albo.poster import MOST_ROWS, draw_explained
+    from albo.sheet import picture_format, save_sheet
 
     if explain is not None:
-        check_suffix(explain)
+        picture_format(explain)
+        if len(cover) > MOST_ROWS:
+            raise UsageError(
+                f"{len(cover)} covers are too many for a picture; explain {MOST_ROWS} at a time"
+            )
     failed = False
     drawn: list[Explained] = []
     with _opened(artifacts, catalog, quiet=quiet) as albo:
@@ -740,7 +744,9 @@ def report(
             terminal.print_json(draft.as_json(found.genre))
         elif draft.error:
             terminal.complain(f"{draft.query}: {draft.error}")
-    if found.ranking and not as_json:
+    if found.ranking and as_json:
+        terminal.note(f"written to {terminal.short(str(place))}", quiet=quiet)
+    elif found.ranking:
         tables.show_report(found, str(place), quiet=quiet)
     _exit(failed=any(draft.error for draft in found.drafts))
 
@@ -805,10 +811,10 @@ def _show_typical(
     quiet: bool,
 ) -> None:
     from albo.poster import draw_typical
-    from albo.sheet import check_suffix, save_sheet
+    from albo.sheet import picture_format, save_sheet
 
     if asked.sheet is not None:
-        check_suffix(asked.sheet)
+        picture_format(asked.sheet)
     draws = asked.sheet is not None or not as_json
     with _opened(artifacts, catalog, quiet=quiet) as albo:
         found = albo.typical(
@@ -828,7 +834,7 @@ def _show_typical(
         for one in found:
             terminal.print_json(one.as_json())
     else:
-        tables.show_typical(found, asked.name)
+        tables.show_typical(found, oddest=asked.oddest)
         terminal.note(f"drawn in {terminal.short(str(place))}", quiet=quiet)
 
 

@@ -74,9 +74,8 @@ class Typicality:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A cover of a genre and how typical of it: its rank from 1, what it looks most like."""
+    """A cover of a genre, how typical of it, and which genre it looks most like."""
 
-    rank: int
     genre: str
     digest: Digest
     album: Album
@@ -108,6 +107,11 @@ class Collection:
         """How many covers each genre has."""
         return Counter(cover.genre for cover in self.labelling.covers)
 
+    def spelling(self, genre: str) -> str:
+        """Return how most covers here write a genre, whatever the case; itself where none does."""
+        alike = [name for name in self.counts if name.casefold() == genre.casefold()]
+        return max(alike, key=lambda name: (name == genre, self.counts[name]), default=genre)
+
     # --- votes -----------------------------------------------------------------------------------
 
     def votes(self, vector: Floats, digest: Digest, genre: str) -> Votes:
@@ -116,9 +120,10 @@ class Collection:
         same = [one for one in near if self._is_same(one, digest)]
         if len(self._genre_of) < self.index.count:
             near = self._near(vector, self._genre_of.keys())
-        voters = [one for one in near if one.genre and one not in same][:VOTERS]
-        own = [one for one in near if one.genre == genre and one not in same]
-        others = [one for one in near if one.genre not in {"", genre} and one not in same]
+        apart = [one for one in near if not self._is_same(one, digest)]
+        voters = apart[:VOTERS]
+        own = [one for one in apart if one.genre == genre]
+        others = [one for one in apart if one.genre != genre]
         if len(own) < _SHOWN:
             own = self._apart(vector, digest, {genre})
         if len(others) < _SHOWN:
@@ -165,24 +170,17 @@ class Collection:
         value = float(own.typicality[place])
         return Typicality(value, standing(value, np.delete(own.typicality, place)))
 
-    def ranked(self, genre: str) -> list[Ranked]:
-        """Return a genre's covers, the most typical first. Raises as `typicality` does."""
+    def ranked(self, genre: str, k: int, *, oddest: bool = False) -> list[Ranked]:
+        """Return a genre's k most typical covers, or its oddest. Raises as `typicality` does."""
         own = self._own(genre)
-        order = np.argsort(-own.typicality, kind="stable")
-        return [
-            Ranked(
-                rank,
-                genre,
-                own.digests[row],
-                self.albums[own.digests[row]],
-                Typicality(
-                    float(own.typicality[row]),
-                    standing(float(own.typicality[row]), np.delete(own.typicality, row)),
-                ),
-                self._compared[own.looks_like[row]],
-            )
-            for rank, row in enumerate(order.tolist(), start=1)
-        ]
+        order = np.argsort(own.typicality if oddest else -own.typicality, kind="stable")
+        return [self._rank(own, genre, row) for row in order[:k].tolist()]
+
+    def _rank(self, own: _Own, genre: str, row: int) -> Ranked:
+        digest, value = own.digests[row], float(own.typicality[row])
+        among = standing(value, np.delete(own.typicality, row))
+        looks_like = self._compared[own.looks_like[row]]
+        return Ranked(genre, digest, self.albums[digest], Typicality(value, among), looks_like)
 
     @cached_property
     def _compared(self) -> tuple[str, ...]:

@@ -132,7 +132,7 @@ class Consultation:
 
 
 @dataclass(frozen=True)
-class HeadRoom:
+class Heads:
     """The heads of an artifacts folder, and the starter head where it has none of its own.
 
     default : the name of the head that was trained last, None where none is remembered.

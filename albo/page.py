@@ -56,7 +56,6 @@ _UNFIT = re.compile(
 
 
 # The folders of a path, wherever one is named in a sentence.
-_FOLDERS = re.compile(r"(?<!\w)(?:[A-Za-z]:)?[/\\]+(?:[^\s/\\]+[/\\]+)+")
 
 
 def check_place(path: Path) -> None:
@@ -188,7 +187,7 @@ def render_report(report: Report) -> str:
         several=len(report.drafts) > 1,
         drafts=[_shown(draft, report, strongest) for draft in report.drafts],
         ranking=report.ranking,
-        is_sure=any(draft.verdict is Verdict.READS for draft in report.ranking),
+        is_sure=any(draft.verdict is Verdict.READS for draft in _leaders(report)),
         leaders=_leaders(report),
         apart=[_lead(one, strongest) for one in report.apart],
         facts=_report_facts(report),
@@ -215,7 +214,7 @@ def _shown(draft: Draft, report: Report, strongest: float) -> Json:
     """Return what the page shows of a draft; of one that could not be read, only why."""
     shown: Json = {
         "draft": draft,
-        "file": _file_name(draft.query) or draft.query,
+        "file": _file_name(draft.query) or f"draft {draft.letter}",
         "place": next((n for n, one in enumerate(report.ranking, 1) if one is draft), 0),
     }
     if draft.prediction is None:
@@ -259,7 +258,7 @@ def _same(draft: Draft, *, starter: bool) -> Json:
     labelled = [one for one in draft.same if one.cover.genre]
     return {
         "covers": [(one, one.cover.digest == own) for one in draft.same[:_SAME]],
-        "more": max(0, len(draft.same) - _SAME),
+        "more": draft.copies - len(draft.same[:_SAME]),
         "learnt_from": bool(labelled) and not starter,
     }
 
@@ -363,7 +362,6 @@ def _environment() -> Environment:
         brief=_brief,
         named=_name,
         isolated=_isolated,
-        without_folders=_without_folders,
         data_uri=_data_uri,
     )
     environment.globals.update(Verdict=Verdict, thumbnail_side=THUMBNAIL)
@@ -417,17 +415,12 @@ def _name(cover: ShownCover) -> str:
 
 
 def _file_name(place: str) -> str:
-    return re.split(r"[/\\]", place)[-1]
+    return re.split(r"[/\\]", place.rstrip("/\\"))[-1]
 
 
 def _isolated(text: str) -> str:
     """Keep a text from turning round what is around it, where no <bdi> can stand."""
     return f"\N{FIRST STRONG ISOLATE}{text}\N{POP DIRECTIONAL ISOLATE}"
-
-
-def _without_folders(sentence: str) -> str:
-    """Leave of the paths in a sentence the names of their files."""
-    return _FOLDERS.sub("", sentence)
 
 
 def _data_uri(picture: bytes) -> str:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 
 _BETWEEN = " \N{MIDDLE DOT} "
+MOST_ROWS = 100
+"""Covers that are explained in one picture."""
+
 _NEAR = 3
 _WORDS = 8
 _HEADINGS = ("cover", "what speaks for its first genre, and what against", "reads as")

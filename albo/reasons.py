@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     """Makes words what the view of meanings looks at; None where a head has no such view."""
 
 _MOST_LINES = 24
-"""Lines of a cover whose meaning is weighed: the rest is small print, and each takes a while."""
+"""Lines of a cover whose meaning is weighed, the tallest: each takes a while."""
 
 
 _NAMES = {"image": "picture", "characters": "letters", "meaning": "meaning"}
@@ -173,10 +173,10 @@ def _lines(
     predictor: UnitPredictor, features: Floats, place: int, heard: Heard
 ) -> Iterator[tuple[str, float]]:
     words = heard.words
-    lines = words.lines[:_MOST_LINES]
+    lines = sorted(words.lines, key=lambda line: -line.height())[:_MOST_LINES]
     without = [
-        replace(words, lines=words.lines[:row] + words.lines[row + 1 :])
-        for row in range(len(lines))
+        replace(words, lines=tuple(other for other in words.lines if other is not line))
+        for line in lines
     ]
     rest = heard.meanings(without) if without else None
     if rest is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -189,6 +190,11 @@ class Line:
     text: str
     box: tuple[float, ...]
     confidence: float
+
+    def height(self, wide: float = 1.0, high: float = 1.0) -> float:
+        """Return how high the text is on a picture of that size, in its unit."""
+        x0, y0, *_, x3, y3 = self.box
+        return math.hypot((x3 - x0) * wide, (y3 - y0) * high)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from difflib import SequenceMatcher
 from enum import StrEnum
+from hashlib import sha256
 from pathlib import PurePath
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
     from albo.collection import Collection, Near, Typicality, Votes
     from albo.consultation import Asked, Consultation
     from albo.evaluation import NearCover
-    from albo.heads import Prior
+    from albo.heads import Head, Prior
     from albo.reasons import Reasons, ViewReason, WordReason
-    from albo.records import Digest, Json, Line, Prediction, Words
+    from albo.records import Digest, Json, Prediction, Words
     from albo.review import Shelf
     from albo.typicality import Standing
 
@@ -41,6 +42,7 @@ THUMBNAIL = 55
 
 _READ_AGAIN = 640  # pixels to which a thumbnail is scaled up for the reader
 _ALIKE = 0.75  # of a line's letters, to count as read: one or two of a word's may be wrong
+_SAME = 6  # copies of a cover that are shown
 _LONG_ENOUGH = 4  # letters of a line that is sought in all of a thumbnail's text
 _MOST_DRAFTS = len(ascii_uppercase)
 _QUALITY = 85
@@ -121,6 +123,11 @@ class Draft:
     picture: bytes = field(default=b"", repr=False)
     speaks_for: bytes = field(default=b"", repr=False)
     speaks_against: bytes = field(default=b"", repr=False)
+
+    @property
+    def copies(self) -> int:
+        """How many covers here show the same artwork; `same` has the nearest few."""
+        return max(len(self.same), 0 if self.votes is None else len(self.votes.same))
 
     def as_json(self, genre: str) -> Json:
         """Return the object that `albo report --json` prints for one cover."""
@@ -210,9 +217,9 @@ class Report:
         first = next((draft for draft in self.drafts if not draft.error), None)
         if first is None:
             return ""
-        # Many covers are called front.jpg: the digest keeps their reports apart.
-        stem = PurePath(first.query).stem
-        return f"{stem[:40]}-{first.digest.hex()[:8]}-as-{self.genre[:24]}"
+        # Many covers are called front.jpg: their digests keep their reports apart.
+        digests = sha256(b"".join(draft.digest for draft in self.ranking)).hexdigest()[:8]
+        return f"{PurePath(first.query).stem[:40]}-{digests}-as-{self.genre[:24]}"
 
 
 @dataclass(frozen=True)
@@ -227,18 +234,17 @@ class Reporter:
     collection: Collection | None
     no_collection: str
     shelf: Shelf
-    starter: bool = False
 
     def report(self, covers: Sequence[str], genre: str) -> Report:
         """Make the report; a cover that cannot be read says why. Raises as `Consultation` does."""
-        asked = list(self.consultation.ask(covers, keep_pictures=True))
+        asked = self.consultation.ask(covers, keep_pictures=True)
         drafts = tuple(self._draft(one, genre, _letter(number)) for number, one in enumerate(asked))
         head, manner = self.consultation.head, self.consultation.manner
+        collection = self.collection
         ranking = sorted(
             (draft for draft in drafts if not draft.error), key=lambda draft: -draft.probability
         )
-        deviation = head.card.get("seed_deviation")
-        top1, is_whole = head.card.get("top1"), head.card.get("view") == "+".join(head.views)
+        deviation, accuracy = _measured(head)
         return Report(
             genre=genre,
             drafts=drafts,
@@ -247,16 +253,16 @@ class Reporter:
             made=datetime.now(UTC).date().isoformat(),
             head=head.name,
             kind=head.kind,
-            starter=self.starter,
-            accuracy=top1["value"] if isinstance(top1, dict) and is_whole else None,
+            starter=self.consultation.is_starter,
+            accuracy=accuracy,
             learnt=int(head.counts.get("covers", 0)),
             genres=len(head.genres),
             prior=manner.prior,
             decide=manner.decide,
             coverage=manner.coverage,
             backbone=head.backbone,
-            corpus=0 if self.collection is None else self.collection.counts.total(),
-            own=0 if self.collection is None else self.collection.counts[genre],
+            corpus=0 if collection is None else collection.counts.total(),
+            own=0 if collection is None else collection.counts[collection.spelling(genre)],
         )
 
     def _draft(self, asked: Asked, genre: str, letter: str) -> Draft:
@@ -308,18 +314,19 @@ class Reporter:
         collection, embeddings = self.collection, asked.query.embeddings
         if collection is None or embeddings is None:
             return replace(draft, no_typicality=self.no_collection, no_votes=self.no_collection)
+        named = collection.spelling(genre)
         try:
-            typicality = collection.typicality(embeddings.vector, draft.digest, genre)
+            typicality = collection.typicality(embeddings.vector, draft.digest, named)
             draft = replace(draft, typicality=typicality)
         except TooFewCovers as error:
             draft = replace(draft, no_typicality=str(error))
-        votes = collection.votes(embeddings.vector, draft.digest, genre)
+        votes = collection.votes(embeddings.vector, draft.digest, named)
         return replace(
             draft,
             votes=votes,
             own=self._pictured(votes.own),
             others=self._pictured(votes.others),
-            same=self._pictured(votes.same),
+            same=self._pictured(votes.same[:_SAME]),
         )
 
     def _pictured(self, near: Sequence[Near]) -> tuple[NearCover, ...]:
@@ -336,10 +343,23 @@ class Reporter:
         size = (round(small.width * factor), round(small.height * factor))
         (again,) = listener.read([small.resize(size, Image.Resampling.BICUBIC)])
         lines = [
-            SmallLine(line.text, _height(line, small.size), _is_read(line.text, again))
+            SmallLine(line.text, line.height(*small.size), _is_read(line.text, again))
             for line in words.lines
         ]
         return Thumbnail(_png(small), tuple(sorted(lines, key=lambda line: -line.pixels)))
+
+
+def _measured(head: Head) -> tuple[float | None, float | None]:
+    """Return how far other folds move a lead, and the accuracy, where they are of this very head.
+
+    Without words a part of the head answers, and its card is the whole head's.
+    """
+    if head.card.get("view") != "+".join(head.views):
+        return None, None
+    top1 = head.card.get("top1")
+    found = head.card.get("seed_deviation"), top1.get("value") if isinstance(top1, dict) else None
+    deviation, accuracy = (one if isinstance(one, float | int) else None for one in found)
+    return deviation, accuracy
 
 
 def _heard(words: Words | None) -> dict[str, Any]:
@@ -357,12 +377,6 @@ def _verdict(said: Prediction, genre: str) -> Verdict:
     if said.decided:
         return Verdict.READS if said.genres[0] == genre else Verdict.OTHER
     return Verdict.UNSURE if genre in said.conformal_set else Verdict.UNLIKELY
-
-
-def _height(line: Line, size: tuple[int, int]) -> float:
-    """Return how high a line is on a picture of that size, in its pixels."""
-    x0, y0, *_, x3, y3 = line.box
-    return math.hypot((x3 - x0) * size[0], (y3 - y0) * size[1])
 
 
 def _is_read(text: str, again: Words) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 
 from albo.artifacts import library_versions
 from albo.classify import MIN_GROUPS
-from albo.errors import AlboError
+from albo.errors import AlboError, BadCover
 from albo.evaluation import (
     Evaluation,
     LeftOut,
@@ -27,7 +26,7 @@ from albo.itunes import SOURCE as CHARTS
 from albo.metrics import confusion, reliability, risk_coverage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -48,15 +47,17 @@ _QUALITY = 80
 _LIBRARIES = ("albo", "numpy", "scikit-learn", "lightgbm", "openvino", "rapidocr")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Shelf:
     """Where covers are looked up: an album for each digest, and what reads their bytes.
 
-    covers : None where no pictures are wanted.
+    covers : None where no pictures are wanted. note : told once of a store that does not answer;
+    it is not asked again.
     """
 
     albums: Mapping[Digest, Album]
     covers: StoredCovers | None = None
+    note: Callable[[str], None] = lambda _line: None
 
     def show(self, cover: LabelledCover) -> ShownCover:
         """Return what is known of a cover, with a small picture where one can be had."""
@@ -85,12 +86,17 @@ class Shelf:
         """Return a small JPEG; b"" for a cover that is gone, broken, or another one by now."""
         if self.covers is None or album.digest is None:
             return b""
-        with suppress(AlboError):
+        try:
             data = self.covers.read_again(album.uri, album.digest, Limits())
             written = io.BytesIO()
             open_image(data, max_side=_SIDE).save(written, "JPEG", quality=_QUALITY)
-            return written.getvalue()
-        return b""
+        except BadCover:
+            return b""
+        except AlboError as error:
+            self.note(f"{error}; covers are shown without pictures")
+            self.covers = None
+            return b""
+        return written.getvalue()
 
 
 def review(

@@ -587,7 +587,7 @@ def draw_grid(tiles: Sequence[Tile], title: str, columns: int = 8, tile: int = 1
     return page
 
 
-def check_suffix(path: Path) -> str:
+def picture_format(path: Path) -> str:
     """Return the format that a file's name asks for. Raises UsageError for no PNG or JPEG."""
     kind = _SUFFIXES.get(path.suffix.lower())
     if kind is None:
@@ -607,7 +607,7 @@ def save_sheet(image: Image.Image, path: Path) -> None:
     CannotWrite
         When the file cannot be written.
     """
-    kind = check_suffix(path)
+    kind = picture_format(path)
     options = {"quality": 92} if kind == "JPEG" else {"compress_level": 4}
 
     def save(file: BinaryIO) -> None:

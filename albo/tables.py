@@ -401,7 +401,7 @@ def show_why(answer: Explained) -> None:
     if reasons.words:
         terminal.say(f"  words that counted: {_name_words(reasons.words)}")
     if reasons.no_map:
-        terminal.say(f"  no map of the picture: {reasons.no_map}")
+        terminal.say(f"  no map of the picture: {printable(reasons.no_map)}")
 
 
 def _name_evidence(reasons: Reasons) -> str:
@@ -431,14 +431,16 @@ def show_report(found: Report, page: str, *, quiet: bool) -> None:
 
 
 def _verdict(draft: Draft, genre: str) -> str:
+    from albo.report import Verdict
+
     asked = _short(printable(genre))
     first = _short(printable(draft.prediction.genres[0])) if draft.prediction else ""
     return {
-        "reads": f"reads as {asked}",
-        "other": f"reads as {first}, not {asked}",
-        "unlikely": f"can't tell, but {asked} is unlikely",
-        "unsure": f"can't tell whether it reads as {asked}",
-    }[draft.verdict.value]
+        Verdict.READS: f"reads as {asked}",
+        Verdict.OTHER: f"reads as {first}, not {asked}",
+        Verdict.UNLIKELY: f"can't tell, but {asked} is unlikely",
+        Verdict.UNSURE: f"can't tell whether it reads as {asked}",
+    }[draft.verdict]
 
 
 def _about(draft: Draft, found: Report) -> Iterator[str]:
@@ -462,18 +464,17 @@ def _about(draft: Draft, found: Report) -> Iterator[str]:
     if draft.thumbnail is not None and (title := draft.thumbnail.title):
         can = "can" if title.legible else "cannot"
         yield f"its largest line, {_short(printable(title.text))}, {can} be read at 55 pixels"
+    if more := draft.copies - len(draft.same):
+        yield f"shows the same artwork as {draft.copies} covers here, {more} of which are not named"
     for same in draft.same:
         yield f"shows the same artwork as {printable(terminal.short(same.cover.uri))}"
 
 
-def show_typical(found: Sequence[Typical], which: str) -> None:
-    """Print covers of a genre, a line each: rank, standing, what they look most like.
-
-    which : the command that was given.
-    """
+def show_typical(found: Sequence[Typical], *, oddest: bool) -> None:
+    """Print covers of a genre, a line each: rank, standing, what they look most like."""
     from rich.markup import escape
 
-    about = "most" if which == "typical" else "least"
+    about = "least" if oddest else "most"
     table = terminal.table(f"{printable(found[0].genre)}: {about} typical first")
     for title in ("", "above", "looks most like", "artist", "album", "path"):
         table.add_column(title, no_wrap=True, justify="right" if title in {"", "above"} else "left")

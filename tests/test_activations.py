@@ -245,7 +245,7 @@ def check_maps(opened: Opened, card: Card, covers: Pixels) -> None:
     """Hold the maps of some covers against what the head sees of them."""
     embeddings = looked_at(card, covers)
     features = ImageView.from_embeddings(embeddings)
-    predictor = opened.mapper._predictor
+    predictor = opened.mapper.predictor
     logits = predictor.scaler(features) @ predictor.weights
     for row, cover in enumerate(covers):
         pooled = opened.mapper._compiled(cover[None])[0][0]

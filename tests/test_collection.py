@@ -273,13 +273,15 @@ def test_what_cannot_be_said_says_how_to_mend_it(gather: Gather, genre: str, mes
     with pytest.raises(TooFewCovers, match=message):
         collection.typicality(pointing(0), DRAFT, genre)
     with pytest.raises(TooFewCovers, match=message):
-        collection.ranked(genre)
+        collection.ranked(genre, 10)
 
 
 def test_a_genres_covers_are_ranked_from_the_most_typical_to_the_oddest(gather: Gather) -> None:
     collection = gather([*ROCK, *JAZZ, *FEW])
-    ranked = collection.ranked("Rock")
-    assert [one.rank for one in ranked] == [1, 2, 3, 4, 5]
+    ranked = collection.ranked("Rock", 10)
+    assert len(ranked) == 5
+    assert collection.ranked("Rock", 2) == ranked[:2]
+    assert collection.ranked("Rock", 10, oddest=True) == ranked[::-1]
     values = [one.typicality.value for one in ranked]
     assert values == sorted(values, reverse=True)
     assert {Path(one.album.uri).stem for one in ranked} == {cover.name for cover in ROCK}
@@ -306,7 +308,7 @@ def test_what_a_cover_looks_like_is_not_its_own_genre_because_it_is_in_it(gather
             *(Cover(f"jazz {one}", one, "Jazz", f"J{one}") for one in jazz),
         ]
     )
-    last = collection.ranked("Rock")[-1]
+    last = collection.ranked("Rock", 10)[-1]
     assert last.album.uri == "rock 60.jpg"
     assert last.typicality.value < 0
     assert last.looks_like == "Jazz"

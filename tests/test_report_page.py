@@ -222,13 +222,10 @@ def test_what_turns_text_round_turns_itself_alone() -> None:
 
 
 def test_no_folder_of_the_machine_is_told() -> None:
-    reason = "the index in /home/somebody/albo/index is stale; run `albo embed`"
-    broken = make_broken("B", error="/home/somebody/drafts/b.png: no such file")
-    for report in (make_report(make_bare(reason), broken), PAGES["same"], PAGES["unread"]):
+    folder = make_broken("B", query="/home/somebody/drafts/", error="it is a folder")
+    for report in (make_report(make_draft(), folder), PAGES["same"], PAGES["unread"]):
         assert "somebody" not in render_report(report)
-    said = words_of(make_report(make_bare(reason), broken))
-    assert "the index in index is stale; run `albo embed`" in said
-    assert "It could not be read: b.png: no such file" in said
+    assert "It could not be read: it is a folder" in words_of(make_report(make_draft(), folder))
 
 
 def test_the_same_report_gives_the_same_page() -> None:
@@ -470,8 +467,6 @@ def test_no_map_says_why() -> None:
     trees = "a head of trees has no map: only a linear one is a sum over places"
     draft = make_draft(reasons=make_reasons(activation=None, no_map=trees))
     assert f"There is no map: {trees}." in words_of_one(draft)
-    silent = make_draft(reasons=make_reasons(activation=None))
-    assert "There is no map: the picture counts for nothing in this head." in words_of_one(silent)
 
 
 # --- covers like it, and as a thumbnail ----------------------------------------------------------
