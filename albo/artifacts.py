@@ -115,10 +115,10 @@ class Artifacts:
 
     def report(self, name: str, suffix: str) -> Path:
         """Return the file of a report; the name may hold anything, and is made a plain one."""
-        plain = _plain(name)
+        plain = _plain(name).rstrip(".-") or "report"
         if not name.isascii():  # what is lost of it keeps others apart
             plain += f"-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
-        return self.reports_folder / f"{plain or 'report'}.{suffix}"
+        return self.reports_folder / f"{plain}.{suffix}"
 
     @property
     def lock_file(self) -> Path:

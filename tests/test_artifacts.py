@@ -522,3 +522,16 @@ def test_cache_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.setattr(Path, "home", homeless)
     with pytest.raises(AlboError, match="set XDG_CACHE_HOME"):
         cache_folder()
+
+
+def test_reports_have_plain_names_of_their_own(tmp_path: Path) -> None:
+    artifacts = Artifacts.locate(tmp_path)
+    assert artifacts.report("typical-Torn collage", "png").name == "typical-Torn-collage.png"
+    named = {artifacts.report(f"typical-{genre}", "png").name for genre in ("演歌", "歌謡曲")}
+    assert len(named) == 2
+    assert all(name.isascii() and name.startswith("typical-") for name in named)
+    hostile = artifacts.report("../../x\x00\n/etc", "html")
+    assert hostile.parent == artifacts.reports_folder
+    assert hostile.name == "x-etc.html"
+    assert artifacts.report("///", "html").name == "report.html"
+    assert artifacts.report("\udcff", "html").name.startswith("report-")

@@ -115,6 +115,24 @@ def test_other_scans_of_the_artwork_have_no_vote(gather: Gather) -> None:
     assert votes.own[0].score == pytest.approx(np.cos(np.radians(30)), abs=1e-3)
 
 
+def test_no_copy_votes_however_many_covers_have_no_label(gather: Gather) -> None:
+    """Labelled covers are searched for apart then, and their copies are found only there."""
+    crowd = [Cover(f"nameless {number}", 1 + number / 1000) for number in range(210)]
+    labelled = [Cover("scan", 2, "Rock"), Cover("next", 60, "Rock"), Cover("far", 80, "Jazz")]
+    votes = gather([*crowd, *labelled]).votes(pointing(0), digest_of("asked"), "Rock")
+    assert (votes.voters, votes.in_favour) == (2, 1)
+    assert (names(votes.own), names(votes.others)) == (["next"], ["far"])
+    assert len(votes.same) == 200
+
+
+def test_a_genre_is_found_as_most_covers_write_it(gather: Gather) -> None:
+    covers = [Cover("a", 0, "hip-hop"), Cover("b", 9, "hip-hop"), Cover("c", 18, "HIP-HOP")]
+    collection = gather(covers)
+    assert collection.spelling("Hip-Hop") == "hip-hop"
+    assert collection.spelling("HIP-HOP") == "HIP-HOP"
+    assert collection.spelling("Jazz") == "Jazz"
+
+
 def test_the_very_same_file_is_known_however_it_was_read(gather: Gather) -> None:
     """Another reading of the same bytes may give another vector: their digest decides."""
     collection = gather([Cover("itself", 0, "Rock"), Cover("other", 10, "Rock")])

@@ -184,15 +184,17 @@ def test_seeds_that_agree_do_not_deviate() -> None:
 
 
 def test_the_deviation_between_seeds_by_hand() -> None:
-    """In log-odds of the true genre, 0 and 2 for the first cover: the deviation is sqrt(2)."""
-    one = 1 / (1 + math.exp(-2))
-    own = np.array([[0.5, 0.5, 0.3], [one, 0.5, 0.9]])  # (seeds, covers)
+    """Log-odds of three covers with two seeds; the lead of each over the next is what counts."""
+    odds = np.array([[0.0, 0.0, 4.0], [2.0, 0.0, 5.0]])  # (seeds, covers)
+    own = 1 / (1 + np.exp(-odds))
     probabilities = np.stack([own, 1 - own], axis=2)
     labels = np.array([0, 0, 0])
-    third = math.log(0.9 / 0.1) - math.log(0.3 / 0.7)
-    deviations = [math.sqrt(2), 0.0, third / math.sqrt(2)]
-    assert seed_deviation(labels, probabilities) == round(sorted(deviations)[1], 4) == 1.4142
-    assert seed_deviation(1 - labels, probabilities) == 1.4142, "odds turn round, spreads do not"
+    # Leads 0 and 2, -4 and -5, 4 and 3: of two numbers the deviation is the gap over sqrt(2).
+    assert seed_deviation(labels, probabilities) == round(1 / math.sqrt(2), 4)
+    assert seed_deviation(1 - labels, probabilities) == round(1 / math.sqrt(2), 4)
+    together = np.stack([own[:1, [0, 0]], own[1:, [0, 0]]])[:, 0]
+    moved = np.stack([together, 1 - together], axis=2)
+    assert seed_deviation(np.array([0, 0]), moved) == 0.0, "what moves all moves no lead"
     sure = np.array([[[1.0, 0.0]], [[1.0, 0.0]]])
     assert seed_deviation(np.array([0]), sure) == 0.0, "and certainty is finite"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from PIL import Image
 
 from albo import Albo
 from albo.artifacts import read_manifest, write_manifest
+from benchmarks.starter import SAME_WITHIN, describe, make
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,6 +97,12 @@ def test_a_picture_of_another_kind_is_refused_before_any_work(
         said = run_albo(*words)
         assert (said.code, said.out) == (2, "")
         assert "give it a name that ends in .png or .jpg" in said.err
+
+
+def test_too_many_covers_for_a_picture_are_refused_before_any_work(run_albo: Run) -> None:
+    said = run_albo("classify", *["x.jpg"] * 101, "--explain", "why.png")
+    assert said.code == 2
+    assert "101 covers are too many for a picture; explain 100 at a time" in said.err
 
 
 # --- reports -------------------------------------------------------------------------------------
@@ -408,6 +415,31 @@ def test_the_package_carries_no_more_than_a_megabyte_of_starter() -> None:
     inputs = head.card["inputs"]
     assert set(inputs) == {"manifest_sha256", "covers", "covers_sha256"}
     card = (starter.FOLDER / "CARD.md").read_text(encoding="utf-8")
+    assert card == describe(head)
     assert inputs["covers_sha256"] in card
     assert inputs["manifest_sha256"] in card
-    assert json.dumps(head.card)
+
+
+def test_a_starter_head_made_again_says_the_same(speaking: Speaking, tmp_path: Path) -> None:
+    into = tmp_path / "starter"
+    first = make(Albo(tmp_path / "one"), speaking.manifest, into)
+    assert first[1] is None
+    assert first[0] == sum(file.stat().st_size for file in into.iterdir())
+    again = make(Albo(tmp_path / "two"), speaking.manifest, into)
+    assert again[1] is not None
+    assert again[1] <= SAME_WITHIN
+    card = (into / "CARD.md").read_text(encoding="utf-8")
+    assert hashlib.sha256(speaking.manifest.read_bytes()).hexdigest() in card
+    other = tmp_path / "other.csv"
+    rows = speaking.manifest.read_text(encoding="utf-8").splitlines()
+    # Every label of the first covers is wrong now.
+    swap = {"Jazz": "Metal", "Metal": "Jazz"}
+    wrong = [row.split(",") for row in rows[1:17]]
+    changed = [
+        f"{speaking.folder / name},{swap[genre]},{artist}," for name, genre, artist, _ in wrong
+    ]
+    kept = [f"{speaking.folder}/{row}" for row in rows[17:]]
+    other.write_text("\n".join([rows[0], *changed, *kept]), encoding="utf-8")
+    moved = make(Albo(tmp_path / "three"), other, into)[1]
+    assert moved is not None
+    assert moved > SAME_WITHIN
