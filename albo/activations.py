@@ -17,7 +17,7 @@ import numpy as np
 
 from albo import networks
 from albo.artifacts import backbone_key, scratch_folder
-from albo.engines import Export, export_file, import_openvino, load_or_export, openvino_failed
+from albo.engines import Export, export_file, load_or_export, open_core, openvino_failed
 from albo.errors import NoActivationMap
 from albo.memory import recall, remember
 from albo.predictors import LogisticPredictor, against_others
@@ -119,7 +119,7 @@ def open_mapper(
     if not isinstance(predictor, LogisticPredictor):
         raise NoActivationMap("a head of trees has no map: only a linear one is a sum over places")
     try:
-        core = import_openvino().Core()
+        core = open_core()
         return Mapper(predictor, _compiled(card, core, note))
     except ImportError as error:
         raise NoActivationMap("maps need OpenVINO; pip install openvino") from error

@@ -95,6 +95,8 @@ _Store = TypeVar("_Store")
 _CURRENT = "current.json"
 _SHORTEST_PREFIX = 8
 _COPIED_AT_ONCE = 1_000
+_LONGEST_GENRE = 80
+_NEEDS_MENDING = "the collection here needs mending first"
 
 
 @dataclass
@@ -782,7 +784,8 @@ class Albo:
         )
         known = self._genre_of(consultation, genre)
         collection, shelf, reason = self._collection(consultation, s3_endpoint)
-        found = Reporter(consultation, collection, reason, shelf).report(covers, known)
+        is_damaged = reason == _NEEDS_MENDING
+        found = Reporter(consultation, collection, reason, shelf, is_damaged).report(covers, known)
         self._note_learnt(consultation, [draft.digest for draft in found.ranking])
         return found
 
@@ -839,7 +842,7 @@ class Albo:
         except (EmptyCatalog, StaleArtifact) as error:
             # It names folders of this machine, which are nobody's business in a report.
             self.note(str(error))
-            return None, nothing, "the covers embedded here cannot be asked as they are"
+            return None, nothing, _NEEDS_MENDING
         covers = StoredCovers(s3_endpoint)
         return *self._gathered(albums, vectors, index, head.level, covers), ""
 
@@ -876,15 +879,16 @@ class Albo:
             )
         there = _alike(genre, covers)
         if not there:
-            raise _unknown_genre(genre, head.genres, f"head {head.name!r} knows")
+            raise _unknown_genre(genre, head.genres, f"head {head.name!r}")
         from albo.classify import MIN_GROUPS
 
         count, mend = covers[there[0]], "run `albo train`"
+        are = "is 1 cover" if count == 1 else f"are {count} covers"
         if count < MIN_GROUPS:
             mend = f"embed more of them with `albo embed`, then {mend}"
         raise TooFewCovers(
-            f"head {head.name!r} does not know {there[0]!r}, of which {count} covers are here; it"
-            f" takes {MIN_GROUPS}, of {MIN_GROUPS} artists and artworks: {mend}"
+            f"head {head.name!r} does not know {there[0]!r}, of which there"
+            f" {are} here; it takes {MIN_GROUPS}, of {MIN_GROUPS} artists and artworks: {mend}"
         )
 
     def _heads(self) -> Heads:
@@ -1151,17 +1155,35 @@ def copy_catalog(
 
 
 def _alike(genre: str, known: Iterable[str]) -> list[str]:
-    """Return the genres that are this one but for the case of letters, itself first."""
-    found = [name for name in known if name.casefold() == genre.strip().casefold()]
-    return sorted(found, key=lambda name: name != genre)
+    """Return the genres of this name, itself first, then those that are written a little otherwise.
+
+    Case, blanks, hyphens and the like are of no account: "hiphop" is "Hip-Hop".
+    """
+    wanted = _letters(genre)
+    found = [name for name in known if wanted and _letters(name) == wanted]
+    return sorted(found, key=lambda name: (name != genre, name.casefold() != genre.casefold()))
 
 
-def _unknown_genre(genre: str, known: Iterable[str], there: str = "there are") -> UnknownGenre:
-    """Say that there is no such genre, and name those that are written much like it."""
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def _unknown_genre(genre: str, known: Iterable[str], who: str = "") -> UnknownGenre:
+    """Say that there is no such genre, and name those that are written much like it.
+
+    who : whose genres they are, where they are not the catalog's.
+    """
     names = {name.casefold(): name for name in known}
     near = difflib.get_close_matches(genre.casefold(), names, n=3, cutoff=0.4)
     listed = ", ".join(names[name] for name in near or list(names)[:8]) or "none"
-    return UnknownGenre(f"no cover is of genre {genre!r}; {there} {listed}")
+    none = f"{who} does not know {_cut(genre)}" if who else f"no cover is of genre {_cut(genre)}"
+    return UnknownGenre(
+        f"{none}; did you mean {listed}?" if near else f"{none}; there are {listed}"
+    )
+
+
+def _cut(genre: str) -> str:
+    return repr(genre if len(genre) <= _LONGEST_GENRE else f"{genre[:_LONGEST_GENRE]}…")
 
 
 def _search(

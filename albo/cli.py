@@ -594,9 +594,10 @@ def evaluate(
 ) -> None:
     """Say how good every way of predicting is, on covers of other artists and artworks."""
     from albo import page
+    from albo.outputs import PAGES, check_output
 
     if html is not None:
-        page.check_place(html)
+        html = check_output(html, PAGES, "--html")
     with _opened(artifacts, catalog, quiet=quiet) as albo:
         found = albo.evaluate(
             split,
@@ -643,11 +644,12 @@ def classify(
     """Say what genre a cover reads as, and how sure that is."""
     from albo.answers import Explained
     from albo.engines import Device as Where
+    from albo.outputs import PICTURES, check_output
     from albo.poster import MOST_ROWS, draw_explained
-    from albo.sheet import picture_format, save_sheet
+    from albo.sheet import save_sheet
 
     if explain is not None:
-        picture_format(explain)
+        explain = check_output(explain, PICTURES, "--explain")
         if len(cover) > MOST_ROWS:
             raise UsageError(
                 f"{len(cover)} covers are too many for a picture; explain {MOST_ROWS} at a time"
@@ -671,7 +673,7 @@ def classify(
             if isinstance(answer, Explained):
                 drawn.append(answer)
     if explain is not None and any(one.reasons for one in drawn):
-        save_sheet(draw_explained(drawn), explain)
+        save_sheet(draw_explained(drawn), explain, "--explain")
         terminal.note(f"drawn in {terminal.short(str(explain))}", quiet=quiet)
     _exit(failed=failed)
 
@@ -720,9 +722,10 @@ def report(
     """Say whether covers read as a genre, and why: one HTML file to send round."""
     from albo import page
     from albo.engines import Device as Where
+    from albo.outputs import PAGES, check_output
 
     if html is not None:
-        page.check_place(html)
+        html = check_output(html, PAGES, "--html")
     with _opened(artifacts, catalog, quiet=quiet) as albo:
         found = albo.report(
             cover,
@@ -741,14 +744,14 @@ def report(
         page.write(page.render_report(found), place)
     for draft in found.drafts:
         if as_json:
-            terminal.print_json(draft.as_json(found.genre))
+            terminal.print_json(found.as_json(draft))
         elif draft.error:
             terminal.complain(f"{draft.query}: {draft.error}")
     if found.ranking and as_json:
         terminal.note(f"written to {terminal.short(str(place))}", quiet=quiet)
     elif found.ranking:
         tables.show_report(found, str(place), quiet=quiet)
-    _exit(failed=any(draft.error for draft in found.drafts))
+    _exit(failed=found.is_partial)
 
 
 @app.command()
@@ -810,12 +813,12 @@ def _show_typical(
     as_json: bool,
     quiet: bool,
 ) -> None:
+    from albo.outputs import PICTURES, check_output
     from albo.poster import draw_typical
-    from albo.sheet import picture_format, save_sheet
+    from albo.sheet import save_sheet
 
-    if asked.sheet is not None:
-        picture_format(asked.sheet)
-    draws = asked.sheet is not None or not as_json
+    sheet = asked.sheet and check_output(asked.sheet, PICTURES, "--sheet")
+    draws = sheet is not None or not as_json
     with _opened(artifacts, catalog, quiet=quiet) as albo:
         found = albo.typical(
             asked.genre,
@@ -825,16 +828,16 @@ def _show_typical(
             pictures=draws,
             s3_endpoint=asked.s3_endpoint,
         )
-        place = asked.sheet or albo.artifacts.report(f"{asked.name}-{found[0].genre}", "png")
-    if draws:
-        most = "least" if asked.oddest else "most"
-        title = f"{found[0].genre}: the covers that look {most} like it"
-        save_sheet(draw_typical(found, title), place)
+        place = sheet or albo.artifacts.report(f"{asked.name}-{found[0].genre}", "png")
     if as_json:
         for one in found:
             terminal.print_json(one.as_json())
     else:
         tables.show_typical(found, oddest=asked.oddest)
+    if draws:
+        most = "least" if asked.oddest else "most"
+        title = f"{found[0].genre}: the covers that look {most} like it"
+        save_sheet(draw_typical(found, title), place, "--sheet")
         terminal.note(f"drawn in {terminal.short(str(place))}", quiet=quiet)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from albo.classify import LabelledCover, Labelling
     from albo.index import Index
-    from albo.records import Album, Digest, Floats, Halves, Ints
+    from albo.records import Album, Bools, Digest, Floats, Halves, Ints
     from albo.typicality import Doubles
     from albo.vectors import Vectors
 
@@ -157,18 +157,20 @@ class Collection:
 
     # --- typicality ------------------------------------------------------------------------------
 
-    def typicality(self, vector: Floats, digest: Digest, genre: str) -> Typicality:
-        """Say how typical a query looks of a genre: vector float32 (1, d), unit; its digest.
+    def typicality(self, vector: Floats, genre: str, copies: Some[Digest] = ()) -> Typicality:
+        """Say how typical a query looks of a genre: vector float32 (1, d), unit.
+
+        copies : covers that show its artwork; they, and all of their groups, count for nothing.
 
         Raises TooFewCovers where the genre, or all but one, has too few covers to say.
         """
-        own = self._own(genre)
-        place = own.place_of.get(digest)
-        if place is None:
-            value = float(self._means.typicality(vector)[0, self._places[genre]])
-            return Typicality(value, standing(value, own.typicality))
-        value = float(own.typicality[place])
-        return Typicality(value, standing(value, np.delete(own.typicality, place)))
+        own, place = self._own(genre), self._places[genre]
+        left_out = own.of_groups_of(copies)
+        if left_out.all():
+            raise TooFewCovers(f"all covers of {genre!r} here are of this artwork or its artist")
+        means = self._means.without(place, own.vectors[left_out])
+        value = float(means.typicality(vector)[0, place])
+        return Typicality(value, standing(value, own.typicality[~left_out]))
 
     def ranked(self, genre: str, k: int, *, oddest: bool = False) -> list[Ranked]:
         """Return a genre's k most typical covers, or its oddest. Raises as `typicality` does."""
@@ -211,9 +213,15 @@ class Collection:
             self._check_enough(genre)
             covers = [cover for cover in self.labelling.covers if cover.genre == genre]
             digests, embeddings = self.vectors.read([one.digest for one in covers], middle=False)
-            place = self._places[genre]
-            found = self._means.own_typicality(place, embeddings.vector, _groups_of(covers))
-            self._owns[genre] = _Own(tuple(digests), found[:, place], found.argmax(axis=1))
+            place, groups = self._places[genre], _groups_of(covers)
+            found = self._means.own_typicality(place, embeddings.vector, groups)
+            self._owns[genre] = _Own(
+                tuple(digests),
+                embeddings.vector,
+                groups,
+                found[:, place],
+                found.argmax(axis=1),
+            )
         return self._owns[genre]
 
     def _check_enough(self, genre: str) -> None:
@@ -232,18 +240,25 @@ class Collection:
 
 @dataclass(frozen=True)
 class _Own:
-    """A genre's covers: how typical of it each is, and the place of what it is most of: (n,)."""
+    """A genre's covers: vectors (n, d), groups (n,), how typical of it each is (n,).
+
+    looks_like : int (n,), the place of the genre that each is most typical of.
+    """
 
     digests: tuple[Digest, ...]
+    vectors: Floats
+    groups: Ints
     typicality: Doubles
     looks_like: Ints
 
-    @cached_property
-    def place_of(self) -> dict[Digest, int]:
-        return {digest: place for place, digest in enumerate(self.digests)}
+    def of_groups_of(self, digests: Some[Digest]) -> Bools:
+        """Return which are of the groups of these covers, bool (n,); not all need be here."""
+        named = [row for row, digest in enumerate(self.digests) if digest in digests]
+        found: Bools = np.isin(self.groups, self.groups[named])
+        return found
 
 
 def _groups_of(covers: Sequence[LabelledCover]) -> Ints:
-    """Group covers by artist and `dup_group`. Other copies are too few to move a mean."""
+    """Group covers by artist and `dup_group`; copies that nothing marks stay apart."""
     artists, dup_groups = zip(*((one.artists, one.dup_groups) for one in covers), strict=True)
     return group_covers(artists, dup_groups, np.empty((0, 2), np.int64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -143,8 +144,11 @@ class Heads:
     note: Callable[[str], None]
 
     def names(self) -> list[str]:
-        """Return the names of the heads that have been trained."""
-        found = self.artifacts.heads_folder.glob(f"*/{MANIFEST}")
+        """Return the names of the heads that have been trained. Raises StaleArtifact."""
+        folder = self.artifacts.heads_folder
+        if folder.exists() and not os.access(folder, os.R_OK | os.X_OK):
+            raise StaleArtifact(f"{folder} may not be read; change its permissions")
+        found = folder.glob(f"*/{MANIFEST}")
         return sorted(file.parent.name for file in found)
 
     def consult(
@@ -175,6 +179,8 @@ class Heads:
     def _find(self, name: str | None) -> tuple[Head, bool]:
         """Find a head, and whether it is the starter."""
         chosen, there = name if name is not None else self.default, self.names()
+        if chosen is None and len(there) == 1:
+            chosen = there[0]
         if chosen in there:
             return Head.load(self.artifacts.head(chosen)), False
         if chosen is not None and self.artifacts.head(chosen).is_dir():
@@ -184,9 +190,10 @@ class Heads:
             )
         if name == starter.NAME or (name is None and not there):
             return self._starter(asked=name is not None), True
+        if chosen is None:
+            raise UnknownHead(f"which head? Name one with --head: {', '.join(there)}")
         listed = f"there are {', '.join(there)}" if there else "none has been trained"
-        asked = f"no head {chosen!r}" if chosen else "no head"
-        raise UnknownHead(f"{asked}: {listed}; run `albo train` to fit one")
+        raise UnknownHead(f"no head {chosen!r}: {listed}; run `albo train` to fit one")
 
     def _starter(self, *, asked: bool) -> Head:
         head = starter.load()

@@ -7,6 +7,7 @@ OpenVINO's version and the processor.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import json
 import os
@@ -22,7 +23,7 @@ from albo.artifacts import cache_folder, library_versions, sweep, write_atomical
 from albo.errors import AlboError, RuntimeFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from types import ModuleType
 
@@ -61,6 +62,40 @@ def import_openvino() -> Any:  # noqa: ANN401
         else:
             sys.modules["openvino_telemetry"] = cast("ModuleType", before)
     return openvino
+
+
+def open_core() -> Any:  # noqa: ANN401
+    """Open OpenVINO with its CPU plugin. Raises ImportError, RuntimeError.
+
+    Loading the plugin gives this thread an alternate signal stack of the least size that the
+    processor allows, and Python's handlers run on it: Ctrl-C then ended in a segmentation fault.
+    What was there before is put back.
+    """
+    core = import_openvino().Core()
+    with _same_signal_stack():
+        core.get_property("CPU", "FULL_DEVICE_NAME")  # loads the plugin
+    return core
+
+
+@contextlib.contextmanager
+def _same_signal_stack() -> Iterator[None]:
+    """Leave this thread's alternate signal stack as it was, where there is such a thing."""
+    if not sys.platform.startswith("linux"):
+        yield
+        return
+    libc = ctypes.CDLL(None)
+    before = _SignalStack()
+    libc.sigaltstack(None, ctypes.byref(before))
+    try:
+        yield
+    finally:
+        libc.sigaltstack(ctypes.byref(before), None)
+
+
+class _SignalStack(ctypes.Structure):
+    """The system's `stack_t`."""
+
+    _fields_ = (("place", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
 
 
 def openvino_failed(error: object) -> RuntimeFailed:

@@ -8,13 +8,11 @@ to others, so they name files, and not the folders of the machine that they were
 from __future__ import annotations
 
 import math
-import os
 import re
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 from albo.artifacts import write_atomically
-from albo.errors import UsageError
 from albo.evaluation import INTENDED_USE, LIMITS, MAJORITY
 from albo.plots import draw_all
 from albo.reasons import Reasons
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment
 
-    from albo.activations import ActivationMap
     from albo.evaluation import Evaluation, ModelCard, ShownCover
     from albo.records import Json, Prediction
     from albo.report import Apart, Draft, Report
@@ -45,9 +42,10 @@ _FAINT = 0.05  # of the strongest place's evidence, below which a side has no ma
 _DOUBLED = math.log(2)  # log-odds: shorter bars than this one's are never drawn at full length
 _MANY_TIMES = 1000
 _JPEG = b"\xff\xd8"
-# Controls, halves of surrogate pairs, and code points that stand for no character.
+# Controls, overrides of direction, halves of surrogate pairs, and code points that stand for no
+# character.
 _UNFIT = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff\ufdd0-\ufdef"
     + "".join(
         f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0, 0x110000, 0x10000)
     )
@@ -56,20 +54,6 @@ _UNFIT = re.compile(
 
 
 # The folders of a path, wherever one is named in a sentence.
-
-
-def check_place(path: Path) -> None:
-    """See, before the work is done, that a page can be written there. Raises UsageError."""
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder; name a file in it, as {path / 'albo.html'}")
-    if path.exists() and not path.is_file():
-        # A page takes the place of what has its name: nothing would be /dev/null any more.
-        raise UsageError(f"{path} is a device or a pipe, which a page would replace; name a file")
-    there = next((folder for folder in path.absolute().parents if folder.exists()), None)
-    if there is None or not there.is_dir() or not os.access(there, os.W_OK):
-        raise UsageError(
-            f"{path} cannot be written: {there} is no folder to write to; name another"
-        )
 
 
 def write(html: str, path: Path) -> None:
@@ -230,7 +214,7 @@ def _shown(draft: Draft, report: Report, strongest: float) -> Json:
         ],
         "words": [(one, one.evidence / strongest) for one in reasons.words[:_WORDS]],
         "more_words": max(0, len(reasons.words) - _WORDS),
-        "map": _map(reasons.activation),
+        "map": _map(reasons),
         "lines": lines[:_WORDS],
         "more_lines": max(0, len(lines) - _WORDS),
     }
@@ -263,14 +247,18 @@ def _same(draft: Draft, *, starter: bool) -> Json:
     }
 
 
-def _map(activation: ActivationMap | None) -> Json | None:
+def _map(reasons: Reasons) -> Json | None:
     """Return what the places that speak for a genre add up to, and those against, and the share.
+
+    constant : what of the picture's evidence is the same for every cover.
 
     shows_for, shows_against : whether there is a picture worth showing. Each picture is faded by
     its own strongest place, so one of next to nothing would look like strong evidence.
     """
+    activation = reasons.activation
     if activation is None:
         return None
+    whole = sum(one.evidence for one in reasons.views if one.view == "image")
     evidence = activation.evidence
     high, low = float(evidence.max()), float(evidence.min())
     faint = _FAINT * max(abs(high), abs(low))
@@ -280,6 +268,9 @@ def _map(activation: ActivationMap | None) -> Json | None:
         "shows_for": high > 0 and high >= faint,
         "shows_against": low < 0 and -low >= faint,
         "share": activation.share,
+        "mapped": activation.mapped,
+        "unmapped": activation.unmapped,
+        "constant": whole - activation.mapped - activation.unmapped,
         "places": evidence.shape,
     }
 

@@ -39,7 +39,9 @@ def draw_explained(answers: Sequence[Explained]) -> Image.Image:
     rows than a picture holds.
     """
     rows = [_row(one, one.reasons) for one in answers if one.reasons is not None]
-    return draw_sheet(rows, "albo: what it reads as, and why", _SUBTITLE, headings=_HEADINGS)
+    heads = ", ".join(dict.fromkeys(one.classified.head for one in answers if one.reasons))
+    title = f"albo: what it reads as to head {heads}, and why"
+    return draw_sheet(rows, title, _SUBTITLE, headings=_HEADINGS)
 
 
 def _row(answer: Explained, reasons: Reasons) -> SheetRow:
@@ -100,7 +102,7 @@ def draw_typical(found: Sequence[Typical], title: str) -> Image.Image:
             Tile(
                 _opened(one.thumbnail),
                 f"{one.rank}. {named or _file_name(album.uri)}",
-                f"above {share}{_BETWEEN}most like {one.ranked.looks_like}",
+                f"more typical than {share}{_BETWEEN}looks {one.ranked.looks_like}",
             )
         )
     return draw_grid(tiles, title, columns=6)

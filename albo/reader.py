@@ -27,8 +27,8 @@ from albo.engines import (
     Export,
     cores,
     export_file,
-    import_openvino,
     load_or_export,
+    open_core,
     openvino_failed,
 )
 from albo.errors import AlboError, MissingReader
@@ -184,7 +184,7 @@ class OpenVinoReader:
         self.fingerprint = card.fingerprint
         self._workers = 1 if single else cores() + 1
         self._requests = threading.local()
-        core = import_openvino().Core()
+        core = open_core()
         with ThreadPoolExecutor(2) as pool:
             loads = [
                 pool.submit(_load, core, file, single=single, note=note) for file in _find_models()

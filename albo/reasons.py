@@ -34,6 +34,10 @@ _MOST_LINES = 24
 """Lines of a cover whose meaning is weighed, the tallest: each takes a while."""
 
 
+def _signed(evidence: float) -> str:
+    return f"{round(evidence, 2) + 0.0:+.2f}"  # 0.0 makes no minus of what rounds to nothing
+
+
 _NAMES = {"image": "picture", "characters": "letters", "meaning": "meaning"}
 
 
@@ -54,7 +58,7 @@ class ViewReason:
 
     def __str__(self) -> str:
         """Say it in two words: the view as people call it, and its evidence."""
-        return f"{_NAMES.get(self.view, self.view)} {self.evidence:+.2f}"
+        return f"{_NAMES.get(self.view, self.view)} {_signed(self.evidence)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class WordReason:
 
     def __str__(self) -> str:
         """Say it in three words; the text is a stranger's."""
-        return f"{self.text} {self.evidence:+.2f} ({_NAMES.get(self.view, self.view)})"
+        return f"{self.text} {_signed(self.evidence)} ({_NAMES.get(self.view, self.view)})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,11 +43,13 @@ THUMBNAIL = 55
 _READ_AGAIN = 640  # pixels to which a thumbnail is scaled up for the reader
 _ALIKE = 0.75  # of a line's letters, to count as read: one or two of a word's may be wrong
 _SAME = 6  # copies of a cover that are shown
+_TITLE = 2  # letters that a line has at least to be taken for a title
 _LONG_ENOUGH = 4  # letters of a line that is sought in all of a thumbnail's text
 _MOST_DRAFTS = len(ascii_uppercase)
 _QUALITY = 85
 _TELLING = 0.1  # log-odds below which what one draft says alone sets nothing apart
 _FEW_WORDS = 3
+_NO_LEAD = 0.005  # log-odds that are shown as 0.00
 _NOISE = 2.0  # standard deviations between fold seeds within which two drafts are not told apart
 
 
@@ -190,7 +192,8 @@ class Report:
     them beside each other one. head, starter : what answered, and if it is the one that comes with
     albo. accuracy : of that head on covers held out, None where it is not known. learnt : covers it
     was fitted on. genres : it knows. prior, decide, coverage : as it was asked. corpus : labelled
-    covers that drafts were compared with, own : those of the genre.
+    covers that drafts were compared with, own : those of the genre. is_partial : whether a cover
+    could not be read, or a collection that is there could not be asked.
     """
 
     genre: str
@@ -210,6 +213,14 @@ class Report:
     backbone: str
     corpus: int
     own: int
+    is_partial: bool = False
+
+    def as_json(self, draft: Draft) -> Json:
+        """Return the object that `albo report --json` prints for one of its drafts."""
+        said = draft.as_json(self.genre)
+        if draft.error:
+            return said
+        return said | {"place": self.ranking.index(draft) + 1, "head": self.head}
 
     @property
     def name(self) -> str:
@@ -226,14 +237,15 @@ class Report:
 class Reporter:
     """Asks all there is to ask of covers and a genre.
 
-    collection : None, and `no_collection` says why, where there are no covers to compare with.
-    shelf : where their pictures are.
+    collection : None, and `no_collection` says why, where there are no covers to compare with;
+    is_damaged : where there are some, but they cannot be asked. shelf : where their pictures are.
     """
 
     consultation: Consultation
     collection: Collection | None
     no_collection: str
     shelf: Shelf
+    is_damaged: bool = False
 
     def report(self, covers: Sequence[str], genre: str) -> Report:
         """Make the report; a cover that cannot be read says why. Raises as `Consultation` does."""
@@ -262,6 +274,7 @@ class Reporter:
             coverage=manner.coverage,
             backbone=head.backbone,
             corpus=0 if collection is None else collection.counts.total(),
+            is_partial=self.is_damaged or len(ranking) < len(drafts),
             own=0 if collection is None else collection.counts[collection.spelling(genre)],
         )
 
@@ -315,12 +328,13 @@ class Reporter:
         if collection is None or embeddings is None:
             return replace(draft, no_typicality=self.no_collection, no_votes=self.no_collection)
         named = collection.spelling(genre)
+        votes = collection.votes(embeddings.vector, draft.digest, named)
+        copies = {draft.digest, *(one.digest for one in votes.same)}
         try:
-            typicality = collection.typicality(embeddings.vector, draft.digest, named)
+            typicality = collection.typicality(embeddings.vector, named, copies)
             draft = replace(draft, typicality=typicality)
         except TooFewCovers as error:
             draft = replace(draft, no_typicality=str(error))
-        votes = collection.votes(embeddings.vector, draft.digest, named)
         return replace(
             draft,
             votes=votes,
@@ -346,7 +360,8 @@ class Reporter:
             SmallLine(line.text, line.height(*small.size), _is_read(line.text, again))
             for line in words.lines
         ]
-        return Thumbnail(_png(small), tuple(sorted(lines, key=lambda line: -line.pixels)))
+        lines.sort(key=lambda line: (len(_letters(line.text)) < _TITLE, -line.pixels))
+        return Thumbnail(_png(small), tuple(lines))
 
 
 def _measured(head: Head) -> tuple[float | None, float | None]:
@@ -405,8 +420,15 @@ def _apart(better: Draft, worse: Draft, deviation: float | None) -> Apart:
         tuple(sorted(views.items(), key=lambda item: -abs(item[1]))),
         tuple(_only(better, worse)),
         tuple(_only(worse, better)),
-        None if deviation is None else bool(lead <= _NOISE * deviation),
+        _is_close(lead, deviation),
     )
+
+
+def _is_close(lead: float, deviation: float | None) -> bool | None:
+    """Tell whether a lead is none, or within what other folds would change; None if not known."""
+    if lead < _NO_LEAD:
+        return True
+    return None if deviation is None else lead <= _NOISE * deviation
 
 
 def _evidence(draft: Draft) -> dict[str, float]:

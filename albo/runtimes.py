@@ -30,6 +30,7 @@ from albo.engines import (
     import_openvino,
     last_line,
     load_or_export,
+    open_core,
     openvino_failed,
 )
 from albo.errors import RuntimeFailed, UsageError
@@ -226,7 +227,7 @@ class OpenVinoRuntime:
         self, card: Card, batch_size: int | None, *, single: bool, note: Callable[[str], None]
     ) -> None:
         openvino = import_openvino()
-        core = openvino.Core()
+        core = open_core()
         # One request takes all cores where one answer is waited for; else each has its own few.
         hint = "LATENCY" if single else "THROUGHPUT"
         self.arithmetic, compiled = _compiled(card, core, hint, note)

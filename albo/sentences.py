@@ -33,6 +33,7 @@ from albo.engines import (
     import_openvino,
     last_line,
     load_or_export,
+    open_core,
     openvino_failed,
 )
 from albo.errors import MissingWeights, RuntimeFailed
@@ -177,7 +178,7 @@ def open_encoder(
     except ImportError as error:
         raise RuntimeFailed("OpenVINO is not installed; pip install openvino") from error
     try:
-        arithmetic, compiled = _compiled(card, openvino.Core(), single=single, note=note)
+        arithmetic, compiled = _compiled(card, open_core(), single=single, note=note)
         queue = openvino.AsyncInferQueue(compiled)
     except RuntimeError as error:
         raise RuntimeFailed(

@@ -11,12 +11,13 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from albo.artifacts import write_atomically
+from albo.artifacts import ELSEWHERE, write_atomically
 from albo.errors import UsageError
+from albo.outputs import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -456,7 +457,8 @@ class _Columns:
         neighbours = scale.margin + scale.tile + (scale.part(40) if most else 0)
         end = neighbours + most * (scale.tile + scale.gap) - (scale.gap if most else 0)
         bars = end + (scale.part(36) if wide else 0)
-        return cls(scale.margin, neighbours, bars, wide, max(bars + wide, scale.part(420)))
+        least = scale.part(1100 if any(row.lines for row in rows) else 420)
+        return cls(scale.margin, neighbours, bars, wide, max(bars + wide, least))
 
 
 def draw_sheet(
@@ -520,7 +522,8 @@ def _write_headings(
     query, neighbours, bars = headings
     _write(page, (columns.query, y), scale.tile, query, scale.heading)
     if columns.neighbours > columns.query + scale.tile:
-        at, room = (columns.neighbours, y), columns.right - columns.neighbours
+        end = columns.bars - scale.gap if columns.bars_width else columns.right
+        at, room = (columns.neighbours, y), end - columns.neighbours
         _write(page, at, room, neighbours, scale.heading)
     if columns.bars_width:
         _write(page, (columns.bars, y), columns.bars_width, bars, scale.heading)
@@ -587,18 +590,10 @@ def draw_grid(tiles: Sequence[Tile], title: str, columns: int = 8, tile: int = 1
     return page
 
 
-def picture_format(path: Path) -> str:
-    """Return the format that a file's name asks for. Raises UsageError for no PNG or JPEG."""
-    kind = _SUFFIXES.get(path.suffix.lower())
-    if kind is None:
-        raise UsageError(
-            f"{path} would be no PNG or JPEG; give it a name that ends in .png or .jpg"
-        )
-    return kind
-
-
-def save_sheet(image: Image.Image, path: Path) -> None:
+def save_sheet(image: Image.Image, path: Path, option: str = "") -> None:
     """Save a sheet as PNG or JPEG, by the suffix; it is there whole or not at all.
+
+    option : which names another place, for the message where it cannot be written.
 
     Raises
     ------
@@ -607,10 +602,17 @@ def save_sheet(image: Image.Image, path: Path) -> None:
     CannotWrite
         When the file cannot be written.
     """
-    kind = picture_format(path)
-    options = {"quality": 92} if kind == "JPEG" else {"compress_level": 4}
+    kind = _SUFFIXES.get(path.suffix.lower())
+    if kind is None:
+        raise UsageError(
+            f"{path} would be no PNG or JPEG; give it a name that ends in .png or .jpg"
+        )
+    options: dict[str, Any] = {"quality": 92, "comment": MARK}
+    if kind == "PNG":
+        options = {"compress_level": 4, "pnginfo": PngImagePlugin.PngInfo()}
+        options["pnginfo"].add_text("Software", MARK)
 
     def save(file: BinaryIO) -> None:
         image.save(file, kind, **options)
 
-    write_atomically(path, save)
+    write_atomically(path, save, f"give {option} another place" if option else ELSEWHERE)

@@ -166,11 +166,7 @@ def show_similar(answer: Similar) -> None:
 
     A path is never cut or folded: people copy it.
     """
-    console = terminal.console()
-    table = _table_of_neighbours(answer)
-    needed = console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum
-    if needed <= console.width:
-        console.print(table)
+    if _fits(_table_of_neighbours(answer)):
         return
     terminal.say(f"{printable(answer.query)}\n")
     for n in answer.neighbours:
@@ -296,7 +292,6 @@ def _show_ways(rows: Sequence[Row]) -> None:
     from rich.markup import escape
 
     title = "* is what albo uses. In brackets 95 % intervals; for ECE, what chance shows"
-    console = terminal.console()
     table = terminal.table(title)
     table.add_column("")
     table.add_column("view and head", no_wrap=True)
@@ -305,9 +300,7 @@ def _show_ways(rows: Sequence[Row]) -> None:
     for row in rows:
         style = "bold" if row.selected else None
         table.add_row(_star(row), escape(_way(row)), *_figures(row), style=style)
-    needed = console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum
-    if needed <= console.width:
-        console.print(table)
+    if _fits(table):
         return
     terminal.say(title)
     for row in rows:
@@ -424,9 +417,12 @@ def show_report(found: Report, page: str, *, quiet: bool) -> None:
             for line in _about(draft, found):
                 terminal.say(f"  {line}")
         for apart in found.apart:
-            close = "; too close to call" if apart.is_close else ""
-            lead = f"{apart.lead:.2f} in log-odds{close}"
-            terminal.say(f"{apart.better.letter} is ahead of {apart.worse.letter} by {lead}")
+            one, other, lead = apart.better.letter, apart.worse.letter, f"{apart.lead:.2f}"
+            terminal.say(
+                f"{one} and {other} are too close to call: {lead} in log-odds apart"
+                if apart.is_close
+                else f"{one} is ahead of {other} by {lead} in log-odds"
+            )
     terminal.say(printable(terminal.short(page)))
 
 
@@ -471,20 +467,53 @@ def _about(draft: Draft, found: Report) -> Iterator[str]:
 
 
 def show_typical(found: Sequence[Typical], *, oddest: bool) -> None:
-    """Print covers of a genre, a line each: rank, standing, what they look most like."""
+    """Print a table of covers of a genre; where it would be too wide, two lines for each."""
+    most = "least" if oddest else "most"
+    title = f"{printable(found[0].genre)}: {most} typical first"
+    rows = [(str(one.rank), _standing(one), *_named(one), _place(one)) for one in found]
+    if not _fits(_typical_table(title, rows)):
+        terminal.say(f"{title}\n")
+        for rank, share, looks, artist, album, path in rows:
+            named = " · ".join(text for text in (artist, album) if text)
+            terminal.say(f"{rank:>3}  more typical than {share}, looks {looks}  {named}")
+            terminal.say(f"     {path}")
+
+
+def _typical_table(title: str, rows: Sequence[Sequence[str]]) -> Table:
     from rich.markup import escape
 
-    about = "least" if oddest else "most"
-    table = terminal.table(f"{printable(found[0].genre)}: {about} typical first")
-    for title in ("", "above", "looks most like", "artist", "album", "path"):
-        table.add_column(title, no_wrap=True, justify="right" if title in {"", "above"} else "left")
-    for one in found:
-        said = one.as_json()
-        texts = [printable(said[key]) for key in ("looks_like", "artist", "album")]
-        path = printable(terminal.short(said["uri"] or said["digest"]))
-        share = f"{said['percentile']:.0%}"
-        table.add_row(str(one.rank), share, *(escape(_short(text)) for text in texts), escape(path))
-    terminal.console().print(table)
+    table = terminal.table(title)
+    for name in ("", "more typical than"):
+        table.add_column(name, no_wrap=True, justify="right")
+    for name in ("looks most like", "artist", "album", "path"):
+        table.add_column(name, no_wrap=True)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def _standing(one: Typical) -> str:
+    return f"{one.as_json()['percentile']:.0%}"
+
+
+def _named(one: Typical) -> list[str]:
+    said = one.as_json()
+    return [_short(printable(said[key])) for key in ("looks_like", "artist", "album")]
+
+
+def _place(one: Typical) -> str:
+    said = one.as_json()
+    return printable(terminal.short(said["uri"] or said["digest"]))
+
+
+def _fits(table: Table) -> bool:
+    """Print a table, if the terminal is wide enough for it: whether it was."""
+    console = terminal.console()
+    needed = console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum
+    if needed <= console.width:
+        console.print(table)
+        return True
+    return False
 
 
 def _quote(lines: Sequence[str]) -> str:

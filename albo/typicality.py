@@ -49,6 +49,13 @@ class GenreMeans:
             counts += np.bincount(labels, minlength=genres)
         return cls(sums, counts)
 
+    def without(self, genre: int, vectors: Floats) -> GenreMeans:
+        """Return the same without some of a genre's covers, (k, d), but not without all of them."""
+        sums, counts = self.sums.copy(), self.counts.copy()
+        sums[genre] -= vectors.sum(axis=0, dtype=np.float64)
+        counts[genre] -= len(vectors)
+        return GenreMeans(sums, counts)
+
     def typicality(self, vectors: Floats) -> Doubles:
         """Return how typical covers outside the corpus are of each genre: (n, d) to (n, c)."""
         return _beyond_average(vectors @ (self.sums / self.counts[:, None]).T)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +29,7 @@ if TYPE_CHECKING:
 KEYS = {
     "query", "draft", "genre", "verdict", "probability", "rank", "percentile", "typicality",
     "typicality_percentile", "predictions", "set", "decided", "votes", "why", "words", "title",
-    "title_legible", "same_as", "nearest", "nearest_others",
+    "title_legible", "same_as", "nearest", "nearest_others", "place", "head",
 }  # fmt: skip
 
 
@@ -187,15 +192,65 @@ def test_a_head_that_looks_at_the_image_alone_is_told_the_title_too(
     assert artifacts.is_dir()
 
 
+def test_no_file_of_the_users_is_replaced(
+    run_albo: Run, artifacts: Path, speaking: Speaking
+) -> None:
+    """Where the output's name is forgotten, the cover after it takes its place."""
+    cover = artifacts.parent / "cover.png"
+    shutil.copy(speaking.jazz, cover)
+    before = cover.read_bytes()
+    for words in (
+        ("report", "--as", "Jazz", "--html", cover, speaking.jazz),
+        ("classify", "--explain", cover, cover),
+        ("typical", "--genre", "Jazz", "--sheet", cover),
+        ("report", "--as", "Jazz", "--html", artifacts / "catalog.sqlite", cover),
+    ):
+        said = run_albo(*words)
+        assert said.code == 2
+        assert said.out == ""
+    assert cover.read_bytes() == before
+    assert run_albo("status").code == 0
+    for _ in range(2):  # its own it may replace
+        assert run_albo("classify", cover, "--explain", "why.jpg").code == 0
+        assert run_albo("report", cover, "--as", "Jazz", "--html", "r.html").code == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_report_that_is_stopped_while_it_is_written_leaves_nothing(
+    artifacts: Path, speaking: Speaking, how: signal.Signals
+) -> None:
+    place = artifacts.parent / "out"
+    place.mkdir()
+    program = [sys.executable, "-c", "from albo.cli import main; main()"]
+    words = ["report", str(speaking.jazz), "--as", "Jazz", "--html", str(place / "r.html")]
+    with subprocess.Popen(  # noqa: S603
+        [*program, *words],
+        cwd=artifacts.parent,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        while running.poll() is None and not any(place.iterdir()):
+            time.sleep(0.0002)
+        running.send_signal(how)
+        said = running.communicate(timeout=60)[1]
+    # It may have been done before the signal came.
+    assert running.returncode in {0, 1}, said
+    for file in place.iterdir():
+        assert file.name == "r.html"
+        assert file.read_text(encoding="utf-8").endswith("</html>\n")
+
+
 # --- bad input -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (("--as", "Jaz"), 2, "no cover is of genre 'Jaz'; head 'default' knows Jazz"),
-        (("--as", "Полька"), 2, "knows Jazz, Metal"),
-        (("--as", ""), 2, "no cover is of genre ''"),
+        (("--as", "Jaz"), 2, "head 'default' does not know 'Jaz'; did you mean Jazz?"),
+        (("--as", "Полька"), 2, "there are Jazz, Metal"),
+        (("--as", ""), 2, "does not know ''"),
         ((), 2, "--as"),
         (("--as", "Jazz", "--html", "."), 2, "is a folder; name a file in it"),
         (("--as", "Jazz", "--html", "/dev/null/r.html"), 2, "cannot be written"),
@@ -245,7 +300,7 @@ def test_a_genre_with_too_few_covers_says_how_many_it_takes(
     assert run_albo("embed", manifest).code == 0
     report = run_albo("report", speaking.jazz, "--as", "polka")
     assert report.code == 1
-    assert "does not know 'Polka', of which 2 covers are here; it takes 5, of 5" in report.err
+    assert "does not know 'Polka', of which there are 2 covers here; it takes 5, of 5" in report.err
     assert "embed more of them with `albo embed`, then run `albo train`" in report.err
     typical = run_albo("typical", "--genre", "Polka")
     assert typical.code == 1
@@ -273,7 +328,7 @@ def test_an_index_out_of_step_is_told_and_the_head_answers(
 ) -> None:
     shutil.rmtree(artifacts / "index")
     said = run_albo("report", speaking.jazz, "--as", "Jazz", "--json")
-    assert said.code == 0
+    assert said.code == 1, "the rest was done"
     assert said.objects[0]["votes"] is None
     assert said.objects[0]["typicality"] is None
     assert "albo index" in said.err
@@ -329,7 +384,7 @@ def test_typical_covers_are_listed_and_drawn(run_albo: Run, artifacts: Path) -> 
 def test_a_genre_that_nobody_has_gets_the_nearest_names(run_albo: Run, command: str) -> None:
     said = run_albo(command, "--genre", "Jass")
     assert said.code == 2
-    assert said.err.strip() == "albo: no cover is of genre 'Jass'; there are Jazz"
+    assert said.err.strip() == "albo: no cover is of genre 'Jass'; did you mean Jazz?"
 
 
 def test_where_nothing_is_embedded_it_is_said(run_albo: Run) -> None:
@@ -369,9 +424,10 @@ def test_a_report_of_the_starter_head_needs_no_collection(
     assert (one["votes"], one["typicality"]) == (None, None)
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "starter head" in page
-    unknown = run_albo("report", speaking.jazz, "--as", "Hip Hop")
+    unknown = run_albo("report", speaking.jazz, "--as", "Hip Hip")
     assert unknown.code == 2
-    assert "head 'starter' knows Hip-Hop" in unknown.err
+    assert "head 'starter' does not know 'Hip Hip'; did you mean Hip-Hop" in unknown.err
+    assert run_albo("report", speaking.jazz, "--as", "hiphop", "--html", "r.html").code == 0
 
 
 def test_a_head_of_ones_own_goes_before_the_starter(

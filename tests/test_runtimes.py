@@ -765,3 +765,23 @@ def test_mps_agrees_with_eager_float32_on_real_covers(
     card: Card, pixels: Pixels, eager: tuple[Floats, Floats]
 ) -> None:
     check_agreement(run(open_runtime(card, Device.MPS), pixels, 64), eager)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux has that stack")
+def test_openvino_leaves_signals_the_stack_they_had() -> None:
+    """Its plugin sets one so small that Ctrl-C could end in a segmentation fault."""
+    program = (
+        "import ctypes\n"
+        "from albo.engines import _SignalStack, open_core\n"
+        "def stack():\n"
+        "    found = _SignalStack()\n"
+        "    ctypes.CDLL(None).sigaltstack(None, ctypes.byref(found))\n"
+        "    return found.flags, found.size\n"
+        "before = stack()\n"
+        "open_core()\n"
+        "assert stack() == before, stack()\n"
+    )
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,6 @@ from albo.classify import Corpus, LabelledCover
 from albo.errors import MissingWeights, UsageError
 from albo.evaluate import _given
 from albo.images import digest_of
-from albo.page import check_place
 from albo.records import Embeddings, Prediction
 from albo.splits import read_split
 from albo.tables import show_classified
@@ -29,24 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX")
-
-
-# --- places --------------------------------------------------------------------------------------
-
-
-@posix
-def test_a_page_never_takes_the_place_of_a_pipe_or_a_device(tmp_path: Path) -> None:
-    pipe = tmp_path / "page.html"
-    os.mkfifo(pipe)
-    with pytest.raises(UsageError, match="device or a pipe"):
-        check_place(pipe)
-    assert stat.S_ISFIFO(pipe.stat().st_mode)
-
-
-def test_a_page_may_take_the_place_of_a_page(tmp_path: Path) -> None:
-    page = tmp_path / "page.html"
-    page.write_text("the last one", encoding="utf-8")
-    check_place(page)
 
 
 # --- splits --------------------------------------------------------------------------------------
