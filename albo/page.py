@@ -302,7 +302,8 @@ def _report_facts(report: Report) -> list[tuple[str, str]]:
             "right at the first guess",
             ""
             if report.accuracy is None
-            else f"{report.accuracy:.0%} of covers of artists and artworks that it had not seen",
+            else f"{report.accuracy:.0%} of covers of artists and artworks that it had not seen"
+            + (", from where it learnt; elsewhere less often" if report.starter else ""),
         ),
         (
             "probabilities",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from albo import starter
 from albo.activations import open_mapper
 from albo.api import Albo
 from albo.backbones import open_backbone
@@ -56,6 +57,8 @@ def run(options: Options) -> Section:
     for name in ("itunes36", "discogs5"):
         with workspace() as here:
             rows += _rows_of_looks(here, name, options)
+    with workspace() as here:
+        rows.append(_row_of_starter(here))
     return Section(
         f"report: one cover against {count:,}",
         rows,
@@ -81,6 +84,32 @@ _REMARKS = (
     " the image classifier's log-odds against the mean of the others; the head was fitted on these"
     " covers.",
 )
+
+
+# --- the starter head ---------------------------------------------------------------------------
+
+
+def _row_of_starter(here: Workspace) -> Row:
+    """Ask the starter head for covers of another shop, of the genres that it knows."""
+    known = {genre.casefold(): genre for genre in starter.load().genres}
+    folder = shared_folder() / "covers" / "itunes36"
+    labelled = [
+        (str(folder / row["file"]), known[row["genre"].casefold()])
+        for row in read_csv(folder / "labels.csv")
+        if row["genre"].casefold() in known
+    ]
+    albo = Albo(here.folder / "artifacts")
+    answers = albo.classify([file for file, _ in labelled], head=starter.NAME)
+    said = [answer.prediction for answer in answers]
+    truth = [genre for _, genre in labelled]
+    pairs = [(one, genre) for one, genre in zip(said, truth, strict=True) if one is not None]
+    right = np.mean([one.genres[0] == genre for one, genre in pairs])
+    inside = np.mean([genre in one.conformal_set for one, genre in pairs])
+    return Row(
+        f"starter head on {len(pairs)} covers of itunes36, of its own {len(known)} genres",
+        f"{right:.1%} right, {inside:.1%} in the set",
+        f"{1 / len(known):.0%} by chance",
+    )
 
 
 # --- time ----------------------------------------------------------------------------------------

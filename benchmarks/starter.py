@@ -159,9 +159,9 @@ of these, whatever its music is.
 **What it was fitted on.** {card["covers"]:,} covers of 300 pixels from Discogs, as an open project
 (wise-guru/album-cover-genre-predictor) collected them; {inputs["covers"]:,} were read, those
 without one clear label left out. Labels are those of that project. The artists are not known, so
-covers are
-grouped by artwork and by rare lines on them; some artists stand on both sides of the folds, and the
-figures are a little too good for that.
+covers are grouped by artwork and by rare lines on them; some artists stand on both sides of the
+folds, and the figures are a little too good for that. On another shop's covers it is right less
+often: `benchmarks/RESULTS.md` has a figure.
 
 **What is in it.** Fitted numbers alone: weights, means, scales, and the held-out scores of which
 calibration is made. No image, no vector of one, no word read off one: runs of letters are kept as
