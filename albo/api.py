@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from albo.catalog import Catalog
     from albo.classify import Kind, Level
     from albo.collection import Collection as Compared
-    from albo.consultation import Asked, Consultation, Heads
+    from albo.consultation import Asked, Consultation, Heads, Manner
     from albo.covers import CoverStore
     from albo.evaluate import Split
     from albo.evaluation import Evaluation
@@ -691,11 +691,8 @@ class Albo:
         """
         from albo.consultation import Manner
 
-        if top < 1:
-            raise UsageError(f"top={top}; give 1 or more")
-        check_device(device)
         manner = Manner(prior, decide, coverage, device, limits)
-        consultation = self._heads().consult(head, manner, covers=len(covers), words=words)
+        consultation = self._consult(covers, head, manner, words=words, top=top)
         asked: list[Digest] = []
         for one in consultation.ask(covers):
             yield self._classified(consultation, one, top)
@@ -723,11 +720,8 @@ class Albo:
         """
         from albo.consultation import Manner
 
-        if top < 1:
-            raise UsageError(f"top={top}; give 1 or more")
-        check_device(device)
         manner = Manner(prior, decide, coverage, device, limits)
-        consultation = self._heads().consult(head, manner, covers=len(covers), words=words)
+        consultation = self._consult(covers, head, manner, words=words, top=top)
         collection, shelf, reason = self._collection(consultation, s3_endpoint)
         if collection is None:
             self.note(f"{reason}, so none vote")
@@ -743,12 +737,13 @@ class Albo:
             if collection is None:
                 yield Explained(classified, reasons, page=one.query.page)
                 continue
-            votes = collection.votes(one.query.embeddings.vector, one.query.digest, genre)
+            query, named = one.query, collection.spelling(genre)
+            votes = collection.votes(one.query.embeddings.vector, query.digest, named)
             own, others = (
                 tuple(shelf.near(each.album, each.genre, each.score) for each in near)
                 for near in (votes.own, votes.others)
             )
-            yield Explained(classified, reasons, votes, own, others, one.query.page)
+            yield Explained(classified, reasons, votes, own, others, query.page)
         self._note_learnt(consultation, asked)
 
     def report(
@@ -777,11 +772,8 @@ class Albo:
         from albo.consultation import Manner
         from albo.report import Reporter
 
-        check_device(device)
         manner = Manner(prior, decide, coverage, device, limits)
-        consultation = self._heads().consult(
-            head, manner, covers=len(covers), words=words, always_read=True
-        )
+        consultation = self._consult(covers, head, manner, words=words, always_read=True)
         known = self._genre_of(consultation, genre)
         collection, shelf, reason = self._collection(consultation, s3_endpoint)
         is_damaged = reason == _NEEDS_MENDING
@@ -889,6 +881,24 @@ class Albo:
         raise TooFewCovers(
             f"head {head.name!r} does not know {there[0]!r}, of which there"
             f" {are} here; it takes {MIN_GROUPS}, of {MIN_GROUPS} artists and artworks: {mend}"
+        )
+
+    def _consult(
+        self,
+        covers: Sequence[str],
+        head: str | None,
+        manner: Manner,
+        *,
+        words: bool,
+        top: int = 1,
+        always_read: bool = False,
+    ) -> Consultation:
+        """Open a head that is to be asked about covers. Raises as `classify` does."""
+        if top < 1:
+            raise UsageError(f"top={top}; give 1 or more")
+        check_device(manner.device)
+        return self._heads().consult(
+            head, manner, covers=len(covers), words=words, always_read=always_read
         )
 
     def _heads(self) -> Heads:
