@@ -96,6 +96,7 @@ _CURRENT = "current.json"
 _SHORTEST_PREFIX = 8
 _COPIED_AT_ONCE = 1_000
 _LONGEST_GENRE = 80
+_LISTED = 8
 _NEEDS_MENDING = "the collection here needs mending first"
 
 
@@ -1179,17 +1180,17 @@ def _letters(name: str) -> str:
 
 
 def _unknown_genre(genre: str, known: Iterable[str], who: str = "") -> UnknownGenre:
-    """Say that there is no such genre, and name those that are written much like it.
+    """Say that there is no such genre, and name those there are, and which is written much like it.
 
     who : whose genres they are, where they are not the catalog's.
     """
     names = {name.casefold(): name for name in known}
-    near = difflib.get_close_matches(genre.casefold(), names, n=3, cutoff=0.4)
-    listed = ", ".join(names[name] for name in near or list(names)[:8]) or "none"
+    near = difflib.get_close_matches(genre.casefold(), names, n=3, cutoff=0.5)
+    listed = ", ".join(list(names.values())[:_LISTED]) or "none"
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     none = f"{who} does not know {_cut(genre)}" if who else f"no cover is of genre {_cut(genre)}"
-    return UnknownGenre(
-        f"{none}; did you mean {listed}?" if near else f"{none}; there are {listed}"
-    )
+    hint = f"did you mean {', '.join(names[name] for name in near)}? There" if near else "there"
+    return UnknownGenre(f"{none}; {hint} are {listed}{more}")
 
 
 def _cut(genre: str) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from albo.artifacts import write_atomically
 from albo.evaluation import INTENDED_USE, LIMITS, MAJORITY
 from albo.plots import draw_all
-from albo.reasons import Reasons
+from albo.reasons import Reasons, ViewReason
 from albo.report import THUMBNAIL, Verdict
 
 if TYPE_CHECKING:
@@ -214,6 +214,7 @@ def _shown(draft: Draft, report: Report, strongest: float) -> Json:
         ],
         "words": [(one, one.evidence / strongest) for one in reasons.words[:_WORDS]],
         "more_words": max(0, len(reasons.words) - _WORDS),
+        "rests": [(rest, rest.evidence / strongest) for rest in _rests(reasons)],
         "map": _map(reasons),
         "lines": lines[:_WORDS],
         "more_lines": max(0, len(lines) - _WORDS),
@@ -234,6 +235,18 @@ def _likely(said: Prediction, genre: str) -> Json:
         "others_inside": len(said.conformal_set) - sum(row["inside"] for row in rows),
         "left": max(0.0, 1.0 - sum(row["probability"] for row in rows)),
     }
+
+
+def _rests(reasons: Reasons) -> list[ViewReason]:
+    """Return what is left of each view that words speak to, beside the words that are shown."""
+    shown = reasons.words[:_WORDS]
+    return [
+        ViewReason(
+            one.view, one.evidence - sum(word.evidence for word in shown if word.view == one.view)
+        )
+        for one in reasons.views
+        if any(word.view == one.view for word in reasons.words)
+    ]
 
 
 def _same(draft: Draft, *, starter: bool) -> Json:
@@ -291,6 +304,14 @@ def _count_of_times(times: float) -> str:
     return f"{times:.0f}" if times >= 10 else f"{times:.1f}"  # noqa: PLR2004  (two figures)
 
 
+def _unseen(report: Report) -> str:
+    """Say of what kind the covers were that accuracy was measured on."""
+    if report.artists_known:
+        return "of artists and artworks that it had not seen"
+    where = ", from where it learnt; elsewhere less often" if report.starter else ""
+    return f"of artworks that it had not seen, perhaps by artists that it had{where}"
+
+
 def _report_facts(report: Report) -> list[tuple[str, str]]:
     """Return what the report rests on, names and values; what is not known has no row."""
     kind = _KINDS.get(report.kind, report.kind)
@@ -300,17 +321,14 @@ def _report_facts(report: Report) -> list[tuple[str, str]]:
         ("genres that it knows", str(report.genres)),
         (
             "right at the first guess",
-            ""
-            if report.accuracy is None
-            else f"{report.accuracy:.0%} of covers of artists and artworks that it had not seen"
-            + (", from where it learnt; elsewhere less often" if report.starter else ""),
+            "" if report.accuracy is None else f"{report.accuracy:.0%} of covers {_unseen(report)}",
         ),
         (
             "probabilities",
             "calibrated on covers held out: of those that get 70%, some 70 in 100 are right",
         ),
         (
-            "genres",
+            "genre frequencies",
             "as if all were equally frequent"
             if report.prior == "uniform"
             else "as frequent as among the covers learnt from",

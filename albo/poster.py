@@ -24,7 +24,7 @@ MOST_ROWS = 100
 
 _NEAR = 3
 _WORDS = 8
-_HEADINGS = ("cover", "what speaks for its first genre, and what against", "reads as")
+_HEADINGS = ("cover", "for its first genre, and against", "reads as")
 _SUBTITLE = (
     "evidence in log-odds against the mean of the other genres: +0.7 doubles the odds, -0.7 halves"
     " them"
@@ -40,7 +40,7 @@ def draw_explained(answers: Sequence[Explained]) -> Image.Image:
     """
     rows = [_row(one, one.reasons) for one in answers if one.reasons is not None]
     heads = ", ".join(dict.fromkeys(one.classified.head for one in answers if one.reasons))
-    title = f"albo: what it reads as to head {heads}, and why"
+    title = f"albo: what it reads as, and why (head {heads})"
     return draw_sheet(rows, title, _SUBTITLE, headings=_HEADINGS)
 
 
@@ -49,7 +49,7 @@ def _row(answer: Explained, reasons: Reasons) -> SheetRow:
     bars = () if said is None else zip(said.genres, said.probabilities, strict=True)
     inside = () if said is None else said.conformal_set
     return SheetRow(
-        Tile(answer.page, f"{reasons.genre}?", _file_name(answer.classified.query)),
+        Tile(answer.page, reasons.genre, _file_name(answer.classified.query)),
         tuple(_evidence(answer, reasons)),
         tuple(Bar(genre, probability, genre in inside) for genre, probability in bars),
         tuple(_lines(answer, reasons)),
@@ -102,7 +102,7 @@ def draw_typical(found: Sequence[Typical], title: str) -> Image.Image:
             Tile(
                 _opened(one.thumbnail),
                 f"{one.rank}. {named or _file_name(album.uri)}",
-                f"more typical than {share}{_BETWEEN}looks {one.ranked.looks_like}",
+                f"{share}{_BETWEEN}like {one.ranked.looks_like}",
             )
         )
     return draw_grid(tiles, title, columns=6)

@@ -42,6 +42,7 @@ THUMBNAIL = 55
 
 _READ_AGAIN = 640  # pixels to which a thumbnail is scaled up for the reader
 _ALIKE = 0.75  # of a line's letters, to count as read: one or two of a word's may be wrong
+_MOST = 0.5
 _SAME = 6  # copies of a cover that are shown
 _TITLE = 2  # letters that a line has at least to be taken for a title
 _LONG_ENOUGH = 4  # letters of a line that is sought in all of a thumbnail's text
@@ -193,7 +194,8 @@ class Report:
     albo. accuracy : of that head on covers held out, None where it is not known. learnt : covers it
     was fitted on. genres : it knows. prior, decide, coverage : as it was asked. corpus : labelled
     covers that drafts were compared with, own : those of the genre. is_partial : whether a cover
-    could not be read, or a collection that is there could not be asked.
+    could not be read, or a collection that is there could not be asked. artists_known : of most of
+    the covers learnt from; else some stood on both sides where accuracy was measured.
     """
 
     genre: str
@@ -214,6 +216,7 @@ class Report:
     corpus: int
     own: int
     is_partial: bool = False
+    artists_known: bool = True
 
     def as_json(self, draft: Draft) -> Json:
         """Return the object that `albo report --json` prints for one of its drafts."""
@@ -274,6 +277,7 @@ class Reporter:
             coverage=manner.coverage,
             backbone=head.backbone,
             corpus=0 if collection is None else collection.counts.total(),
+            artists_known=head.card.get("artists_known", 1.0) >= _MOST,
             is_partial=self.is_damaged or len(ranking) < len(drafts),
             own=0 if collection is None else collection.counts[collection.spelling(genre)],
         )

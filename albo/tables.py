@@ -5,6 +5,7 @@ Nothing is decided here, and nothing is asked: what a command found is handed in
 
 from __future__ import annotations
 
+import math
 from itertools import compress
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,7 @@ SHOWN_SKIPS = 20
 _FEW_GENRES = 8
 _LONGEST_TEXT = 80
 _SHOWN_WORDS = 8
+_TELLING = 0.05  # log-odds from which on a word is named
 _MOST_WORDS = 300  # characters of a cover's words
 _ANY_WIDTH = 100_000
 _NAMED_GENRES = 3
@@ -391,8 +393,9 @@ def show_why(answer: Explained) -> None:
     if votes := answer.votes:
         terminal.say(f"  nearest covers: {votes.in_favour} of {votes.voters} are {genre}")
     terminal.say(f"  why {genre}, in log-odds: {_name_evidence(reasons)}")
-    if reasons.words:
-        terminal.say(f"  words that counted: {_name_words(reasons.words)}")
+    counted = [one for one in reasons.words if abs(one.evidence) >= _TELLING]
+    if counted:
+        terminal.say(f"  words that counted: {_name_words(counted)}")
     if reasons.no_map:
         terminal.say(f"  no map of the picture: {printable(reasons.no_map)}")
 
@@ -400,7 +403,7 @@ def show_why(answer: Explained) -> None:
 def _name_evidence(reasons: Reasons) -> str:
     said = [printable(str(one)) for one in reasons.views]
     if reasons.activation is not None:
-        said.append(f"the map shows {reasons.activation.share:.0%} of the picture's")
+        said.append(f"{reasons.activation.share:.0%} of the picture's is on its map")
     return ", ".join(said)
 
 
@@ -421,7 +424,12 @@ def show_report(found: Report, page: str, *, quiet: bool) -> None:
             terminal.say(
                 f"{one} and {other} are too close to call: {lead} in log-odds apart"
                 if apart.is_close
-                else f"{one} is ahead of {other} by {lead} in log-odds"
+                else f"{one} is ahead of {other}: {math.exp(apart.lead):,.1f} times the odds"
+            )
+        if found.accuracy is not None:
+            terminal.say(
+                f"head {printable(found.head)}, learnt from {found.learnt:,} covers, names the"
+                f" right genre first for {found.accuracy:.0%} of covers that it has not seen"
             )
     terminal.say(printable(terminal.short(page)))
 
@@ -485,10 +493,12 @@ def _typical_table(title: str, rows: Sequence[Sequence[str]]) -> Table:
     table = terminal.table(title)
     for name in ("", "more typical than"):
         table.add_column(name, no_wrap=True, justify="right")
-    for name in ("looks most like", "artist", "album", "path"):
+    names = ("", "", "looks most like", "artist", "album", "path")
+    known = [any(row[place] for row in rows) for place in range(len(names))]
+    for name in compress(names[2:], known[2:]):
         table.add_column(name, no_wrap=True)
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*map(escape, compress(row, known)))
     return table
 
 
