@@ -63,6 +63,7 @@ from albo.queries import Query, ask
 from albo.records import Neighbours
 from albo.runtimes import check_device
 from albo.sources import FILES, open_sources, possible_names
+from albo.texts import letters_of
 from albo.vectors import Vectors
 from albo.words import WordStore
 
@@ -798,10 +799,11 @@ class Albo:
         """
         vectors = self._vectors(backbone)
         with self._reading() as catalog:
-            alike = _alike(genre, catalog.genres())
+            known = catalog.genres()
+            alike = _alike(genre, known)
             if not alike:
-                raise _unknown_genre(genre, catalog.genres())
-            chosen = max(alike, key=lambda name: (name == genre, catalog.genres()[name]))
+                raise _unknown_genre(genre, known)
+            chosen = max(alike, key=lambda name: (name == genre, known[name]))
             index = self._open_index(vectors, catalog)
             collection, shelf = self._gathered(
                 list(catalog.albums()),
@@ -839,8 +841,8 @@ class Albo:
         covers = StoredCovers(s3_endpoint)
         return *self._gathered(albums, vectors, index, head.level, covers), ""
 
-    @staticmethod
     def _gathered(
+        self,
         albums: Iterable[Album],
         vectors: Vectors,
         index: Index,
@@ -858,7 +860,7 @@ class Albo:
         collection = Collection(
             labelling.restrict(index.digests()), by_digest, index, vectors, same_from
         )
-        return collection, Shelf(by_digest, covers)
+        return collection, Shelf(by_digest, covers, self.note)
 
     def _genre_of(self, consultation: Consultation, genre: str) -> str:
         """Find a genre that a head knows. Raises UnknownGenre, TooFewCovers."""
@@ -1168,15 +1170,12 @@ def copy_catalog(
 def _alike(genre: str, known: Iterable[str]) -> list[str]:
     """Return the genres of this name, itself first, then those that are written a little otherwise.
 
-    Case, blanks, hyphens and the like are of no account: "hiphop" is "Hip-Hop".
+    Case, blanks, hyphens and the like are of no account: "hiphop" is "Hip-Hop". A name without any
+    letter is itself alone.
     """
-    wanted = _letters(genre)
-    found = [name for name in known if wanted and _letters(name) == wanted]
+    wanted = letters_of(genre)
+    found = [name for name in known if name == genre or (wanted and letters_of(name) == wanted)]
     return sorted(found, key=lambda name: (name != genre, name.casefold() != genre.casefold()))
-
-
-def _letters(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def _unknown_genre(genre: str, known: Iterable[str], who: str = "") -> UnknownGenre:

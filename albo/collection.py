@@ -15,6 +15,7 @@ import numpy as np
 
 from albo.errors import TooFewCovers
 from albo.groups import group_covers
+from albo.texts import letters_of
 from albo.typicality import LEAST_COVERS, GenreMeans, Standing, standing
 
 if TYPE_CHECKING:
@@ -108,8 +109,9 @@ class Collection:
         return Counter(cover.genre for cover in self.labelling.covers)
 
     def spelling(self, genre: str) -> str:
-        """Return how most covers here write a genre, whatever the case; itself where none does."""
-        alike = [name for name in self.counts if name.casefold() == genre.casefold()]
+        """Return how most covers here write a genre, by its letters; itself where none does."""
+        wanted = letters_of(genre)
+        alike = [name for name in self.counts if wanted and letters_of(name) == wanted]
         return max(alike, key=lambda name: (name == genre, self.counts[name]), default=genre)
 
     # --- votes -----------------------------------------------------------------------------------

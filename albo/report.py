@@ -22,7 +22,7 @@ from PIL import Image
 
 from albo.errors import StaleArtifact, TooFewCovers
 from albo.overlay import faded
-from albo.texts import fold_text
+from albo.texts import fold_text, letters_of
 from albo.typicality import standing
 
 if TYPE_CHECKING:
@@ -364,7 +364,7 @@ class Reporter:
             SmallLine(line.text, line.height(*small.size), _is_read(line.text, again))
             for line in words.lines
         ]
-        lines.sort(key=lambda line: (len(_letters(line.text)) < _TITLE, -line.pixels))
+        lines.sort(key=lambda line: (len(letters_of(line.text)) < _TITLE, -line.pixels))
         return Thumbnail(_png(small), tuple(lines))
 
 
@@ -400,17 +400,13 @@ def _verdict(said: Prediction, genre: str) -> Verdict:
 
 def _is_read(text: str, again: Words) -> bool:
     """Tell whether a line is among what was read of the thumbnail, or in all of it together."""
-    wanted = _letters(text)
-    found = [_letters(line.text) for line in again.lines]
+    wanted = letters_of(text)
+    found = [letters_of(line.text) for line in again.lines]
     if not wanted or not found:
         return False
     nearest = max(SequenceMatcher(None, wanted, one, autojunk=False).ratio() for one in found)
     is_run_together = len(wanted) >= _LONG_ENOUGH and wanted in "".join(found)
     return nearest >= _ALIKE or is_run_together
-
-
-def _letters(text: str) -> str:
-    return "".join(letter for letter in fold_text(text) if letter.isalnum())
 
 
 def _apart(better: Draft, worse: Draft, deviation: float | None) -> Apart:

@@ -46,6 +46,11 @@ def fold_text(text: str) -> str:
     return " ".join(plain.split())
 
 
+def letters_of(text: str) -> str:
+    """Fold a text to its letters and digits alone: "Hip-Hop" and "hip hop" are one."""
+    return "".join(letter for letter in fold_text(text) if letter.isalnum())
+
+
 def joined(words: Words) -> str:
     """Join the lines of a cover for its grams, folded; "" where it says nothing."""
     return fold_text(" ".join(line.text for line in words.lines))

@@ -233,3 +233,16 @@ def test_training_says_what_its_scores_lack(albo: Albo, monkeypatch: pytest.Monk
         "scored with fold seed 0 alone; `albo train --seeds 2` takes the mean over 2,"
         " which chance moves less",
     ]
+
+
+def test_a_genre_without_a_letter_is_found_by_its_very_name(
+    tmp_path: Path, kept_aside: Sequence[str]
+) -> None:
+    files = [Path(file) for file in kept_aside[:3]]
+    manifest = write_manifest_of(
+        tmp_path / "odd.csv", zip(files, ["!!!", "???", "Rock"], strict=True)
+    )
+    albo = Albo(tmp_path / "artifacts")
+    albo.embed([str(manifest)])
+    (answer,) = albo.similar(kept_aside[4:5], genre="!!!")
+    assert [near.album.genre for near in answer.neighbours if near.album] == ["!!!"]

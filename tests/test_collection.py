@@ -129,6 +129,7 @@ def test_a_genre_is_found_as_most_covers_write_it(gather: Gather) -> None:
     covers = [Cover("a", 0, "hip-hop"), Cover("b", 9, "hip-hop"), Cover("c", 18, "HIP-HOP")]
     collection = gather(covers)
     assert collection.spelling("Hip-Hop") == "hip-hop"
+    assert collection.spelling("HipHop") == "hip-hop", "as a genre that is asked for is found"
     assert collection.spelling("HIP-HOP") == "HIP-HOP"
     assert collection.spelling("Jazz") == "Jazz"
 
