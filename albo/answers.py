@@ -171,7 +171,7 @@ class Explained:
             return said
         why = self.reasons.as_json()
         if self.votes is not None:
-            why["votes"] = {"in_favour": self.votes.in_favour, "of": self.votes.voters}
+            why["votes"] = self.votes.as_json()
             why["for"] = [one.as_json() for one in self.own]
             why["against"] = [one.as_json() for one in self.others]
         return {**said, "why": why}

@@ -753,6 +753,7 @@ class Albo:
         covers: Sequence[str],
         genre: str,
         *,
+        title: str | None = None,
         head: str | None = None,
         prior: Prior = "corpus",
         decide: float = 0.5,
@@ -764,7 +765,8 @@ class Albo:
     ) -> Report:
         """Say whether covers read as a genre, how surely, why, and what they would be taken for.
 
-        genre : one that the head knows. Other parameters as of `classify`. s3_endpoint : the
+        genre : one that the head knows. title : that is to be read on the covers; the largest text
+        on each where None. Other parameters as of `classify`. s3_endpoint : the
         address of the S3 server, not Amazon's, that harvested covers are on.
 
         Raises UnknownGenre, TooFewCovers where the collection has too few covers of that genre for
@@ -774,12 +776,15 @@ class Albo:
         from albo.consultation import Manner
         from albo.report import Reporter
 
+        if title is not None and not letters_of(title):
+            raise UsageError("a title has letters; give them after --title, or leave it out")
         manner = Manner(prior, decide, coverage, device, limits)
         consultation = self._consult(covers, head, manner, words=words, always_read=True)
         known = self._genre_of(consultation, genre)
         collection, shelf, reason = self._collection(consultation, s3_endpoint)
         is_damaged = reason == _NEEDS_MENDING
-        found = Reporter(consultation, collection, reason, shelf, is_damaged).report(covers, known)
+        reporter = Reporter(consultation, collection, reason, shelf, is_damaged, title or "")
+        found = reporter.report(covers, known)
         self._note_learnt(consultation, [draft.digest for draft in found.ranking])
         return found
 

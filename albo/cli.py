@@ -699,6 +699,12 @@ def report(
     cover: Covers,
     *,
     genre: Annotated[str, typer.Option("--as", help="The genre that the cover is to read as.")],
+    title: Annotated[
+        str | None,
+        typer.Option(
+            help="The title that is to be read on it.", show_default="the largest text on it"
+        ),
+    ] = None,
     html: Annotated[
         Path | None,
         typer.Option(
@@ -730,6 +736,7 @@ def report(
         found = albo.report(
             cover,
             genre,
+            title=title,
             head=head,
             prior=prior.value,
             decide=decide,

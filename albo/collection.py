@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from albo.classify import LabelledCover, Labelling
     from albo.index import Index
-    from albo.records import Album, Bools, Digest, Floats, Halves, Ints
+    from albo.records import Album, Bools, Digest, Floats, Halves, Ints, Json
     from albo.typicality import Doubles
     from albo.vectors import Vectors
 
@@ -50,16 +50,23 @@ class Votes:
     """What the covers nearest to a query are.
 
     voters : labelled covers that vote, at most VOTERS. in_favour : of them, of the genre asked
-    about. own, others : the nearest of that genre and of all others, nearest first. same : other
-    scans of the query's artwork and the very same file, labelled or not.
+    about. by_chance : how many would be if voters were drawn by lot. own, others : the nearest of
+    that genre and of all others, nearest first. same : other scans of the query's artwork and the
+    very same file, labelled or not.
     """
 
     genre: str
     voters: int
     in_favour: int
+    by_chance: float
     own: tuple[Near, ...]
     others: tuple[Near, ...]
     same: tuple[Near, ...]
+
+    def as_json(self) -> Json:
+        """Return them as plain JSON types, without the covers."""
+        by_chance = round(self.by_chance, 2)
+        return {"in_favour": self.in_favour, "of": self.voters, "by_chance": by_chance}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +141,17 @@ class Collection:
             genre,
             len(voters),
             sum(one.genre == genre for one in voters),
+            len(voters) * self._share(genre, same),
             tuple(own[:_SHOWN]),
             tuple(others[:_SHOWN]),
             tuple(same),
         )
+
+    def _share(self, genre: str, same: Sequence[Near]) -> float:
+        """Return the genre's share of the labelled covers that show another artwork."""
+        copies = Counter(one.genre for one in same if one.genre)
+        apart = self.counts.total() - copies.total()
+        return (self.counts[genre] - copies[genre]) / apart if apart > 0 else 0.0
 
     def _is_same(self, near: Near, digest: Digest) -> bool:
         return near.digest == digest or near.score >= self.same_from

@@ -16,7 +16,8 @@ from albo.artifacts import write_atomically
 from albo.evaluation import INTENDED_USE, LIMITS, MAJORITY
 from albo.plots import draw_all
 from albo.reasons import Reasons, ViewReason
-from albo.report import THUMBNAIL, Verdict
+from albo.report import Verdict
+from albo.thumbnails import THUMBNAIL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -200,6 +201,7 @@ def _shown(draft: Draft, report: Report, strongest: float) -> Json:
         "draft": draft,
         "file": _file_name(draft.query) or f"draft {draft.letter}",
         "place": next((n for n, one in enumerate(report.ranking, 1) if one is draft), 0),
+        "twin": _twin(draft, report),
     }
     if draft.prediction is None:
         return shown
@@ -219,6 +221,12 @@ def _shown(draft: Draft, report: Report, strongest: float) -> Json:
         "lines": lines[:_WORDS],
         "more_lines": max(0, len(lines) - _WORDS),
     }
+
+
+def _twin(draft: Draft, report: Report) -> str:
+    """Return the letter of the first other draft that is the very same file, "" for none."""
+    read = [one for one in report.drafts if not (one is draft or one.error)]
+    return next((one.letter for one in read if one.digest == draft.digest), "")
 
 
 def _likely(said: Prediction, genre: str) -> Json:
@@ -338,6 +346,7 @@ def _report_facts(report: Report) -> list[tuple[str, str]]:
             f"made to hold the true one for {_coverage(report.coverage)} of covers",
         ),
         ("sees with", report.backbone),
+        ("title that was looked for", report.title),
         (
             "compared with",
             f"{report.corpus:,} labelled covers, {report.own:,} of them of the genre asked about"

@@ -80,7 +80,10 @@ def _near_tile(near: NearCover, mark: str) -> Tile:
 def _lines(answer: Explained, reasons: Reasons) -> Iterator[str]:
     views = [str(one) for one in reasons.views]
     if votes := answer.votes:
-        views.append(f"{votes.in_favour} of the {votes.voters} nearest covers are {votes.genre}")
+        views.append(
+            f"{votes.in_favour} of the {votes.voters} nearest covers are {votes.genre},"
+            f" by chance {votes.by_chance:.1f}"
+        )
     yield _BETWEEN.join(views)
     if reasons.activation is None:
         yield f"no map: {reasons.no_map}"

@@ -10,7 +10,6 @@ import io
 import math
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from difflib import SequenceMatcher
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import PurePath
@@ -18,15 +17,17 @@ from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from albo.errors import StaleArtifact, TooFewCovers
 from albo.overlay import faded
-from albo.texts import fold_text, letters_of
+from albo.texts import fold_text
+from albo.thumbnails import shrink
 from albo.typicality import standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from PIL import Image
 
     from albo.collection import Collection, Near, Typicality, Votes
     from albo.consultation import Asked, Consultation
@@ -35,17 +36,11 @@ if TYPE_CHECKING:
     from albo.reasons import Reasons, ViewReason, WordReason
     from albo.records import Digest, Json, Prediction, Words
     from albo.review import Shelf
+    from albo.thumbnails import Thumbnail
     from albo.typicality import Standing
 
-THUMBNAIL = 55
-"""Pixels of the longer side of the smallest pictures in shops and players."""
-
-_READ_AGAIN = 640  # pixels to which a thumbnail is scaled up for the reader
-_ALIKE = 0.75  # of a line's letters, to count as read: one or two of a word's may be wrong
 _MOST = 0.5
 _SAME = 6  # copies of a cover that are shown
-_TITLE = 2  # letters that a line has at least to be taken for a title
-_LONG_ENOUGH = 4  # letters of a line that is sought in all of a thumbnail's text
 _MOST_DRAFTS = len(ascii_uppercase)
 _QUALITY = 85
 _TELLING = 0.1  # log-odds below which what one draft says alone sets nothing apart
@@ -65,28 +60,6 @@ class Verdict(StrEnum):
     OTHER = "other"
     UNLIKELY = "unlikely"
     UNSURE = "unsure"
-
-
-@dataclass(frozen=True, slots=True)
-class SmallLine:
-    """A line of a cover, its height in pixels of a thumbnail, and if it can be read there."""
-
-    text: str
-    pixels: float
-    legible: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Thumbnail:
-    """A cover at 55 pixels: as PNG, and its lines, the tallest, taken for its title, first."""
-
-    picture: bytes = field(repr=False)
-    lines: tuple[SmallLine, ...] = ()
-
-    @property
-    def title(self) -> SmallLine | None:
-        """The tallest line; None where nothing was read at full size either."""
-        return self.lines[0] if self.lines else None
 
 
 @dataclass(frozen=True)
@@ -154,11 +127,13 @@ class Draft:
             ],
             "set": list(said.conformal_set),
             "decided": said.decided,
-            "votes": self.votes and {"in_favour": self.votes.in_favour, "of": self.votes.voters},
+            "votes": self.votes and self.votes.as_json(),
             "why": self.reasons and self.reasons.as_json(),
             "words": None if self.words is None else list(self.words),
             "title": title and title.text,
+            "title_found": title and title.is_found,
             "title_legible": title and title.legible,
+            "title_share": title and round(title.share, 4),
             "same_as": [one.cover.uri for one in self.same],
             "nearest": [one.cover.uri for one in self.own],
             "nearest_others": [one.cover.uri for one in self.others],
@@ -195,7 +170,8 @@ class Report:
     was fitted on. genres : it knows. prior, decide, coverage : as it was asked. corpus : labelled
     covers that drafts were compared with, own : those of the genre. is_partial : whether a cover
     could not be read, or a collection that is there could not be asked. artists_known : of most of
-    the covers learnt from; else some stood on both sides where accuracy was measured.
+    the covers learnt from; else some stood on both sides where accuracy was measured. title : that
+    all drafts are to bear, "" where nobody named it.
     """
 
     genre: str
@@ -217,6 +193,7 @@ class Report:
     own: int
     is_partial: bool = False
     artists_known: bool = True
+    title: str = ""
 
     def as_json(self, draft: Draft) -> Json:
         """Return the object that `albo report --json` prints for one of its drafts."""
@@ -231,9 +208,11 @@ class Report:
         first = next((draft for draft in self.drafts if not draft.error), None)
         if first is None:
             return ""
-        # Many covers are called front.jpg: their digests keep their reports apart.
-        digests = sha256(b"".join(draft.digest for draft in self.ranking)).hexdigest()[:8]
-        return f"{PurePath(first.query).stem[:40]}-{digests}-as-{self.genre[:24]}"
+        # Many covers are called front.jpg, and several heads may be asked about one.
+        digests = [draft.digest.hex() for draft in self.ranking]
+        asked = "\0".join([self.head, self.title, *digests])
+        key = sha256(asked.encode(errors="replace")).hexdigest()[:8]
+        return f"{PurePath(first.query).stem[:40]}-{key}-as-{self.genre[:24]}"
 
 
 @dataclass(frozen=True)
@@ -242,6 +221,7 @@ class Reporter:
 
     collection : None, and `no_collection` says why, where there are no covers to compare with;
     is_damaged : where there are some, but they cannot be asked. shelf : where their pictures are.
+    title : that all covers are to bear; "" where nobody named it.
     """
 
     consultation: Consultation
@@ -249,6 +229,7 @@ class Reporter:
     no_collection: str
     shelf: Shelf
     is_damaged: bool = False
+    title: str = ""
 
     def report(self, covers: Sequence[str], genre: str) -> Report:
         """Make the report; a cover that cannot be read says why. Raises as `Consultation` does."""
@@ -279,6 +260,7 @@ class Reporter:
             corpus=0 if collection is None else collection.counts.total(),
             artists_known=head.card.get("artists_known", 1.0) >= _MOST,
             is_partial=self.is_damaged or len(ranking) < len(drafts),
+            title=self.title,
             own=0 if collection is None else collection.counts[collection.spelling(genre)],
         )
 
@@ -307,13 +289,18 @@ class Reporter:
         assert page is not None  # noqa: S101  (asked with pictures)
         shown: dict[str, Any] = {
             "picture": _jpeg(page),
-            "thumbnail": self._thumbnail(page, asked.query.words),
+            "thumbnail": shrink(page, asked.query.words, self._read_again, self.title),
         }
         if reasons.activation is not None:
             evidence = reasons.activation.evidence
             shown["speaks_for"] = _jpeg(faded(page, evidence))
             shown["speaks_against"] = _jpeg(faded(page, -evidence))
         return shown
+
+    def _read_again(self, page: Image.Image) -> Words:
+        listener = self.consultation.listener
+        assert listener is not None  # noqa: S101  (words were read)
+        return listener.read([page])[0]
 
     def _stood(self, draft: Draft, genre: str) -> Draft:
         """Say where the probability stands among those of the genre's own covers."""
@@ -350,23 +337,6 @@ class Reporter:
     def _pictured(self, near: Sequence[Near]) -> tuple[NearCover, ...]:
         return tuple(self.shelf.near(one.album, one.genre, one.score) for one in near)
 
-    def _thumbnail(self, page: Image.Image, words: Words | None) -> Thumbnail:
-        """Shrink a cover to 55 pixels, and see what of its lines can still be read."""
-        small = page.copy()
-        small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-        listener = self.consultation.listener
-        if listener is None or words is None or not words.lines:
-            return Thumbnail(_png(small))
-        factor = _READ_AGAIN / max(small.size)
-        size = (round(small.width * factor), round(small.height * factor))
-        (again,) = listener.read([small.resize(size, Image.Resampling.BICUBIC)])
-        lines = [
-            SmallLine(line.text, line.height(*small.size), _is_read(line.text, again))
-            for line in words.lines
-        ]
-        lines.sort(key=lambda line: (len(letters_of(line.text)) < _TITLE, -line.pixels))
-        return Thumbnail(_png(small), tuple(lines))
-
 
 def _measured(head: Head) -> tuple[float | None, float | None]:
     """Return how far other folds move a lead, and the accuracy, where they are of this very head.
@@ -396,17 +366,6 @@ def _verdict(said: Prediction, genre: str) -> Verdict:
     if said.decided:
         return Verdict.READS if said.genres[0] == genre else Verdict.OTHER
     return Verdict.UNSURE if genre in said.conformal_set else Verdict.UNLIKELY
-
-
-def _is_read(text: str, again: Words) -> bool:
-    """Tell whether a line is among what was read of the thumbnail, or in all of it together."""
-    wanted = letters_of(text)
-    found = [letters_of(line.text) for line in again.lines]
-    if not wanted or not found:
-        return False
-    nearest = max(SequenceMatcher(None, wanted, one, autojunk=False).ratio() for one in found)
-    is_run_together = len(wanted) >= _LONG_ENOUGH and wanted in "".join(found)
-    return nearest >= _ALIKE or is_run_together
 
 
 def _apart(better: Draft, worse: Draft, deviation: float | None) -> Apart:
@@ -456,10 +415,4 @@ def _log_odds(probability: float) -> float:
 def _jpeg(image: Image.Image) -> bytes:
     written = io.BytesIO()
     image.save(written, "JPEG", quality=_QUALITY)
-    return written.getvalue()
-
-
-def _png(image: Image.Image) -> bytes:
-    written = io.BytesIO()
-    image.save(written, "PNG")
     return written.getvalue()

@@ -27,13 +27,15 @@ if TYPE_CHECKING:
         Similar,
         Typical,
     )
+    from albo.collection import Votes
     from albo.evaluation import Evaluation, LearningPoint, Row
     from albo.genres import Genre
     from albo.harvest import Harvested, Settings
     from albo.metrics import Answered, Interval
     from albo.reasons import Reasons, WordReason
     from albo.records import Json
-    from albo.report import Draft, Report
+    from albo.report import Apart, Draft, Report
+    from albo.thumbnails import Title
 
 SHOWN_SKIPS = 20
 """Files or reasons that are named one by one, of each kind."""
@@ -391,7 +393,7 @@ def show_why(answer: Explained) -> None:
         return
     genre = _short(printable(reasons.genre))
     if votes := answer.votes:
-        terminal.say(f"  nearest covers: {votes.in_favour} of {votes.voters} are {genre}")
+        terminal.say(f"  {_voted(votes, genre)}")
     terminal.say(f"  why {genre}, in log-odds: {_name_evidence(reasons)}")
     counted = [one for one in reasons.words if abs(one.evidence) >= _TELLING]
     if counted:
@@ -420,18 +422,24 @@ def show_report(found: Report, page: str, *, quiet: bool) -> None:
             for line in _about(draft, found):
                 terminal.say(f"  {line}")
         for apart in found.apart:
-            one, other, lead = apart.better.letter, apart.worse.letter, f"{apart.lead:.2f}"
-            terminal.say(
-                f"{one} and {other} are too close to call: {lead} in log-odds apart"
-                if apart.is_close
-                else f"{one} is ahead of {other}: {math.exp(apart.lead):,.1f} times the odds"
-            )
+            terminal.say(_lead(apart))
         if found.accuracy is not None:
             terminal.say(
                 f"head {printable(found.head)}, learnt from {found.learnt:,} covers, names the"
                 f" right genre first for {found.accuracy:.0%} of covers that it has not seen"
             )
     terminal.say(printable(terminal.short(page)))
+
+
+def _lead(apart: Apart) -> str:
+    one, other = apart.better, apart.worse
+    if one.digest == other.digest:
+        return f"{one.letter} and {other.letter} are the very same file"
+    if apart.is_close:
+        lead = f"{apart.lead:.2f} in log-odds apart"
+        return f"{one.letter} and {other.letter} are too close to call: {lead}"
+    times = f"{math.exp(apart.lead):,.1f} times the odds"
+    return f"{one.letter} is ahead of {other.letter}: {times}"
 
 
 def _verdict(draft: Draft, genre: str) -> str:
@@ -445,6 +453,21 @@ def _verdict(draft: Draft, genre: str) -> str:
         Verdict.UNLIKELY: f"can't tell, but {asked} is unlikely",
         Verdict.UNSURE: f"can't tell whether it reads as {asked}",
     }[draft.verdict]
+
+
+def _voted(votes: Votes, genre: str) -> str:
+    of = f"{votes.in_favour} of {votes.voters}"
+    return f"nearest covers: {of} are {genre}, by chance {votes.by_chance:.1f}"
+
+
+def _titled(title: Title) -> str:
+    """Say in a line whether a cover's title can be read at thumbnail size."""
+    text = _short(printable(title.text))
+    if not title.is_found:
+        return f"its title, {text}, is not among the words that albo read on it"
+    what = "title" if title.is_named else "largest text"
+    can = "can" if title.legible else "can in part" if title.partly_legible else "cannot"
+    return f"its {what}, {text}, {can} be read at 55 pixels"
 
 
 def _about(draft: Draft, found: Report) -> Iterator[str]:
@@ -464,10 +487,9 @@ def _about(draft: Draft, found: Report) -> Iterator[str]:
         named = [f"{_short(printable(g))} {p:.1%}" for g, p in others if g != found.genre][:3]
         yield f"may be taken for {', '.join(named)}"
     if votes := draft.votes:
-        yield f"nearest covers: {votes.in_favour} of {votes.voters} are {genre}"
+        yield _voted(votes, genre)
     if draft.thumbnail is not None and (title := draft.thumbnail.title):
-        can = "can" if title.legible else "cannot"
-        yield f"its largest line, {_short(printable(title.text))}, {can} be read at 55 pixels"
+        yield _titled(title)
     if more := draft.copies - len(draft.same):
         yield f"shows the same artwork as {draft.copies} covers here, {more} of which are not named"
     for same in draft.same:

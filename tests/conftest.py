@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -31,6 +32,13 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 def shared_folder() -> Path:
     """Where real covers and feeds are: `$ALBO_SHARED`, or `../shared` beside the checkout."""
     return Path(os.environ.get("ALBO_SHARED", REPOSITORY.parent / "shared")).resolve()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts_are_heard() -> None:
+    """Let commands that tests start be interrupted, where whoever runs the tests ignores that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

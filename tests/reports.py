@@ -13,7 +13,8 @@ from albo.collection import Typicality, Votes
 from albo.evaluation import NearCover, ShownCover
 from albo.reasons import Reasons, ViewReason, WordReason
 from albo.records import Prediction
-from albo.report import Apart, Draft, Report, SmallLine, Thumbnail, Verdict
+from albo.report import Apart, Draft, Report, Verdict
+from albo.thumbnails import SmallLine, Thumbnail, Title
 from albo.typicality import Standing
 
 GENRES = ("Country", "Rock", "Jazz", "Folk", "Blues", "Pop", "Metal", "Soul")
@@ -102,13 +103,14 @@ def make_draft(prediction: Prediction = READS, letter: str = "A", **said: object
         "among": Standing(8, 2, 14),
         "typicality": Typicality(0.03, Standing(5, 0, 20)),
         "reasons": make_reasons(genre=genre),
-        "votes": Votes(genre, 25, 7, (), (), ()),
+        "votes": Votes(genre, 25, 7, 4.25, (), (), ()),
         "own": tuple(make_near(n, genre, 0.9 - n / 20) for n in range(1, 7)),
         "others": tuple(make_near(n, "Rock", 0.9 - n / 20) for n in range(11, 17)),
         "words": ("CACTUS SONGS", "small print"),
         "thumbnail": Thumbnail(
             draw("PNG", 55, 55),
             (SmallLine("CACTUS SONGS", 9.25, legible=True), SmallLine("small print", 1.5, False)),
+            Title("CACTUS SONGS", is_named=False, is_found=True, pixels=9.25, share=1.0),
         ),
         "picture": draw("JPEG", 640, 640),
         "speaks_for": draw("PNG", 640, 640, "gray"),

@@ -110,6 +110,7 @@ def test_other_scans_of_the_artwork_have_no_vote(gather: Gather) -> None:
     votes = collection.votes(pointing(0), digest_of("itself"), "Rock")
     assert names(votes.same) == ["itself", "scan", "unlabelled scan"]
     assert (votes.voters, votes.in_favour) == (3, 1)
+    assert votes.by_chance == 1.0, "the three covers of another artwork all vote: one is Rock"
     assert names(votes.own) == ["next"]
     assert names(votes.others) == ["near", "far"]
     assert votes.own[0].score == pytest.approx(np.cos(np.radians(30)), abs=1e-3)
@@ -165,6 +166,7 @@ def test_so_many_of_the_nearest_vote_and_few_are_shown(gather: Gather) -> None:
     scans = [Cover("rock scan", 1, "Rock"), Cover("jazz scan", 2, "Jazz")]
     votes = gather([*rock, *jazz, *scans, Cover("plain", 19)]).votes(pointing(0), DRAFT, "Rock")
     assert (votes.voters, votes.in_favour) == (VOTERS, VOTERS // 2)
+    assert votes.by_chance == VOTERS / 2, "half of those that may vote are Rock"
     assert names(votes.same) == ["rock scan", "jazz scan"]
     assert names(votes.own) == [f"rock {place}" for place in range(6)]
     assert names(votes.others) == [f"jazz {place}" for place in range(6)]
@@ -207,6 +209,7 @@ def test_covers_of_one_genre_alone_have_no_others(gather: Gather) -> None:
 def test_a_collection_without_labels_has_no_voters(gather: Gather) -> None:
     votes = gather([Cover("one", 2), Cover("two", 30)]).votes(pointing(0), DRAFT, "Rock")
     assert (votes.voters, votes.own, votes.others) == (0, (), ())
+    assert votes.by_chance == 0.0
     assert names(votes.same) == ["one"]
 
 

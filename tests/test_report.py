@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from albo import Albo
 from albo.classify import seed_deviation
@@ -21,15 +21,12 @@ from albo.errors import UnknownGenre
 from albo.heads import PRIORS, Head, Scores
 from albo.queries import Listener
 from albo.reasons import Reasons, ViewReason, WordReason
-from albo.records import Line, Prediction, Words
+from albo.records import Prediction, Words
 from albo.report import (
-    THUMBNAIL,
     Draft,
     Reporter,
-    Thumbnail,
     Verdict,
     _apart,
-    _is_read,
     _letter,
     _verdict,
 )
@@ -46,7 +43,7 @@ if TYPE_CHECKING:
 DRAFT_KEYS = {
     "query", "draft", "genre", "verdict", "probability", "rank", "percentile", "typicality",
     "typicality_percentile", "predictions", "set", "decided", "votes", "why", "words", "title",
-    "title_legible", "same_as", "nearest", "nearest_others",
+    "title_found", "title_legible", "title_share", "same_as", "nearest", "nearest_others",
 }  # fmt: skip
 
 
@@ -199,7 +196,7 @@ def test_the_deviation_between_seeds_by_hand() -> None:
     assert seed_deviation(np.array([0]), sure) == 0.0, "and certainty is finite"
 
 
-# --- thumbnails ----------------------------------------------------------------------------------
+# --- whole reports -------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -212,102 +209,6 @@ def reporter(speaking: Speaking) -> Reporter:
     manner = Manner(device=Device.CPU)
     consultation = Consultation(head, card, listener, manner, lambda _line: None)
     return Reporter(consultation, None, "there are no covers here", Shelf({}))
-
-
-def titled(*lines: tuple[str, int, int], size: tuple[int, int] = (640, 640)) -> Image.Image:
-    """Draw lines of text, each so many pixels high and so far down, black on white."""
-    image = Image.new("RGB", size, "white")
-    pen = ImageDraw.Draw(image)
-    for text, top, height in lines:
-        pen.text((30, top), text, "black", ImageFont.load_default(height))
-    return image
-
-
-def shrunk(reporter: Reporter, cover: Image.Image) -> Thumbnail:
-    listener = reporter.consultation.listener
-    assert listener is not None
-    (words,) = listener.read([cover])
-    return reporter._thumbnail(cover, words)
-
-
-def test_a_huge_line_can_be_read_at_55_pixels_and_a_tiny_one_cannot(reporter: Reporter) -> None:
-    cover = titled(("recorded in one afternoon", 60, 22), ("METAL", 220, 180))
-    found = shrunk(reporter, cover)
-    assert [line.text for line in found.lines] == ["METAL", "recorded in one afternoon"]
-    huge, tiny = found.lines
-    assert found.title is huge
-    assert (huge.legible, tiny.legible) == (True, False)
-    # 180 pixels of letters are 130 of capitals and a rim: of 640 pixels, 55 are left.
-    assert 8 < huge.pixels < 22
-    assert 1 < tiny.pixels < 4
-    small = Image.open(io.BytesIO(found.picture))
-    assert (small.format, small.size) == ("PNG", (THUMBNAIL, THUMBNAIL))
-
-
-def test_a_thumbnail_keeps_the_shape_of_its_cover(reporter: Reporter) -> None:
-    found = shrunk(reporter, titled(("JAZZ", 40, 150), size=(800, 400)))
-    assert Image.open(io.BytesIO(found.picture)).size == (55, 28)
-    assert found.title is not None
-    assert found.title.legible
-
-
-def test_a_line_is_as_high_as_its_letters_however_it_is_turned(reporter: Reporter) -> None:
-    """Corners go clockwise as the text is read: here it runs upwards along the left edge."""
-    upwards = Line("SIDEWAYS", (0.0, 0.9, 0.0, 0.1, 0.2, 0.1, 0.2, 0.9), 1.0)
-    level = Line("LEVEL", (0.3, 0.5, 0.9, 0.5, 0.9, 0.6, 0.3, 0.6), 1.0)
-    found = reporter._thumbnail(titled(), Words((level, upwards)))
-    assert [(line.text, round(line.pixels, 3)) for line in found.lines] == [
-        ("SIDEWAYS", 11.0),
-        ("LEVEL", 5.5),
-    ]
-    assert not any(line.legible for line in found.lines), "nothing of it is there"
-
-
-@pytest.mark.parametrize("words", [None, Words(), Words(error="its words could not be read")])
-def test_a_cover_without_words_has_a_thumbnail_and_no_title(
-    reporter: Reporter, words: Words | None
-) -> None:
-    found = reporter._thumbnail(titled(("METAL", 220, 180)), words)
-    assert (found.lines, found.title) == ((), None)
-    assert Image.open(io.BytesIO(found.picture)).size == (55, 55)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (20, 31), (2000, 3)])
-def test_covers_of_any_size_have_thumbnails(reporter: Reporter, size: tuple[int, int]) -> None:
-    line = Line("x", (0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0), 1.0)
-    found = reporter._thumbnail(Image.new("RGB", size), Words((line,)))
-    small = Image.open(io.BytesIO(found.picture))
-    assert max(small.size) <= 55
-    assert found.title is not None
-    assert found.title.pixels == pytest.approx(small.height)
-
-
-def box(text: str) -> Line:
-    return Line(text, (0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0), 1.0)
-
-
-@pytest.mark.parametrize(
-    ("text", "again", "is_read"),
-    [
-        ("Night Train", ("NIGHT TRAIN",), True),
-        ("Night Train", ("night-train!",), True),
-        ("Night Train", ("Niqht Traln",), True),  # two letters of ten are wrong
-        ("Night Train", ("Nxxxt Traxx",), False),
-        ("Night Train", ("the night", "train live"), True),  # cut in two, and in its order
-        ("Night Train", ("train", "night"), False),
-        ("Night Train", (), False),
-        ("Night Train", ("★ ★",), False),
-        ("★ ★", ("★ ★",), False),  # nothing that could be read
-        ("\uff21\uff42\uff43", ("abc",), True),  # wide letters
-    ],
-)
-def test_a_line_is_legible_where_most_of_its_letters_are_read_again(
-    text: str, again: tuple[str, ...], is_read: bool
-) -> None:
-    assert _is_read(text, Words(tuple(box(one) for one in again))) is is_read
-
-
-# --- whole reports -------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -453,12 +354,12 @@ def test_a_draft_is_plain_json(report: Report) -> None:
         assert set(content) == DRAFT_KEYS
         assert content["genre"] == "Jazz"
         assert content["verdict"] in {"reads", "other", "unlikely", "unsure"}
-        assert content["votes"].keys() == {"in_favour", "of"}
+        assert content["votes"].keys() == {"in_favour", "of", "by_chance"}
         assert 0 <= content["percentile"] <= 1
         assert {one["genre"] for one in content["predictions"]} == {"Jazz", "Metal"}
     content = report.drafts[2].as_json("Jazz")
     assert (content["draft"], content["words"]) == ("C", ["blue bebop", "swing trio"])
-    assert content["title"] in content["words"]
+    assert content["title"] == "blue bebop swing trio", "lines of one size that follow each other"
     assert isinstance(content["title_legible"], bool)
     silent = report.drafts[0].as_json("Jazz")
     assert (silent["words"], silent["title"], silent["title_legible"]) == ([], None, None)

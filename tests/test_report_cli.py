@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 KEYS = {
     "query", "draft", "genre", "verdict", "probability", "rank", "percentile", "typicality",
     "typicality_percentile", "predictions", "set", "decided", "votes", "why", "words", "title",
-    "title_legible", "same_as", "nearest", "nearest_others", "place", "head",
+    "title_found", "title_legible", "title_share", "same_as", "nearest", "nearest_others", "place",
+    "head",
 }  # fmt: skip
 
 
@@ -144,6 +145,22 @@ def test_a_report_in_json_says_all_of_it(run_albo: Run, speaking: Speaking) -> N
     assert isinstance(one["same_as"], list)
 
 
+def test_a_title_that_is_named_is_looked_for(
+    run_albo: Run, artifacts: Path, speaking: Speaking
+) -> None:
+    said = run_albo("report", speaking.jazz, "--as", "Jazz", "--title", "Blue Bebop")
+    assert "its title, Blue Bebop, can" in said.out
+    said = run_albo("report", speaking.jazz, "--as", "Jazz", "--title", "Night Train")
+    assert "its title, Night Train, is not among the words that albo read on it" in said.out
+    pages = sorted((artifacts / "reports").iterdir(), key=lambda page: page.stat().st_mtime_ns)
+    assert len(pages) == 2, "another question does not replace the answer to the first"
+    assert "“<bdi>Night Train</bdi>”" in pages[1].read_text(encoding="utf-8")
+    (one,) = run_albo(
+        "report", speaking.jazz, "--as", "Jazz", "--title", "bebop!", "--json"
+    ).objects
+    assert (one["title"], one["title_found"]) == ("bebop!", True)
+
+
 def test_drafts_side_by_side(run_albo: Run, artifacts: Path, speaking: Speaking) -> None:
     broken = artifacts.parent / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff not a picture")
@@ -160,6 +177,8 @@ def test_drafts_side_by_side(run_albo: Run, artifacts: Path, speaking: Speaking)
         "report", speaking.silent, broken, speaking.jazz, "--as", "Jazz", "--html", page, "--json"
     ).objects
     assert [one.get("draft") for one in objects] == ["A", None, "C"]
+    twins = run_albo("report", speaking.jazz, speaking.jazz, "--as", "Jazz", "--html", page)
+    assert "A and B are the very same file" in twins.out
     assert set(objects[1]) == {"query", "error"}
 
 
@@ -253,6 +272,8 @@ def test_a_report_that_is_stopped_while_it_is_written_leaves_nothing(
         (("--as", "Полька"), 2, "there are Jazz, Metal"),
         (("--as", ""), 2, "does not know ''"),
         ((), 2, "--as"),
+        (("--as", "Jazz", "--title", "★"), 2, "a title has letters"),
+        (("--as", "Jazz", "--title", ""), 2, "a title has letters"),
         (("--as", "Jazz", "--html", "."), 2, "is a folder; name a file in it"),
         (("--as", "Jazz", "--html", "/dev/null/r.html"), 2, "cannot be written"),
         (("--as", "Jazz", "--head", "nope"), 2, "no head 'nope'"),

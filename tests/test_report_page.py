@@ -17,7 +17,8 @@ from albo.evaluation import LIMITS, ShownCover
 from albo.page import render_report, write
 from albo.reasons import Reasons, ViewReason, WordReason
 from albo.records import Prediction
-from albo.report import SmallLine, Thumbnail
+from albo.report import Draft
+from albo.thumbnails import SmallLine, Thumbnail, Title
 from tests.browser import Reader, count_printed, measure
 from tests.evaluations import HOSTILE
 from tests.reports import (
@@ -40,7 +41,7 @@ from tests.reports import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from albo.report import Draft, Report
+    from albo.report import Report
 
 TINY = predict((("Rock", 0.9), ("Country", 0.0004)), ("Rock",), decided=True)
 LONG = "Ж" * 2000
@@ -476,7 +477,7 @@ def test_no_map_says_why() -> None:
 
 def test_the_nearest_covers_are_named() -> None:
     said = words_of_one(make_draft())
-    assert "Of the 25 nearest covers, 7 are Country." in said
+    assert "Of the 25 nearest covers, 7 are Country; 4.2 would be by chance." in said
     assert "Artist 1 - Album 1 (1991) Country, cosine 0.85" in said
     assert "Artist 11 - Album 11 (2001) Rock, cosine 0.35" in said
 
@@ -484,13 +485,13 @@ def test_the_nearest_covers_are_named() -> None:
 @pytest.mark.parametrize(
     ("in_favour", "voters", "sentence"),
     [
-        (0, 25, "Of the 25 nearest covers, none is Country."),
-        (1, 25, "Of the 25 nearest covers, 1 is Country."),
+        (0, 25, "Of the 25 nearest covers, none is Country; 1.5 would be by chance."),
+        (1, 25, "Of the 25 nearest covers, 1 is Country; 1.5 would be by chance."),
         (0, 0, "No labelled cover is near enough to vote."),
     ],
 )
 def test_few_votes(in_favour: int, voters: int, sentence: str) -> None:
-    votes = Votes("Country", voters, in_favour, (), (), ())
+    votes = Votes("Country", voters, in_favour, 1.5, (), (), ())
     said = words_of_one(make_draft(votes=votes, own=(), others=()))
     assert sentence in said
     assert said.count("There are none.") == 2
@@ -498,12 +499,40 @@ def test_few_votes(in_favour: int, voters: int, sentence: str) -> None:
 
 def test_the_thumbnail_says_what_is_lost() -> None:
     said = words_of_one(make_draft())
-    assert "its title can still be read: “ CACTUS SONGS ”, the tallest line on it" in said
+    assert "its title can still be read: “ CACTUS SONGS ”, the largest text on it" in said
     assert "CACTUS SONGS 9.2 px can be read small print 1.5 px is lost" in said
-    lost = Thumbnail(draw("PNG", 55, 55), (SmallLine("CACTUS", 2.0, legible=False),))
+    line = SmallLine("CACTUS", 2.0, legible=False)
+    title = Title("CACTUS", is_named=False, is_found=True, pixels=2.0, share=0.0)
+    lost = Thumbnail(draw("PNG", 55, 55), (line,), title)
     said = words_of_one(make_draft(thumbnail=lost))
-    assert "its title cannot be read: “ CACTUS ”" in said
-    assert "its title at 55 pixels lost" in said
+    assert "its title cannot be read: “ CACTUS ”, the largest text on it" in said
+    assert (
+        "its title at 55 pixels lost “ CACTUS ”, 2 pixels high: the largest text, taken for it"
+        in said
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "share", "at_a_glance", "sentence"),
+    [
+        (True, 0.8, "legible “ Rain ”, 9 pixels high", "title can still be read: “ Rain ”."),
+        (True, 0.4, "in part “ Rain ”, 9 pixels high", "title can only in part be read: “ Rain ”."),
+        (True, 0.1, "lost “ Rain ”, 9 pixels high", "title cannot be read: “ Rain ”."),
+        (
+            False,
+            0.4,
+            "not found “ Rain ”: not among the words read on it at full size",
+            "“ Rain ”, is not among the words that albo read on it, even at full size",
+        ),
+    ],
+)
+def test_a_title_that_was_named(found: bool, share: float, at_a_glance: str, sentence: str) -> None:
+    title = Title("Rain", is_named=True, is_found=found, pixels=9.4 * found, share=share)
+    draft = make_draft(thumbnail=Thumbnail(draw("PNG", 55, 55), (), title))
+    said = words_of_one(draft)
+    assert f"its title at 55 pixels {at_a_glance}" in said
+    assert sentence in said
+    assert "the largest text" not in said
 
 
 @pytest.mark.parametrize(
@@ -517,6 +546,13 @@ def test_the_thumbnail_says_what_is_lost() -> None:
 def test_a_thumbnail_without_lines_says_why(words: tuple[str, ...] | None, sentence: str) -> None:
     draft = make_draft(words=words, thumbnail=Thumbnail(draw("PNG", 55, 55)))
     assert f"in lists, at 55 pixels. {sentence}" in words_of_one(draft)
+
+
+def test_a_title_that_was_looked_for_is_among_what_it_rests_on() -> None:
+    assert "title that was looked for Cactus Songs" in words_of_one(
+        make_draft(), title="Cactus Songs"
+    )
+    assert "title that was looked for" not in words_of_one(make_draft())
 
 
 def test_many_lines_are_cut_short() -> None:
@@ -552,6 +588,18 @@ def test_the_starter_head_says_so() -> None:
 
 
 # --- several drafts ------------------------------------------------------------------------------
+
+
+def test_drafts_that_are_one_file_say_so() -> None:
+    one, twin = (make_draft(letter=letter, digest=b"same") for letter in "AB")
+    broken = Draft("C", "draft-C.png", error="broken")
+    said = words_of(make_report(one, twin, broken))
+    assert "Draft A draft-A.png, the very same file as B" in said
+    assert "Draft B draft-B.png, the very same file as A" in said
+    assert "These two are the very same file." in said
+    assert "B is the very same file as A" in said
+    assert said.count("very same file") == 4
+    assert "is ahead of" not in said
 
 
 def test_several_drafts_stand_side_by_side() -> None:
