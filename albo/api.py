@@ -766,8 +766,8 @@ class Albo:
         """Say whether covers read as a genre, how surely, why, and what they would be taken for.
 
         genre : one that the head knows. title : that is to be read on the covers; the largest text
-        on each where None. Other parameters as of `classify`. s3_endpoint : the
-        address of the S3 server, not Amazon's, that harvested covers are on.
+        on each where None. Other parameters as of `classify`. s3_endpoint : the address of the S3
+        server, not Amazon's, that harvested covers are on.
 
         Raises UnknownGenre, TooFewCovers where the collection has too few covers of that genre for
         the head to know it, UnknownHead, StaleArtifact, UsageError. A cover that cannot be read

@@ -21,6 +21,7 @@ _OF_ITS_SIZE = 0.6  # of one line's height that another has at least, to belong 
 _ABOVE = 0.8  # of a line's height, to the next line above or below it
 _BESIDE = 1.5  # and to the next one left or right
 _SHARED = 0.5  # of a line's height, by two in a row
+_TELLING = 4  # letters of a word that tells whose line it is, where a text has any so long
 _FOR_A_WRONG_ONE = 4  # letters that a word has for each that may be wrong
 _MOST_LETTERS = 1_000  # of a text, and of what it is sought in
 
@@ -43,12 +44,14 @@ def largest_text(words: Words, wide: float = 1.0, high: float = 1.0) -> tuple[Li
 
 def lines_with(text: str, words: Words) -> tuple[Line, ...]:
     """Return the lines of a cover that say a word of a text, or a part of one, in their order."""
-    wanted = [word for word in _words_of(text) if len(word) >= _LETTERS]
-    whole = Words((Line("".join(wanted), (0.0,) * 8, 1.0),))
+    said = _words_of(text)
+    least = min(_TELLING, max(map(len, said), default=0))
+    wanted = [word for word in said if len(word) >= least]
+    whole = Words((Line("".join(said), (0.0,) * 8, 1.0),))
     return tuple(
         line
         for line in words.lines
-        if any(_is_in(word, letters_of(line.text)) for word in wanted) or is_read(line.text, whole)
+        if any(is_read(word, Words((line,))) for word in wanted) or is_read(line.text, whole)
     )
 
 

@@ -153,3 +153,11 @@ def test_the_lines_of_a_named_title_are_found() -> None:
     ]  # fmt: skip
     assert lines_with("Silver Moon", words) == ()
     assert lines_with("★", words) == ()
+
+
+def test_small_words_tell_nobodys_line_but_where_a_title_has_no_others() -> None:
+    words = read("SONS OF", "THE BEST OF", "PIONEERS", "X", "MIX")
+    said = [line.text for line in lines_with("The Sons of the Pioneers", words)]
+    assert said == ["SONS OF", "PIONEERS"]
+    assert [line.text for line in lines_with("X", words)] == ["X"]
+    assert [line.text for line in lines_with("Best of", words)] == ["THE BEST OF"]
