@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from albo.backbones import FrozenBackbone
     from albo.engines import Device
     from albo.networks import Card
-    from albo.records import Digest, Floats, Pixels
+    from albo.records import Digest, Floats, Line, Pixels
     from albo.views import Features
 
 FEW = 8
@@ -93,6 +93,10 @@ class Listener:
     def read(self, images: Sequence[Image]) -> list[Words]:
         """Return what these covers say, in order."""
         return list(self._opening.result().read(images))
+
+    def read_at(self, image: Image, lines: Sequence[Line]) -> tuple[str, ...]:
+        """Read an image where lines of it are known to be. As `Reader.read_at`."""
+        return self._opening.result().read_at(image, lines)
 
     def features(self, words: Sequence[Words]) -> dict[str, Features]:
         """Return, for each view of words, the features of what was read."""

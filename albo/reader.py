@@ -36,7 +36,7 @@ from albo.images import Limits, open_image
 from albo.records import Line, Words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -91,6 +91,13 @@ class Reader(Protocol):
 
         A cover that cannot be read gives `Words(error=…)`. Raises RuntimeFailed where the engine
         itself is broken.
+        """
+        ...
+
+    def read_at(self, image: Image.Image, lines: Sequence[Line]) -> tuple[str, ...]:
+        """Read an image at the places of lines that are known: a text for each, "" for none.
+
+        Known from a larger picture of the same: people, too, know where to look. Raises as `read`.
         """
         ...
 
@@ -221,16 +228,33 @@ class OpenVinoReader:
         except Exception as error:  # noqa: BLE001  one cover that nobody thought of
             return Words(error=f"its words could not be read ({type(error).__name__})")
 
+    def read_at(self, image: Image.Image, lines: Sequence[Line]) -> tuple[str, ...]:
+        """Read an image at the places of lines that are known. As `Reader.read_at`."""
+        page = image.convert("RGB")
+        return tuple(self._read_at(page, line) for line in lines)
+
+    def _read_at(self, image: Image.Image, line: Line) -> str:
+        try:
+            found = self._line(image, np.reshape(line.box, (4, 2)) * image.size)
+        except AlboError:
+            raise
+        except Exception:  # noqa: BLE001  a place that nobody thought of
+            return ""
+        return "" if found is None else found.text
+
     def _lines(self, image: Image.Image) -> tuple[Line, ...]:
-        lines = []
-        for place in self._places(image):
-            readings = [(*self._text(line), corners) for line, corners in _cuts(image, place)]
-            text, confidence, corners = max(readings, key=lambda reading: reading[1])
-            if text.strip() and confidence >= _LEAST_CONFIDENCE:
-                shares = (corners / image.size).clip(0.0, 1.0)
-                box = tuple(round(float(share), 4) for share in shares.ravel())
-                lines.append(Line(text, box, round(confidence, 4)))
-        return tuple(lines)
+        found = (self._line(image, place) for place in self._places(image))
+        return tuple(line for line in found if line is not None)
+
+    def _line(self, image: Image.Image, place: Corners) -> Line | None:
+        """Read what stands at a place: corners (4, 2) in pixels, from where its text begins."""
+        readings = [(*self._text(line), corners) for line, corners in _cuts(image, place)]
+        text, confidence, corners = max(readings, key=lambda reading: reading[1])
+        if not text.strip() or confidence < _LEAST_CONFIDENCE:
+            return None
+        shares = (corners / image.size).clip(0.0, 1.0)
+        box = tuple(round(float(share), 4) for share in shares.ravel())
+        return Line(text, box, round(confidence, 4))
 
     def _places(self, image: Image.Image) -> list[Corners]:
         """Find where text is: corners (4, 2) in pixels of the image, in the order of reading."""

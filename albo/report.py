@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from albo.evaluation import NearCover
     from albo.heads import Head, Prior
     from albo.reasons import Reasons, ViewReason, WordReason
-    from albo.records import Digest, Json, Prediction, Words
+    from albo.records import Digest, Json, Line, Prediction, Words
     from albo.review import Shelf
     from albo.thumbnails import Thumbnail
     from albo.typicality import Standing
@@ -289,7 +289,7 @@ class Reporter:
         assert page is not None  # noqa: S101  (asked with pictures)
         shown: dict[str, Any] = {
             "picture": _jpeg(page),
-            "thumbnail": shrink(page, asked.query.words, self._read_again, self.title),
+            "thumbnail": shrink(page, asked.query.words, self._read_at, self.title),
         }
         if reasons.activation is not None:
             evidence = reasons.activation.evidence
@@ -297,10 +297,10 @@ class Reporter:
             shown["speaks_against"] = _jpeg(faded(page, -evidence))
         return shown
 
-    def _read_again(self, page: Image.Image) -> Words:
+    def _read_at(self, image: Image.Image, lines: Sequence[Line]) -> tuple[str, ...]:
         listener = self.consultation.listener
         assert listener is not None  # noqa: S101  (words were read)
-        return listener.read([page])[0]
+        return listener.read_at(image, lines)
 
     def _stood(self, draft: Draft, genre: str) -> Draft:
         """Say where the probability stands among those of the genre's own covers."""

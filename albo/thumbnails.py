@@ -11,14 +11,15 @@ from PIL import Image
 from albo.titles import MOST, is_read, largest_text, lines_with, share_read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from albo.records import Words
+    from albo.records import Line, Words
 
 THUMBNAIL = 55
 """Pixels of the longer side of the smallest pictures in shops and players."""
 
-_READ_AGAIN = 640  # pixels to which a thumbnail is scaled up for the reader
+_TIMES = 8  # that a thumbnail is scaled up for the reader
+_LEAST_HEIGHT = 3.0  # pixels of a line on a thumbnail; what is lower was never read
 _PART = 0.25  # of a title's letters, from which on a part of it can be read
 
 
@@ -71,30 +72,47 @@ class Thumbnail:
 def shrink(
     page: Image.Image,
     words: Words | None,
-    read: Callable[[Image.Image], Words],
+    read_at: Callable[[Image.Image, Sequence[Line]], Sequence[str]],
     title: str = "",
 ) -> Thumbnail:
     """Shrink a cover to a thumbnail, and see what of its words can still be read.
 
     Parameters
     ----------
-    page : RGB, large. words : what was read on it, None where nobody did. read : reads them again,
-    on a thumbnail that was scaled up. title : that is to be on it, "" where nobody named one.
+    page : RGB, large. words : what was read on it, None where nobody did. read_at : reads a picture
+    where lines of it are known to be, as `Reader.read_at`. title : that is to be on it, "" where
+    nobody named one.
     """
     small = thumbnail_of(page)
     if words is None or words.error:
         return Thumbnail(_png(small))
-    again = read(enlarged(small)) if words.lines else words
+    again = read_small(small, words, read_at)
     lines = [
-        SmallLine(line.text, line.height(*small.size), is_read(line.text, again))
-        for line in words.lines
+        SmallLine(line.text, line.height(*small.size), is_read(line.text, [text]))
+        for line, text in zip(words.lines, again, strict=True)
     ]
     lines.sort(key=lambda line: -line.pixels)
-    found = _find_title(title, words, again, small.size)
-    return Thumbnail(_png(small), tuple(lines), found)
+    return Thumbnail(_png(small), tuple(lines), _find_title(title, words, again, small.size))
 
 
-def _find_title(title: str, words: Words, again: Words, size: tuple[int, int]) -> Title | None:
+def read_small(
+    small: Image.Image,
+    words: Words,
+    read_at: Callable[[Image.Image, Sequence[Line]], Sequence[str]],
+) -> list[str]:
+    """Read a thumbnail, scaled up, where the lines of its cover are: a text each, "" for none."""
+    high_enough = [line for line in words.lines if line.height(*small.size) >= _LEAST_HEIGHT]
+    if not high_enough:
+        return [""] * len(words.lines)
+    size = (small.width * _TIMES, small.height * _TIMES)
+    texts = read_at(small.resize(size, Image.Resampling.BICUBIC), high_enough)
+    read = dict(zip(high_enough, texts, strict=True))
+    return [read.get(line, "") for line in words.lines]
+
+
+def _find_title(
+    title: str, words: Words, again: Sequence[str], size: tuple[int, int]
+) -> Title | None:
     """Say which title a cover has, and how much of it is read again at that size."""
     said = lines_with(title, words) if title else largest_text(words, *size)
     text = title or " ".join(line.text for line in said)
@@ -102,7 +120,7 @@ def _find_title(title: str, words: Words, again: Words, size: tuple[int, int]) -
         return None
     share = share_read(text, again)
     pixels = max((line.height(*size) for line in said), default=0.0)
-    is_found = share >= MOST or not title or is_read(text, words)
+    is_found = share >= MOST or not title or is_read(text, [line.text for line in words.lines])
     return Title(text, bool(title), is_found, pixels, share)
 
 
@@ -111,13 +129,6 @@ def thumbnail_of(page: Image.Image) -> Image.Image:
     found = page.copy()
     found.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
     return found
-
-
-def enlarged(small: Image.Image) -> Image.Image:
-    """Scale a thumbnail up for the reader."""
-    factor = _READ_AGAIN / max(small.size)
-    size = (round(small.width * factor), round(small.height * factor))
-    return small.resize(size, Image.Resampling.BICUBIC)
 
 
 def _png(image: Image.Image) -> bytes:

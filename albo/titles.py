@@ -7,10 +7,14 @@ read by its words, in whatever lines they come, and where they are glued togethe
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from albo.records import Line, Words
 from albo.texts import letters_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from albo.records import Line, Words
 
 MOST = 0.75
 """The share of a text's letters that make it one that was read."""
@@ -47,22 +51,22 @@ def lines_with(text: str, words: Words) -> tuple[Line, ...]:
     said = _words_of(text)
     least = min(_TELLING, max(map(len, said), default=0))
     wanted = [word for word in said if len(word) >= least]
-    whole = Words((Line("".join(said), (0.0,) * 8, 1.0),))
+    whole = ["".join(said)]
     return tuple(
         line
         for line in words.lines
-        if any(is_read(word, Words((line,))) for word in wanted) or is_read(line.text, whole)
+        if any(is_read(word, [line.text]) for word in wanted) or is_read(line.text, whole)
     )
 
 
-def is_read(text: str, words: Words) -> bool:
-    """Tell whether a text counts as read on a cover: most of its letters are."""
-    return share_read(text, words) >= MOST
+def is_read(text: str, lines: Iterable[str]) -> bool:
+    """Tell whether a text counts as read, given the lines that were: most of its letters are."""
+    return share_read(text, lines) >= MOST
 
 
-def share_read(text: str, words: Words) -> float:
-    """Return the share of a text's letters that are in words of it which were read on a cover."""
-    read = [letters_of(line.text) for line in words.lines]
+def share_read(text: str, lines: Iterable[str]) -> float:
+    """Return the share of a text's letters that are in words of it which were read."""
+    read = [letters_of(line) for line in lines]
     sought = _words_of(text)
     letters = sum(map(len, sought))
     if letters < _LETTERS:

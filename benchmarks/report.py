@@ -6,6 +6,7 @@ import csv
 import re
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from albo.material import Gatherer
 from albo.predictors import against_others
 from albo.reader import open_reader, prepare
 from albo.texts import letters_of
-from albo.thumbnails import THUMBNAIL, enlarged, thumbnail_of
+from albo.thumbnails import THUMBNAIL, read_small, thumbnail_of
 from albo.titles import is_read, largest_text
 from albo.typicality import GenreMeans
 from benchmarks.corpora import store_of
@@ -42,11 +43,9 @@ from benchmarks.words import alike
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from PIL import Image
-
     from albo.activations import Mapper
     from albo.backbones import FrozenBackbone
-    from albo.records import Floats, Ints, Line, Pixels, Words
+    from albo.records import Bools, Floats, Ints, Line, Pixels, Words
     from benchmarks.covers import Workspace
     from benchmarks.measure import Sample, Word
     from benchmarks.options import Options
@@ -55,6 +54,7 @@ MOST_SECONDS = 5.0
 _GENRE = "Country"
 _LEAST_GROUPS = 5
 _COVERS_AN_ARTIST = 3
+_HEIGHTS = (0, 4, 6, 8, 12, np.inf)  # of lines, in pixels
 _FAR = 37  # covers, to one of another genre
 _ALIKE = 0.75  # 1 less edits over letters
 _TRAILING = re.compile(r"\s*([(\[].*| - (EP|Single))$")
@@ -134,12 +134,17 @@ def _row_of_starter(here: Workspace) -> Row:
 
 @dataclass(frozen=True)
 class _Titled:
-    """A cover as it was read, at full size and at 55 pixels, its album's name and its artist's."""
+    """A cover as it was read, and read again at 55 pixels, where its lines are so many high."""
 
     album: str
     artist: str
     words: Words
-    again: Words
+    again: list[str]
+    pixels: list[float]
+
+    @property
+    def lines(self) -> list[str]:
+        return [line.text for line in self.words.lines]
 
 
 def _rows_of_titles(options: Options) -> list[Row]:
@@ -148,11 +153,18 @@ def _rows_of_titles(options: Options) -> list[Row]:
     labelled = [row for row in read_csv(folder / "labels.csv") if row["album"]]
     chosen = labelled[:: options.pick(1, 50)]
     pages = [prepare((folder / row["file"]).read_bytes()) for row in chosen]
+    smalls = [thumbnail_of(page) for page in pages]
     reader = open_reader()
-    both = zip(chosen, reader.read(pages), reader.read(map(_as_read_again, pages)), strict=True)
+    read = list(reader.read(pages))
     covers = [
-        _Titled(_TRAILING.sub("", row["album"]), row["artist"], words, again)
-        for row, words, again in both
+        _Titled(
+            _TRAILING.sub("", row["album"]),
+            row["artist"],
+            words,
+            read_small(small, words, reader.read_at),
+            [line.height(*small.size) for line in words.lines],
+        )
+        for row, small, words in zip(chosen, smalls, read, strict=True)
         if words.lines
     ]
     others = [*covers[_FAR:], *covers[:_FAR]]  # each cover beside one of another genre
@@ -161,7 +173,7 @@ def _rows_of_titles(options: Options) -> list[Row]:
         for one, other in zip(covers, others, strict=True)
         if letters_of(one.album) not in letters_of(other.album)
     ]
-    found = [cover for cover in covers if is_read(cover.album, cover.words)]
+    found = [cover for cover in covers if is_read(cover.album, cover.lines)]
     return [
         Row(
             f"largest text is artist or album, {len(covers)} covers of itunes36 with words",
@@ -170,23 +182,38 @@ def _rows_of_titles(options: Options) -> list[Row]:
         ),
         Row(
             "an album's name is found on its cover",
-            _share([is_read(one.album, one.words) for one in covers]),
-            _share([is_read(name, other.words) for name, other in wrong]) + " on another's",
+            _share([is_read(one.album, one.lines) for one in covers]),
+            _share([is_read(name, other.lines) for name, other in wrong]) + " on another's",
         ),
         Row(
             f"and read at {THUMBNAIL} pixels, of those that were found",
             _share([is_read(one.album, one.again) for one in found]),
             _share([is_read(name, other.again) for name, other in wrong]) + " on another's",
         ),
+        *_rows_of_heights(covers),
     ]
 
 
-def _share(found: Sequence[bool]) -> str:
+def _rows_of_heights(covers: Sequence[_Titled]) -> list[Row]:
+    """See how many lines of a height can be read at 55 pixels."""
+    pixels = np.array([height for cover in covers for height in cover.pixels])
+    legible = np.array(
+        [
+            is_read(line, [again])
+            for cover in covers
+            for line, again in zip(cover.lines, cover.again, strict=True)
+        ]
+    )
+    rows = []
+    for low, high in pairwise(_HEIGHTS):
+        there = (pixels >= low) & (pixels < high)
+        what = f"{there.sum()} lines from {low:g} to under {high:g} pixels high: read there"
+        rows.append(Row(what, _share(legible[there])))
+    return rows
+
+
+def _share(found: Sequence[bool] | Bools) -> str:
     return f"{np.mean(found):.1%}"
-
-
-def _as_read_again(page: Image.Image) -> Image.Image:
-    return enlarged(thumbnail_of(page))
 
 
 def _tallest(words: Words) -> tuple[Line, ...]:

@@ -19,6 +19,7 @@ from albo import reader
 from albo.engines import Device
 from albo.errors import BadCover, MissingReader, RuntimeFailed
 from albo.reader import MAX_LINES, OpenVinoReader, card, open_reader, prepare
+from albo.records import Line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,6 +117,49 @@ def test_words_that_run_up_or_down_are_read(
     [line] = read_one(opened, draw("QUIET RIVERS").transpose(turn)).lines
     assert line.text == "QUIET RIVERS"
     assert line.box[:2] == pytest.approx(begins, abs=0.05)
+
+
+# --- lines whose places are known ----------------------------------------------------------------
+
+
+def test_lines_are_read_where_they_are_known_to_be(opened: Reader) -> None:
+    """On a picture an eighth of the size, scaled up again: what a thumbnail is read as."""
+    cover = draw(*TITLES)
+    lines = read_one(opened, cover).lines
+    small = cover.resize((320, 320)).resize((640, 640))
+    assert opened.read_at(small, lines) == TITLES
+    assert opened.read_at(small, lines[::-1]) == TITLES[::-1]
+    assert opened.read_at(small, ()) == ()
+
+
+def test_what_is_not_there_is_not_read(opened: Reader) -> None:
+    lines = read_one(opened, draw(*TITLES)).lines
+    assert opened.read_at(Image.new("RGB", (640, 640), "white"), lines) == ("", "", "")
+    assert opened.read_at(draw(TITLES[0]), lines) == (TITLES[0], "", "")
+
+
+@pytest.mark.parametrize("turn", [Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270])
+def test_a_line_that_runs_up_or_down_is_read_where_it_is(
+    opened: Reader, turn: Image.Transpose
+) -> None:
+    cover = draw("QUIET RIVERS").transpose(turn)
+    assert opened.read_at(cover, read_one(opened, cover).lines) == ("QUIET RIVERS",)
+
+
+@pytest.mark.parametrize(
+    "corners",
+    [
+        (0.0,) * 8,
+        (0.5,) * 8,
+        (0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0),
+        (1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0),
+        (0.0, 0.9, 0.0, 0.1, 0.0, 0.1, 0.0, 0.9),
+    ],
+)
+def test_a_place_that_is_none_says_nothing(opened: Reader, corners: tuple[float, ...]) -> None:
+    title = read_one(opened, draw(TITLES[0])).lines[0]
+    (nothing, read) = opened.read_at(draw(TITLES[0]), [Line("", corners, 1.0), title])
+    assert (nothing == "", read) == (True, TITLES[0])
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "1", "P"])

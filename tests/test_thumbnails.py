@@ -13,8 +13,6 @@ from albo.records import Line, Words
 from albo.thumbnails import THUMBNAIL, Thumbnail, Title, shrink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from albo.reader import Reader
 
 
@@ -34,11 +32,7 @@ def titled(*lines: tuple[str, int, int], size: tuple[int, int] = (640, 640)) -> 
 
 def shrunk(reader: Reader, cover: Image.Image, title: str = "") -> Thumbnail:
     (words,) = reader.read([cover])
-    return shrink(cover, words, reads(reader), title)
-
-
-def reads(reader: Reader) -> Callable[[Image.Image], Words]:
-    return lambda page: next(reader.read([page]))
+    return shrink(cover, words, reader.read_at, title)
 
 
 def test_a_huge_line_can_be_read_at_55_pixels_and_a_tiny_one_cannot(reader: Reader) -> None:
@@ -66,7 +60,7 @@ def test_a_line_is_as_high_as_its_letters_however_it_is_turned(reader: Reader) -
     """Corners go clockwise as the text is read: here it runs upwards along the left edge."""
     upwards = Line("SIDEWAYS", (0.0, 0.9, 0.0, 0.1, 0.2, 0.1, 0.2, 0.9), 1.0)
     level = Line("LEVEL", (0.3, 0.5, 0.9, 0.5, 0.9, 0.6, 0.3, 0.6), 1.0)
-    found = shrink(titled(), Words((level, upwards)), reads(reader))
+    found = shrink(titled(), Words((level, upwards)), reader.read_at)
     assert [(line.text, round(line.pixels, 3)) for line in found.lines] == [
         ("SIDEWAYS", 11.0),
         ("LEVEL", 5.5),
@@ -78,7 +72,7 @@ def test_a_line_is_as_high_as_its_letters_however_it_is_turned(reader: Reader) -
 def test_a_cover_without_words_has_a_thumbnail_and_no_title(
     reader: Reader, words: Words | None
 ) -> None:
-    found = shrink(titled(("METAL", 220, 180)), words, reads(reader))
+    found = shrink(titled(("METAL", 220, 180)), words, reader.read_at)
     assert (found.lines, found.title) == ((), None)
     assert Image.open(io.BytesIO(found.picture)).size == (55, 55)
 
@@ -86,7 +80,7 @@ def test_a_cover_without_words_has_a_thumbnail_and_no_title(
 @pytest.mark.parametrize("size", [(1, 1), (20, 31), (2000, 3)])
 def test_covers_of_any_size_have_thumbnails(reader: Reader, size: tuple[int, int]) -> None:
     line = Line("x", (0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0), 1.0)
-    found = shrink(Image.new("RGB", size), Words((line,)), reads(reader))
+    found = shrink(Image.new("RGB", size), Words((line,)), reader.read_at)
     small = Image.open(io.BytesIO(found.picture))
     assert max(small.size) <= 55
     assert found.title is not None
@@ -125,5 +119,5 @@ def test_a_named_title_is_not_found_where_nothing_is_read(reader: Reader) -> Non
     assert shrunk(reader, titled(), "Night Train").title == Title(
         "Night Train", True, False, 0.0, 0.0
     )
-    unread = shrink(titled(), None, reads(reader), "Night Train")
+    unread = shrink(titled(), None, reader.read_at, "Night Train")
     assert unread.title is None, "nobody looked"
