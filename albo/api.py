@@ -778,6 +778,8 @@ class Albo:
 
         if title is not None and not letters_of(title):
             raise UsageError("a title has letters; give them after --title, or leave it out")
+        if title is not None and not words:
+            raise UsageError("a title is looked for among the words; leave out --no-words")
         manner = Manner(prior, decide, coverage, device, limits)
         consultation = self._consult(covers, head, manner, words=words, always_read=True)
         known = self._genre_of(consultation, genre)

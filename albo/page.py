@@ -346,7 +346,7 @@ def _report_facts(report: Report) -> list[tuple[str, str]]:
             f"made to hold the true one for {_coverage(report.coverage)} of covers",
         ),
         ("sees with", report.backbone),
-        ("title that was looked for", report.title),
+        ("title that was looked for", _brief(report.title)),
         (
             "compared with",
             f"{report.corpus:,} labelled covers, {report.own:,} of them of the genre asked about"

@@ -274,6 +274,7 @@ def test_a_report_that_is_stopped_while_it_is_written_leaves_nothing(
         ((), 2, "--as"),
         (("--as", "Jazz", "--title", "★"), 2, "a title has letters"),
         (("--as", "Jazz", "--title", ""), 2, "a title has letters"),
+        (("--as", "Jazz", "--title", "x", "--no-words"), 2, "leave out --no-words"),
         (("--as", "Jazz", "--html", "."), 2, "is a folder; name a file in it"),
         (("--as", "Jazz", "--html", "/dev/null/r.html"), 2, "cannot be written"),
         (("--as", "Jazz", "--head", "nope"), 2, "no head 'nope'"),

@@ -553,6 +553,7 @@ def test_a_title_that_was_looked_for_is_among_what_it_rests_on() -> None:
         make_draft(), title="Cactus Songs"
     )
     assert "title that was looked for" not in words_of_one(make_draft())
+    assert words_of_one(make_draft(), title="word " * 20_000).count("word ") < 100
 
 
 def test_many_lines_are_cut_short() -> None:
