@@ -39,7 +39,7 @@ _DIGITS = 12
 _LIKELY = 5  # genres that are named, the likeliest
 _WORDS = 12  # that counted, or lines of a thumbnail
 _SAME = 6  # near-identical covers that are shown
-_FAINT = 0.05  # of the strongest place's evidence, below which a side has no map to speak of
+_FAINT = 0.05  # of the evidence of both sides, below which one has no map to speak of
 _DOUBLED = math.log(2)  # log-odds: shorter bars than this one's are never drawn at full length
 _MANY_TIMES = 1000
 _JPEG = b"\xff\xd8"
@@ -281,11 +281,11 @@ def _map(reasons: Reasons) -> Json | None:
         return None
     whole = sum(one.evidence for one in reasons.views if one.view == "image")
     evidence = activation.evidence
-    high, low = float(evidence.max()), float(evidence.min())
-    faint = _FAINT * max(abs(high), abs(low))
+    high, low = float(evidence.clip(min=0).sum()), float(evidence.clip(max=0).sum())
+    faint = _FAINT * (high - low)
     return {
-        "speaks_for": float(evidence.clip(min=0).sum()),
-        "speaks_against": float(evidence.clip(max=0).sum()),
+        "speaks_for": high,
+        "speaks_against": low,
         "shows_for": high > 0 and high >= faint,
         "shows_against": low < 0 and -low >= faint,
         "share": activation.share,

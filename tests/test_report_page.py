@@ -453,6 +453,7 @@ def test_the_map_says_how_much_it_shows() -> None:
         ((-0.4, -0.1, -0.2, 0.0), "For Country: 0.00. No place speaks for it.", 1),
         ((0.4, 0.1, 0.2, 0.0), "Against Country: 0.00. No place speaks against it.", 1),
         ((0.4, 0.1, 0.2, -0.01), "Against Country: -0.01. Hardly any place speaks against", 1),
+        ((0.1, 0.1, 0.1, -0.012), "Against Country: -0.01. Hardly any place speaks against", 1),
         ((-0.4, 0.01, -0.2, -0.1), "For Country: +0.01. Hardly any place speaks for it.", 1),
         ((0.0, 0.0, 0.0, 0.0), "For Country: 0.00. No place speaks for it.", 0),
     ],
