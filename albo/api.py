@@ -777,7 +777,9 @@ class Albo:
         from albo.report import Reporter
 
         if title is not None and not letters_of(title):
-            raise UsageError("a title has letters; give them after --title, or leave it out")
+            raise UsageError(
+                "a title of no letters or digits cannot be looked for; leave out --title"
+            )
         if title is not None and not words:
             raise UsageError("a title is looked for among the words; leave out --no-words")
         manner = Manner(prior, decide, coverage, device, limits)
@@ -874,6 +876,8 @@ class Albo:
         head = consultation.head
         if alike := _alike(genre, head.genres):
             return alike[0]
+        if consultation.is_starter:
+            raise _unknown_genre(genre, head.genres, f"head {head.name!r}")
         covers: Mapping[str, int] = {}
         with suppress(AlboError), self._reading() as catalog:
             covers = Counter(

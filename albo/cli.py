@@ -843,7 +843,8 @@ def _show_typical(
         tables.show_typical(found, oddest=asked.oddest)
     if draws:
         most = "least" if asked.oddest else "most"
-        title = f"{found[0].genre}, {most} typical first (how many are less so, and its likeness)"
+        shown = "share of its covers that are less so, and what it looks most like"
+        title = f"{found[0].genre}, {most} typical first ({shown})"
         save_sheet(draw_typical(found, title), place, "--sheet")
         terminal.note(f"drawn in {terminal.short(str(place))}", quiet=quiet)
 

@@ -13,6 +13,7 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 from albo.artifacts import write_atomically
+from albo.collection import VOTERS
 from albo.evaluation import INTENDED_USE, LIMITS, MAJORITY
 from albo.plots import draw_all
 from albo.reasons import Reasons, ViewReason
@@ -39,6 +40,7 @@ _DIGITS = 12
 _LIKELY = 5  # genres that are named, the likeliest
 _WORDS = 12  # that counted, or lines of a thumbnail
 _SAME = 6  # near-identical covers that are shown
+_ARTISTS = 48  # letters of a cover's artists
 _FAINT = 0.05  # of the evidence of both sides, below which one has no map to speak of
 _DOUBLED = math.log(2)  # log-odds: shorter bars than this one's are never drawn at full length
 _MANY_TIMES = 1000
@@ -174,6 +176,7 @@ def render_report(report: Report) -> str:
         ranking=report.ranking,
         is_sure=any(draft.verdict is Verdict.READS for draft in _leaders(report)),
         leaders=_leaders(report),
+        is_one_file=len({draft.digest for draft in report.ranking}) == 1,
         apart=[_lead(one, strongest) for one in report.apart],
         facts=_report_facts(report),
         limits=LIMITS,
@@ -200,8 +203,8 @@ def _shown(draft: Draft, report: Report, strongest: float) -> Json:
     shown: Json = {
         "draft": draft,
         "file": _file_name(draft.query) or f"draft {draft.letter}",
-        "place": next((n for n, one in enumerate(report.ranking, 1) if one is draft), 0),
-        "twin": _twin(draft, report),
+        "place": report.place(draft),
+        "twin": next(iter(report.twins(draft)), ""),
     }
     if draft.prediction is None:
         return shown
@@ -221,12 +224,6 @@ def _shown(draft: Draft, report: Report, strongest: float) -> Json:
         "lines": lines[:_WORDS],
         "more_lines": max(0, len(lines) - _WORDS),
     }
-
-
-def _twin(draft: Draft, report: Report) -> str:
-    """Return the letter of the first other draft that is the very same file, "" for none."""
-    read = [one for one in report.drafts if not (one is draft or one.error)]
-    return next((one.letter for one in read if one.digest == draft.digest), "")
 
 
 def _likely(said: Prediction, genre: str) -> Json:
@@ -383,7 +380,7 @@ def _environment() -> Environment:
         isolated=_isolated,
         data_uri=_data_uri,
     )
-    environment.globals.update(Verdict=Verdict, thumbnail_side=THUMBNAIL)
+    environment.globals.update(Verdict=Verdict, thumbnail_side=THUMBNAIL, voters=VOTERS)
     return environment
 
 
@@ -427,7 +424,9 @@ def _brief(text: str, length: int = _BRIEF) -> str:
 
 def _name(cover: ShownCover) -> str:
     """Name a cover: artist, album, year; else its file, without the folders; else its digest."""
-    album = " - ".join(text for text in (cover.artist.strip(), cover.album.strip()) if text)
+    # Some have an artist for each part of an opera: the album's name is to be seen beside them.
+    named = _brief(cover.artist, _ARTISTS), cover.album.strip()
+    album = " - ".join(text for text in named if text)
     if album:
         return f"{album} ({cover.year})" if cover.year is not None else album
     return _file_name(cover.uri) or cover.digest[:_DIGITS]

@@ -81,8 +81,8 @@ def _lines(answer: Explained, reasons: Reasons) -> Iterator[str]:
     views = [str(one) for one in reasons.views]
     if votes := answer.votes:
         views.append(
-            f"{votes.in_favour} of the {votes.voters} nearest covers are {votes.genre},"
-            f" by chance {votes.by_chance:.1f}"
+            f"{votes.genre}: {votes.in_favour} of the {votes.voters} nearest covers,"
+            f" {votes.by_chance:.1f} expected by chance"
         )
     yield _BETWEEN.join(views)
     if reasons.activation is None:

@@ -45,7 +45,7 @@ _MOST_DRAFTS = len(ascii_uppercase)
 _QUALITY = 85
 _TELLING = 0.1  # log-odds below which what one draft says alone sets nothing apart
 _FEW_WORDS = 3
-_NO_LEAD = 0.005  # log-odds that are shown as 0.00
+_NO_LEAD = 0.05  # log-odds below which the odds are shown as 1.0 times as high
 _NOISE = 2.0  # standard deviations between fold seeds within which two drafts are not told apart
 
 
@@ -200,7 +200,25 @@ class Report:
         said = draft.as_json(self.genre)
         if draft.error:
             return said
-        return said | {"place": self.ranking.index(draft) + 1, "head": self.head}
+        close = next((one.is_close for one in self.apart if one.worse is draft), None)
+        return said | {
+            "place": self.place(draft),
+            "same_file_as": self.twins(draft),
+            "too_close_to_first": close,
+            "head": self.head,
+        }
+
+    def place(self, draft: Draft) -> int:
+        """Return a draft's place among those that could be read; equals share one, from 1."""
+        return 1 + sum(one.probability > draft.probability for one in self.ranking)
+
+    def twins(self, draft: Draft) -> list[str]:
+        """Return the letters of the other drafts that are the very same file."""
+        return [
+            one.letter
+            for one in self.drafts
+            if one is not draft and not one.error and one.digest == draft.digest
+        ]
 
     @property
     def name(self) -> str:
@@ -384,7 +402,7 @@ def _apart(better: Draft, worse: Draft, deviation: float | None) -> Apart:
 
 
 def _is_close(lead: float, deviation: float | None) -> bool | None:
-    """Tell whether a lead is none, or within what other folds would change; None if not known."""
+    """Tell whether a lead is next to none, or what other folds may change; None if not known."""
     if lead < _NO_LEAD:
         return True
     return None if deviation is None else lead <= _NOISE * deviation

@@ -456,18 +456,23 @@ def _verdict(draft: Draft, genre: str) -> str:
 
 
 def _voted(votes: Votes, genre: str) -> str:
-    of = f"{votes.in_favour} of {votes.voters}"
-    return f"nearest covers: {of} are {genre}, by chance {votes.by_chance:.1f}"
+    if not votes.by_chance:
+        return f"nearest covers: none of {genre} is known here"
+    are = "is" if votes.in_favour == 1 else "are"
+    of = f"{votes.in_favour} of {votes.voters} {are} {genre}"
+    return f"nearest covers: {of}, {votes.by_chance:.1f} expected by chance"
 
 
 def _titled(title: Title) -> str:
     """Say in a line whether a cover's title can be read at thumbnail size."""
     text = _short(printable(title.text))
+    if title.is_partly_found:
+        return f"albo can read only a part of its title on it: {text}"
     if not title.is_found:
         return f"its title, {text}, is not among the words that albo read on it"
     what = "title" if title.is_named else "largest text"
     can = "can" if title.legible else "can in part" if title.partly_legible else "cannot"
-    return f"its {what}, {text}, {can} be read at 55 pixels"
+    return f"albo {can} read its {what} at 55 pixels: {text}"
 
 
 def _about(draft: Draft, found: Report) -> Iterator[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image
 
 from albo.titles import MOST, is_read, largest_text, lines_with, share_read
@@ -13,38 +15,57 @@ from albo.titles import MOST, is_read, largest_text, lines_with, share_read
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from albo.records import Line, Words
+    from albo.records import Floats, Line, Words
 
 THUMBNAIL = 55
 """Pixels of the longer side of the smallest pictures in shops and players."""
 
 _TIMES = 8  # that a thumbnail is scaled up for the reader
 _LEAST_HEIGHT = 3.0  # pixels of a line on a thumbnail; what is lower was never read
+# Light and dark in a line's place, below which nobody sees what a reader may: off-white on white. Of
+# the lines on 247 real covers that were read, none had less than 1.44.
+_LEAST_CONTRAST = 1.25
 _PART = 0.25  # of a title's letters, from which on a part of it can be read
 
 
 @dataclass(frozen=True, slots=True)
 class SmallLine:
-    """A line of a cover, its height in pixels of a thumbnail, and if it can be read there."""
+    """A line of a cover, its height in pixels of a thumbnail, and what is read of it there."""
 
     text: str
     pixels: float
-    legible: bool
+    read: str
+
+    @property
+    def legible(self) -> bool:
+        """Whether most of its letters are read there."""
+        return is_read(self.text, [self.read])
 
 
 @dataclass(frozen=True, slots=True)
 class Title:
     """A cover's title: as its people name it, or else the largest text on it, taken for it.
 
-    is_found : whether the reader sees it on the cover itself. pixels : how high the tallest of its
-    lines is on a thumbnail, 0 where there is none. share : of its letters, that can be read there.
+    on_cover : the share of its letters that the reader sees on the cover itself. share : of those
+    that it reads on a thumbnail. pixels : how high the tallest of its lines is there, 0 where none
+    is known.
     """
 
     text: str
     is_named: bool
-    is_found: bool
-    pixels: float
+    on_cover: float
     share: float
+    pixels: float
+
+    @property
+    def is_found(self) -> bool:
+        """Whether it is on the cover, for all that the reader sees."""
+        return max(self.on_cover, self.share) >= MOST
+
+    @property
+    def is_partly_found(self) -> bool:
+        """Whether a good part of it is, but no more."""
+        return not self.is_found and self.on_cover >= _PART
 
     @property
     def legible(self) -> bool:
@@ -88,7 +109,7 @@ def shrink(
         return Thumbnail(_png(small))
     again = read_small(small, words, read_at)
     lines = [
-        SmallLine(line.text, line.height(*small.size), is_read(line.text, [text]))
+        SmallLine(line.text, line.height(*small.size), text)
         for line, text in zip(words.lines, again, strict=True)
     ]
     lines.sort(key=lambda line: -line.pixels)
@@ -101,13 +122,41 @@ def read_small(
     read_at: Callable[[Image.Image, Sequence[Line]], Sequence[str]],
 ) -> list[str]:
     """Read a thumbnail, scaled up, where the lines of its cover are: a text each, "" for none."""
-    high_enough = [line for line in words.lines if line.height(*small.size) >= _LEAST_HEIGHT]
-    if not high_enough:
+    luminance = _luminance(small)
+    visible = [
+        line
+        for line in words.lines
+        if line.height(*small.size) >= _LEAST_HEIGHT
+        and _contrast(luminance, line) >= _LEAST_CONTRAST
+    ]
+    if not visible:
         return [""] * len(words.lines)
     size = (small.width * _TIMES, small.height * _TIMES)
-    texts = read_at(small.resize(size, Image.Resampling.BICUBIC), high_enough)
-    read = dict(zip(high_enough, texts, strict=True))
+    texts = read_at(small.resize(size, Image.Resampling.BICUBIC), visible)
+    read = dict(zip(visible, texts, strict=True))
     return [read.get(line, "") for line in words.lines]
+
+
+def _luminance(image: Image.Image) -> Floats:
+    """Return the relative luminance of each pixel, 0 to 1 (WCAG 2.2)."""
+    share = np.asarray(image.convert("RGB"), np.float32) / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)  # noqa: PLR2004
+    return np.asarray(linear @ np.array([0.2126, 0.7152, 0.0722], np.float32))
+
+
+def _contrast(luminance: Floats, line: Line) -> float:
+    """Return the contrast of the light and the dark of a line's place, from 1 (WCAG 2.2)."""
+    high, wide = luminance.shape
+    left, right = _covered(line.box[::2], wide)
+    top, bottom = _covered(line.box[1::2], high)
+    dark, light = np.percentile(luminance[top:bottom, left:right], [10, 90])
+    return float((light + 0.05) / (dark + 0.05))
+
+
+def _covered(shares: Sequence[float], side: int) -> tuple[int, int]:
+    """Return the first pixel of a side that shares of it touch, and the one after the last."""
+    first = min(int(min(shares) * side), side - 1)
+    return first, max(math.ceil(max(shares) * side), first + 1)
 
 
 def _find_title(
@@ -118,10 +167,10 @@ def _find_title(
     text = title or " ".join(line.text for line in said)
     if not text:
         return None
-    share = share_read(text, again)
+    on_cover = share_read(text, [line.text for line in words.lines]) if title else 1.0
     pixels = max((line.height(*size) for line in said), default=0.0)
-    is_found = share >= MOST or not title or is_read(text, [line.text for line in words.lines])
-    return Title(text, bool(title), is_found, pixels, share)
+    found = Title(text, bool(title), on_cover, share_read(text, again), pixels)
+    return found if found.is_found else replace(found, pixels=0.0)
 
 
 def thumbnail_of(page: Image.Image) -> Image.Image:

@@ -2,11 +2,12 @@
 
 A reader finds several lines where a designer set one title: one for each word, or for each size. So
 the largest line and those round it of about its size are taken for one text. And a text counts as
-read by its words, in whatever lines they come, and where they are glued together.
+read by its words, in whatever lines they come, and long ones where they are glued together.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from albo.texts import letters_of
@@ -20,14 +21,15 @@ MOST = 0.75
 """The share of a text's letters that make it one that was read."""
 
 _LETTERS = 2  # that a line has at least to be a title
-_SURE = 0.75  # confidence from which on lines are preferred: less is often no text at all
 _OF_ITS_SIZE = 0.6  # of one line's height that another has at least, to belong to it
 _ABOVE = 0.8  # of a line's height, to the next line above or below it
 _BESIDE = 1.5  # and to the next one left or right
 _SHARED = 0.5  # of a line's height, by two in a row
 _TELLING = 4  # letters of a word that tells whose line it is, where a text has any so long
-_FOR_A_WRONG_ONE = 4  # letters that a word has for each that may be wrong
+_LONG = 5  # letters of a word that is found within others, and with wrong letters
+_FOR_A_WRONG_ONE = 4  # letters that a long word has for each that may be wrong
 _MOST_LETTERS = 1_000  # of a text, and of what it is sought in
+_REMARK = re.compile(r"[(\[][^)\]]*[)\]]|\s-\s+(?:EP|Single)\s*$", re.IGNORECASE)
 
 
 def largest_text(words: Words, wide: float = 1.0, high: float = 1.0) -> tuple[Line, ...]:
@@ -48,14 +50,14 @@ def largest_text(words: Words, wide: float = 1.0, high: float = 1.0) -> tuple[Li
 
 def lines_with(text: str, words: Words) -> tuple[Line, ...]:
     """Return the lines of a cover that say a word of a text, or a part of one, in their order."""
-    said = _words_of(text)
-    least = min(_TELLING, max(map(len, said), default=0))
-    wanted = [word for word in said if len(word) >= least]
-    whole = ["".join(said)]
+    sought = _words_of(text)
+    least = min(_TELLING, max(map(len, sought), default=0))
+    wanted = [word for word in sought if len(word) >= least]
     return tuple(
         line
         for line in words.lines
-        if any(is_read(word, [line.text]) for word in wanted) or is_read(line.text, whole)
+        if any(_is_among(word, _words_of(line.text)) for word in wanted)
+        or _is_part(letters_of(line.text), "".join(sought))
     )
 
 
@@ -65,44 +67,67 @@ def is_read(text: str, lines: Iterable[str]) -> bool:
 
 
 def share_read(text: str, lines: Iterable[str]) -> float:
-    """Return the share of a text's letters that are in words of it which were read."""
-    read = [letters_of(line) for line in lines]
+    """Return the share of a text's letters that are in words of it which were read.
+
+    In a long word some letters may be wrong; it may be glued to others, and cut into lines. What
+    differs in a figure, or in a short word, is another one: "1988" is not "1989".
+    """
+    read = list(lines)
     sought = _words_of(text)
-    letters = sum(map(len, sought))
-    if letters < _LETTERS:
-        return float(bool(letters) and sought[0] in read)
-    together = "".join(read)[:_MOST_LETTERS]
-    if _is_in("".join(sought), together):
+    whole, runs = "".join(sought), [letters_of(line) for line in read]
+    if not whole:
+        return 0.0
+    together = "".join(runs)[:_MOST_LETTERS]
+    if _is_among(whole, runs) or _is_part(whole, together) or _is_same(whole, together):
         return 1.0
-    return sum(len(word) for word in sought if _is_in(word, together)) / letters
+    words = [word for line in read for word in _words_of(line)]
+    return sum(len(word) for word in sought if _is_among(word, words)) / len(whole)
 
 
 def _words_of(text: str) -> list[str]:
-    """Return the words of a text as their letters, those alone that have any."""
-    return [letters for word in text[:_MOST_LETTERS].split() if (letters := letters_of(word))]
+    """Return the words of a text as their letters, those alone that have any.
+
+    What shops put behind a title ("(Deluxe Edition)", "- EP") is on no cover, and left out.
+    """
+    cut = text[:_MOST_LETTERS]
+    plain = _REMARK.sub(" ", cut)
+    words = (plain if letters_of(plain) else cut).split()
+    return [letters for word in words if (letters := letters_of(word))]
 
 
-def _is_in(word: str, letters: str) -> bool:
-    """Tell whether a word is in a run of letters, but for a few wrong ones."""
-    if word in letters:
+def _is_among(word: str, words: Iterable[str]) -> bool:
+    """Tell whether a word is one of others, or in one of them if it is long enough."""
+    return any(_is_same(word, other) or _is_part(word, other) for other in words)
+
+
+def _is_part(word: str, letters: str) -> bool:
+    return len(word) >= _LONG and word in letters
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Tell whether two runs of letters are one word, but for a few wrong letters of a long one."""
+    if one == other:
         return True
-    may_be_wrong = len(word) // _FOR_A_WRONG_ONE
-    return may_be_wrong > 0 and _edits(word, letters) <= may_be_wrong
+    if len(one) < _LONG or any(letter.isdigit() for letter in one):
+        return False
+    may_be_wrong = len(one) // _FOR_A_WRONG_ONE
+    return abs(len(one) - len(other)) <= may_be_wrong and _edits(one, other) <= may_be_wrong
 
 
-def _edits(word: str, letters: str) -> int:
-    """Return the fewest edits that make a word of any part of a run of letters (Sellers 1980)."""
-    row = [0] * (len(letters) + 1)
-    for number, letter in enumerate(word, 1):
+def _edits(one: str, other: str) -> int:
+    """Return the fewest edits that make one run of letters of the other (Levenshtein 1966)."""
+    row = list(range(len(other) + 1))
+    for number, letter in enumerate(one, 1):
         above, row = row, [number]
-        for place, other in enumerate(letters):
-            row.append(min(above[place + 1] + 1, row[place] + 1, above[place] + (letter != other)))
-    return min(row)
+        for place, another in enumerate(other):
+            changed = above[place] + (letter != another)
+            row.append(min(above[place + 1] + 1, row[place] + 1, changed))
+    return row[-1]
 
 
-def _rank(box: _Box) -> tuple[bool, bool, float]:
-    line = box.line
-    return len(letters_of(line.text)) >= _LETTERS, line.confidence >= _SURE, box.size
+def _rank(box: _Box) -> tuple[bool, float]:
+    """Return what makes a line the largest: its height, the less the reader is sure the less."""
+    return len(letters_of(box.line.text)) >= _LETTERS, box.size * box.line.confidence
 
 
 class _Box(NamedTuple):

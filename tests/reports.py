@@ -109,8 +109,8 @@ def make_draft(prediction: Prediction = READS, letter: str = "A", **said: object
         "words": ("CACTUS SONGS", "small print"),
         "thumbnail": Thumbnail(
             draw("PNG", 55, 55),
-            (SmallLine("CACTUS SONGS", 9.25, legible=True), SmallLine("small print", 1.5, False)),
-            Title("CACTUS SONGS", is_named=False, is_found=True, pixels=9.25, share=1.0),
+            (SmallLine("CACTUS SONGS", 9.25, "CACTUS SONCS"), SmallLine("small print", 1.5, "")),
+            Title("CACTUS SONGS", is_named=False, on_cover=1.0, share=1.0, pixels=9.25),
         ),
         "picture": draw("JPEG", 640, 640),
         "speaks_for": draw("PNG", 640, 640, "gray"),

@@ -30,7 +30,7 @@ KEYS = {
     "query", "draft", "genre", "verdict", "probability", "rank", "percentile", "typicality",
     "typicality_percentile", "predictions", "set", "decided", "votes", "why", "words", "title",
     "title_found", "title_legible", "title_share", "same_as", "nearest", "nearest_others", "place",
-    "head",
+    "same_file_as", "too_close_to_first", "head",
 }  # fmt: skip
 
 
@@ -126,7 +126,7 @@ def test_a_report_is_one_file_and_a_few_lines(
     assert "reads as Jazz" in said.out
     assert "reads more like Jazz than " in said.out
     assert "looks more typical than " in said.out
-    assert "can be read at 55 pixels" in said.out or "cannot be read at 55 pixels" in said.out
+    assert "read its largest text at 55 pixels: " in said.out
     content = page.read_text(encoding="utf-8")
     assert str(speaking.folder) not in content, "a report tells nobody where files lie"
     assert "<script" not in content
@@ -149,7 +149,7 @@ def test_a_title_that_is_named_is_looked_for(
     run_albo: Run, artifacts: Path, speaking: Speaking
 ) -> None:
     said = run_albo("report", speaking.jazz, "--as", "Jazz", "--title", "Blue Bebop")
-    assert "its title, Blue Bebop, can" in said.out
+    assert "read its title at 55 pixels: Blue Bebop" in said.out
     said = run_albo("report", speaking.jazz, "--as", "Jazz", "--title", "Night Train")
     assert "its title, Night Train, is not among the words that albo read on it" in said.out
     pages = sorted((artifacts / "reports").iterdir(), key=lambda page: page.stat().st_mtime_ns)
@@ -179,6 +179,12 @@ def test_drafts_side_by_side(run_albo: Run, artifacts: Path, speaking: Speaking)
     assert [one.get("draft") for one in objects] == ["A", None, "C"]
     twins = run_albo("report", speaking.jazz, speaking.jazz, "--as", "Jazz", "--html", page)
     assert "A and B are the very same file" in twins.out
+    twins = run_albo("report", speaking.jazz, speaking.jazz, "--as", "Jazz", "--json")
+    assert [(one["place"], one["same_file_as"]) for one in twins.objects] == [
+        (1, ["B"]),
+        (1, ["A"]),
+    ]
+    assert [one["too_close_to_first"] for one in twins.objects] == [None, True]
     assert set(objects[1]) == {"query", "error"}
 
 
@@ -272,8 +278,8 @@ def test_a_report_that_is_stopped_while_it_is_written_leaves_nothing(
         (("--as", "Полька"), 2, "there are Jazz, Metal"),
         (("--as", ""), 2, "does not know ''"),
         ((), 2, "--as"),
-        (("--as", "Jazz", "--title", "★"), 2, "a title has letters"),
-        (("--as", "Jazz", "--title", ""), 2, "a title has letters"),
+        (("--as", "Jazz", "--title", "★"), 2, "a title of no letters or digits"),
+        (("--as", "Jazz", "--title", ""), 2, "a title of no letters or digits"),
         (("--as", "Jazz", "--title", "x", "--no-words"), 2, "leave out --no-words"),
         (("--as", "Jazz", "--html", "."), 2, "is a folder; name a file in it"),
         (("--as", "Jazz", "--html", "/dev/null/r.html"), 2, "cannot be written"),
@@ -454,6 +460,10 @@ def test_a_report_of_the_starter_head_needs_no_collection(
     unknown = run_albo("report", speaking.jazz, "--as", "Hip Hip")
     assert unknown.code == 2
     assert "head 'starter' does not know 'Hip Hip'; did you mean Hip-Hop" in unknown.err
+    others = run_albo("report", speaking.jazz, "--as", "Jazz", "--head", "starter")
+    assert others.code == 2
+    assert "head 'starter' does not know 'Jazz'; there are Country" in others.err
+    assert "albo train" not in others.err, "training teaches the starter nothing"
     assert run_albo("report", speaking.jazz, "--as", "hiphop", "--html", "r.html").code == 0
 
 

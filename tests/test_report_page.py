@@ -82,7 +82,7 @@ def make_hostile() -> Report:
             no_standing=bad,
             among=None,
             thumbnail=Thumbnail(
-                draw("PNG", 55, 40), tuple(SmallLine(bad, 5.0, legible=True) for bad in EVIL)
+                draw("PNG", 55, 40), tuple(SmallLine(bad, 5.0, bad) for bad in EVIL)
             ),
         )
         for letter, bad in zip("AB", (EVIL[4], LONG), strict=True)
@@ -310,14 +310,16 @@ def test_the_key_figures() -> None:
     assert "reads more like Country than 64% of 14 Country covers that the head had not" in said
     assert "looks more typical than 25% of 20 Country covers known here" in said
     assert "nearest covers that are Country 7 of 25" in said
-    assert "its title at 55 pixels legible “ CACTUS SONGS ”, 9 pixels high" in said
+    assert (
+        "its largest text at 55 pixels legible to albo: “ CACTUS SONGS ”, 9.2 pixels high" in said
+    )
 
 
 def test_what_is_not_known_says_why() -> None:
     said = words_of(PAGES["bare"])
     assert said.count(f"not known {NO_COVERS}") == 3
     assert f"There are no covers to compare it with: {NO_COVERS}." in said
-    assert "its title at 55 pixels not read" in said
+    assert "its largest text at 55 pixels not read" in said
     assert "compared with no covers" in said
     assert "right at the first guess" not in said
     assert "Not near-identical" not in said
@@ -478,7 +480,7 @@ def test_no_map_says_why() -> None:
 
 def test_the_nearest_covers_are_named() -> None:
     said = words_of_one(make_draft())
-    assert "Of the 25 nearest covers, 7 are Country; 4.2 would be by chance." in said
+    assert "Of the 25 nearest covers, 7 are Country; 4.2 expected by chance." in said
     assert "Artist 1 - Album 1 (1991) Country, cosine 0.85" in said
     assert "Artist 11 - Album 11 (2001) Rock, cosine 0.35" in said
 
@@ -486,8 +488,8 @@ def test_the_nearest_covers_are_named() -> None:
 @pytest.mark.parametrize(
     ("in_favour", "voters", "sentence"),
     [
-        (0, 25, "Of the 25 nearest covers, none is Country; 1.5 would be by chance."),
-        (1, 25, "Of the 25 nearest covers, 1 is Country; 1.5 would be by chance."),
+        (0, 25, "Of the 25 nearest covers, none is Country; 1.5 expected by chance."),
+        (1, 25, "Of the 25 nearest covers, 1 is Country; 1.5 expected by chance."),
         (0, 0, "No labelled cover is near enough to vote."),
     ],
 )
@@ -498,39 +500,63 @@ def test_few_votes(in_favour: int, voters: int, sentence: str) -> None:
     assert said.count("There are none.") == 2
 
 
+def test_votes_of_few_covers_are_no_votes_by_chance() -> None:
+    few = Votes("Country", 5, 3, 3.0, (), (), ())
+    said = words_of_one(make_draft(votes=few))
+    assert "Of the 5 nearest covers, 3 are Country; all that are known here." in said
+    none = Votes("Country", 25, 0, 0.0, (), (), ())
+    said = words_of_one(make_draft(votes=none))
+    assert "none is Country; none of that genre is known here." in said
+    assert "expected by chance" not in said
+
+
+def test_an_artist_list_leaves_room_for_the_album() -> None:
+    near = make_near(1, "Opera", 0.9)
+    many = replace(near, cover=replace(near.cover, artist="The Metropolitan Opera, " * 20))
+    said = words_of_one(make_draft(own=(many,)))
+    assert "… - Album 1 (1991)" in said
+
+
 def test_the_thumbnail_says_what_is_lost() -> None:
     said = words_of_one(make_draft())
-    assert "its title can still be read: “ CACTUS SONGS ”, the largest text on it" in said
+    assert "albo can still read the largest text on it, title or artist: “ CACTUS SONGS ”" in said
     assert "CACTUS SONGS 9.2 px can be read small print 1.5 px is lost" in said
-    line = SmallLine("CACTUS", 2.0, legible=False)
-    title = Title("CACTUS", is_named=False, is_found=True, pixels=2.0, share=0.0)
+    line = SmallLine("CACTUS", 2.0, "CAT")
+    title = Title("CACTUS", is_named=False, on_cover=1.0, share=0.0, pixels=2.0)
     lost = Thumbnail(draw("PNG", 55, 55), (line,), title)
     said = words_of_one(make_draft(thumbnail=lost))
-    assert "its title cannot be read: “ CACTUS ”, the largest text on it" in said
-    assert (
-        "its title at 55 pixels lost “ CACTUS ”, 2 pixels high: the largest text, taken for it"
-        in said
-    )
+    assert "albo cannot read the largest text on it, title or artist: “ CACTUS ”" in said
+    assert "CACTUS 2.0 px is read as “ CAT ”" in said
+    assert "its largest text at 55 pixels lost to albo: “ CACTUS ”, 2.0 pixels high" in said
 
 
 @pytest.mark.parametrize(
-    ("found", "share", "at_a_glance", "sentence"),
+    ("on_cover", "share", "at_a_glance", "sentence"),
     [
-        (True, 0.8, "legible “ Rain ”, 9 pixels high", "title can still be read: “ Rain ”."),
-        (True, 0.4, "in part “ Rain ”, 9 pixels high", "title can only in part be read: “ Rain ”."),
-        (True, 0.1, "lost “ Rain ”, 9 pixels high", "title cannot be read: “ Rain ”."),
+        (1.0, 0.8, "legible to albo: “ Rain ”, 9.4 pixels", "can still read its title: “ Rain ”."),
+        (0.0, 0.8, "legible to albo: “ Rain ”, 9.4 pixels", "can still read its title: “ Rain ”."),
+        (1.0, 0.4, "in part to albo: “ Rain ”", "can only in part read its title: “ Rain ”."),
+        (1.0, 0.1, "lost to albo: “ Rain ”", "cannot read its title: “ Rain ”."),
         (
-            False,
             0.4,
-            "not found “ Rain ”: not among the words read on it at full size",
+            0.4,
+            "unclear albo read only a part of “ Rain ” at full size",
+            "Only a part of its title, “ Rain ”, is among the words that albo read on it, even",
+        ),
+        (
+            0.1,
+            0.4,
+            "not found “ Rain ” is not among the words that albo read at full size",
             "“ Rain ”, is not among the words that albo read on it, even at full size",
         ),
     ],
 )
-def test_a_title_that_was_named(found: bool, share: float, at_a_glance: str, sentence: str) -> None:
-    title = Title("Rain", is_named=True, is_found=found, pixels=9.4 * found, share=share)
+def test_a_title_that_was_named(
+    on_cover: float, share: float, at_a_glance: str, sentence: str
+) -> None:
+    title = Title("Rain", is_named=True, on_cover=on_cover, share=share, pixels=9.4)
     draft = make_draft(thumbnail=Thumbnail(draw("PNG", 55, 55), (), title))
-    said = words_of_one(draft)
+    said = words_of_one(draft, title="Rain")
     assert f"its title at 55 pixels {at_a_glance}" in said
     assert sentence in said
     assert "the largest text" not in said
@@ -558,7 +584,7 @@ def test_a_title_that_was_looked_for_is_among_what_it_rests_on() -> None:
 
 
 def test_many_lines_are_cut_short() -> None:
-    lines = tuple(SmallLine(f"line{n}", 9 - n / 10, legible=False) for n in range(40))
+    lines = tuple(SmallLine(f"line{n}", 9 - n / 10, "") for n in range(40))
     said = words_of_one(make_draft(thumbnail=Thumbnail(draw("PNG", 55, 55), lines)))
     assert "28 smaller ones are left out" in said
     assert "line11" in said
@@ -600,6 +626,8 @@ def test_drafts_that_are_one_file_say_so() -> None:
     assert "Draft B draft-B.png, the very same file as A" in said
     assert "These two are the very same file." in said
     assert "B is the very same file as A" in said
+    assert said.count("place among the drafts 1 of 2") == 2
+    assert headline(make_report(one, twin, broken)) == "The drafts are one and the same file"
     assert said.count("very same file") == 4
     assert "is ahead of" not in said
 
@@ -614,8 +642,8 @@ def test_several_drafts_stand_side_by_side() -> None:
     assert (
         "Draft A draft-A.png It reads as Rock, not Country place among the drafts 2 of 2"
         " probability of Country 8.0% rank among the genres 2 of 8 reads more like it than 64% of"
-        " 14 looks more typical than 25% of 20 nearest covers of Country 7 of 25 title at 55"
-        " pixels legible"
+        " 14 looks more typical than 25% of 20 nearest covers of Country 7 of 25 largest text"
+        " at 55 pixels legible"
     ) in said
     assert "Draft B draft-B.png It reads as Country place among the drafts 1 of 2" in said
     read = Reader(render_report(PAGES["three"]))
@@ -668,7 +696,7 @@ def test_what_could_not_be_read_at_all() -> None:
 
 def test_drafts_too_close_to_call() -> None:
     said = words_of(PAGES["close"])
-    close = "Too close to call: another draw of the training folds would change as much."
+    close = "Too close to call: another draw of the training folds may change as much."
     assert headline(PAGES["close"]) == (
         "No draft surely reads as Country, and albo cannot tell which comes nearest"
     )

@@ -40,7 +40,7 @@ def test_a_huge_line_can_be_read_at_55_pixels_and_a_tiny_one_cannot(reader: Read
     found = shrunk(reader, cover)
     assert [line.text for line in found.lines] == ["METAL", "recorded in one afternoon"]
     huge, tiny = found.lines
-    assert found.title == Title("METAL", False, True, huge.pixels, 1.0)
+    assert found.title == Title("METAL", False, 1.0, 1.0, huge.pixels)
     assert (huge.legible, tiny.legible) == (True, False)
     # 180 pixels of letters are 130 of capitals and a rim: of 640 pixels, 55 are left.
     assert 8 < huge.pixels < 22
@@ -87,10 +87,25 @@ def test_covers_of_any_size_have_thumbnails(reader: Reader, size: tuple[int, int
     assert found.title.pixels == pytest.approx(small.height)
 
 
+def test_what_nobody_sees_is_not_read(reader: Reader) -> None:
+    """A reader evens out what it looks at: to it, light grey on white is black on white."""
+
+    def faint(grey: int) -> Thumbnail:
+        image = Image.new("RGB", (640, 640), (250, 250, 250))
+        font = ImageFont.load_default(180)
+        ImageDraw.Draw(image).text((30, 220), "METAL", (grey,) * 3, font)
+        return shrunk(reader, image)
+
+    for grey, legible in ((120, True), (240, False)):
+        title = faint(grey).title
+        assert title is not None
+        assert (title.text, title.legible) == ("METAL", legible)
+
+
 def test_a_title_in_several_lines_is_one(reader: Reader) -> None:
     found = shrunk(reader, titled(("HAVE", 40, 150), ("BLUES", 220, 150), ("Roy", 500, 40)))
     assert found.title == Title(
-        "HAVE BLUES", is_named=False, is_found=True, pixels=found.lines[0].pixels, share=1.0
+        "HAVE BLUES", is_named=False, on_cover=1.0, share=1.0, pixels=found.lines[0].pixels
     )
 
 
@@ -112,7 +127,7 @@ def test_a_named_title_is_sought_on_the_cover(reader: Reader) -> None:
     assert 8 < metal.pixels < 22
     assert (small.is_found, small.legible) == (True, False)
     assert 1 < small.pixels < 4
-    assert other == Title("Night Train", is_named=True, is_found=False, pixels=0.0, share=0.0)
+    assert other == Title("Night Train", is_named=True, on_cover=0.0, share=0.0, pixels=0.0)
 
 
 def test_a_named_title_is_not_found_where_nothing_is_read(reader: Reader) -> None:
