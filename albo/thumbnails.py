@@ -22,8 +22,8 @@ THUMBNAIL = 55
 
 _TIMES = 8  # that a thumbnail is scaled up for the reader
 _LEAST_HEIGHT = 3.0  # pixels of a line on a thumbnail; what is lower was never read
-# Light and dark in a line's place, below which nobody sees what a reader may: off-white on white. Of
-# the lines on 247 real covers that were read, none had less than 1.44.
+# Light to dark in a line's place, below which nobody sees what a reader may: off-white on white.
+# Of the lines on 247 real covers that were read, none had less than 1.44.
 _LEAST_CONTRAST = 1.25
 _PART = 0.25  # of a title's letters, from which on a part of it can be read
 

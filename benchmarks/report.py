@@ -207,8 +207,8 @@ def _rows_of_heights(covers: Sequence[_Titled]) -> list[Row]:
     rows = []
     for low, high in pairwise(_HEIGHTS):
         there = (pixels >= low) & (pixels < high)
-        to = f"to under {high:g} pixels" if high < np.inf else "pixels up"
-        what = f"{there.sum()} lines from {low:g} {to} high: read there"
+        to = f" to under {high:g}" if high < np.inf else ""
+        what = f"{there.sum()} lines from {low:g}{to} pixels high: read there"
         rows.append(Row(what, _share(legible[there])))
     return rows
 
