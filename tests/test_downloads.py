@@ -492,7 +492,7 @@ HASTY = Manners(backoff=0.01, timeout=0.4, attempts=2)
 
 def test_a_silent_server_is_not_waited_for(charts: ChartServer) -> None:
     charts.fail("rss", hang(3.0))
-    with at_most(4.0):
+    with at_most(2.0):
         error = failure(charts.url + CHART, HASTY)
     assert str(error) in {"no answer in time", "it took more than 0.4 seconds"}
 
@@ -511,7 +511,7 @@ def test_a_silent_server_is_not_waited_for(charts: ChartServer) -> None:
     ids=["status", "headers", "body", "unstated", "chunk size", "chunk", "rest"],
 )
 def test_each_byte_in_time_does_not_make_the_whole_in_time(before: bytes) -> None:
-    with dripping(b"0" * 200, 0.05, before) as wire, at_most(4.0):
+    with dripping(b"0" * 200, 0.05, before) as wire, at_most(2.0):
         error = failure(wire, HASTY)
     assert str(error) == "it took more than 0.4 seconds"
     assert len(wire.heads) == 2
@@ -519,18 +519,18 @@ def test_each_byte_in_time_does_not_make_the_whole_in_time(before: bytes) -> Non
 
 def test_packed_nothing_does_not_go_on_for_ever() -> None:
     before = head(Content_Encoding="gzip") + gzip.compress(b"")[:10]
-    with dripping(b"\x00\x00\x00\xff\xff" * 40, 0.02, before) as wire, at_most(4.0):
+    with dripping(b"\x00\x00\x00\xff\xff" * 40, 0.02, before) as wire, at_most(2.0):
         assert str(failure(wire, HASTY)) == "it took more than 0.4 seconds"
 
 
 def test_a_dripping_chart_takes_too_long(charts: ChartServer) -> None:
     charts.fail("rss", drip(0.02))
-    with at_most(4.0):
+    with at_most(2.0):
         assert str(failure(charts.url + CHART, HASTY)) == "it took more than 0.4 seconds"
 
 
 def test_waiting_for_a_turn_takes_nothing_from_the_time_to_answer() -> None:
-    slow = Manners(seconds_apart=0.6, timeout=1.0, attempts=1)
+    slow = Manners(seconds_apart=0.3, timeout=0.5, attempts=1)
     with says(OK) as wire, ThreadPoolExecutor(5) as pool:
         found = list(pool.map(lambda get: get(wire.url, as_is)[1], [local(slow).get] * 5))
         shared = local(slow)
@@ -544,11 +544,11 @@ SMALL = Manners(backoff=0.01, timeout=5.0, attempts=3, max_bytes=1 << 20)
 
 
 def test_a_body_that_says_it_is_too_long_is_not_read(charts: ChartServer) -> None:
-    with says(head(Content_Length=str(300 << 20))) as wire, at_most(3.0):  # and then nothing
+    with says(head(Content_Length=str(300 << 20))) as wire, at_most(1.0):  # and then nothing
         error = failure(wire, SMALL)
     assert (str(error), type(error)) == ("more than 1 MiB", DownloadFailed)
     charts.fail("1000x1000", endless(300, stated=True))
-    with at_most(3.0):
+    with at_most(1.0):
         assert str(failure(charts.url + art_path(1), SMALL)) == "more than 1 MiB"
     assert charts.seen[art_path(1)] == len(wire.heads) == 1
 
@@ -768,7 +768,7 @@ def test_waits_grow_and_differ() -> None:
     def waits() -> list[float]:
         with says(head("500 No", Content_Length="0")) as wire:
             failure(wire, Manners(backoff=0.05, attempts=4))
-        return [after - before for before, after in pairwise(wire.times)]
+        return [after - before for before, after in zip(wire.times, wire.times[1:], strict=False)]
 
     beyond = [
         wait - expected
@@ -776,7 +776,7 @@ def test_waits_grow_and_differ() -> None:
         for expected, wait in zip((0.05, 0.1, 0.2), found, strict=True)
     ]
     assert min(beyond) > -0.005
-    assert median(beyond) < 0.05 + 0.2  # a busy machine may hold any one of them up
+    assert max(beyond) < 0.05 + 0.2
     assert max(beyond) - min(beyond) > 0.01
 
 
@@ -789,14 +789,14 @@ def test_retry_after_holds_for_every_thread() -> None:
         rest = [pool.submit(downloads.get, wire.url, as_is) for _ in range(3)]
         assert all(each.result()[1] == b"well" for each in (first, *rest))
     assert len(wire.heads) == 5
-    assert 0.95 < wire.times[1] - wire.times[0] < 4
+    assert 0.95 < wire.times[1] - wire.times[0] < 1.6
 
 
 def test_retry_after_may_be_a_date() -> None:
     soon = formatdate(time.time() + 2, usegmt=True)
     with says(head("503 Busy", Retry_After=soon, Content_Length="0"), OK) as wire:
         local().get(wire.url, as_is)
-    assert 0.9 < wire.times[1] - wire.times[0] < 5
+    assert 0.9 < wire.times[1] - wire.times[0] < 2.5
 
 
 @pytest.mark.parametrize(
@@ -951,13 +951,13 @@ def stopped(downloads: Downloads, url: str, after: float) -> DownloadFailed:
         coming = pool.submit(downloads.get, url, as_is)
         time.sleep(after)
         assert not coming.done()
-        with at_most(1.5):
+        with at_most(0.5):
             downloads.stop()
             error = coming.exception(timeout=5.0)
     assert isinstance(error, DownloadFailed)
     assert str(error) == "stopped"
     calls = downloads.calls
-    with at_most(1.0), pytest.raises(DownloadFailed, match="stopped"):
+    with at_most(0.1), pytest.raises(DownloadFailed, match="stopped"):
         downloads.get(url, as_is)
     assert downloads.calls == calls
     return error
