@@ -18,7 +18,7 @@ from albo.evaluation import INTENDED_USE, LIMITS, MAJORITY
 from albo.plots import draw_all
 from albo.reasons import Reasons, ViewReason
 from albo.report import Verdict
-from albo.thumbnails import THUMBNAIL
+from albo.thumbnails import THUMBNAIL, Seen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -380,7 +380,7 @@ def _environment() -> Environment:
         isolated=_isolated,
         data_uri=_data_uri,
     )
-    environment.globals.update(Verdict=Verdict, thumbnail_side=THUMBNAIL, voters=VOTERS)
+    environment.globals.update(Seen=Seen, Verdict=Verdict, thumbnail_side=THUMBNAIL, voters=VOTERS)
     return environment
 
 

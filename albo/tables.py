@@ -465,14 +465,17 @@ def _voted(votes: Votes, genre: str) -> str:
 
 def _titled(title: Title) -> str:
     """Say in a line whether a cover's title can be read at thumbnail size."""
+    from albo.thumbnails import Seen
+
     text = _short(printable(title.text))
-    if title.is_partly_found:
-        return f"albo can read only a part of its title on it: {text}"
-    if not title.is_found:
-        return f"its title, {text}, is not among the words that albo read on it"
     what = "title" if title.is_named else "largest text"
-    can = "can" if title.legible else "can in part" if title.partly_legible else "cannot"
-    return f"albo {can} read its {what} at 55 pixels: {text}"
+    return {
+        Seen.LEGIBLE: f"albo can read its {what} at 55 pixels: {text}",
+        Seen.PARTLY: f"albo can in part read its {what} at 55 pixels: {text}",
+        Seen.LOST: f"albo cannot read its {what} at 55 pixels: {text}",
+        Seen.UNCLEAR: f"albo can read only a part of its {what} on it: {text}",
+        Seen.MISSING: f"its {what}, {text}, is not among the words that albo read on it",
+    }[title.seen]
 
 
 def _about(draft: Draft, found: Report) -> Iterator[str]:

@@ -51,6 +51,17 @@ def letters_of(text: str) -> str:
     return "".join(letter for letter in fold_text(text) if letter.isalnum())
 
 
+def edits(one: str, other: str) -> int:
+    """Return the fewest edits that make one text of the other (Levenshtein 1966)."""
+    row = list(range(len(other) + 1))
+    for number, letter in enumerate(one, 1):
+        above, row = row, [number]
+        for place, another in enumerate(other):
+            changed = above[place] + (letter != another)
+            row.append(min(above[place + 1] + 1, row[place] + 1, changed))
+    return row[-1]
+
+
 def joined(words: Words) -> str:
     """Join the lines of a cover for its grams, folded; "" where it says nothing."""
     return fold_text(" ".join(line.text for line in words.lines))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,19 @@ _LEAST_HEIGHT = 3.0  # pixels of a line on a thumbnail; what is lower was never 
 # Of the lines on 247 real covers that were read, none had less than 1.44.
 _LEAST_CONTRAST = 1.25
 _PART = 0.25  # of a title's letters, from which on a part of it can be read
+
+
+class Seen(StrEnum):
+    """What of a title is read on a thumbnail, in words for people.
+
+    unclear, not found : the reader sees only a part of it, or nothing, on the cover itself.
+    """
+
+    LEGIBLE = "legible"
+    PARTLY = "in part"
+    LOST = "lost"
+    UNCLEAR = "unclear"
+    MISSING = "not found"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +72,23 @@ class Title:
     pixels: float
 
     @property
-    def is_found(self) -> bool:
-        """Whether it is on the cover, for all that the reader sees."""
-        return max(self.on_cover, self.share) >= MOST
+    def seen(self) -> Seen:
+        """What the reader sees of it on a thumbnail, or why that cannot be told."""
+        if self.share >= MOST:
+            return Seen.LEGIBLE
+        if self.on_cover < MOST:
+            return Seen.UNCLEAR if self.on_cover >= _PART else Seen.MISSING
+        return Seen.PARTLY if self.share >= _PART else Seen.LOST
 
     @property
-    def is_partly_found(self) -> bool:
-        """Whether a good part of it is, but no more."""
-        return not self.is_found and self.on_cover >= _PART
+    def is_found(self) -> bool:
+        """Whether it is on the cover, for all that the reader sees."""
+        return self.seen not in {Seen.UNCLEAR, Seen.MISSING}
 
     @property
     def legible(self) -> bool:
         """Whether it can be read on a thumbnail."""
-        return self.share >= MOST
-
-    @property
-    def partly_legible(self) -> bool:
-        """Whether a good part of it can, but no more."""
-        return _PART <= self.share < MOST
+        return self.seen is Seen.LEGIBLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from albo.texts import letters_of
+from albo.texts import edits, letters_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -78,7 +78,7 @@ def share_read(text: str, lines: Iterable[str]) -> float:
     if not whole:
         return 0.0
     together = "".join(runs)[:_MOST_LETTERS]
-    if _is_among(whole, runs) or _is_part(whole, together) or _is_same(whole, together):
+    if _is_among(whole, [*runs, together]):
         return 1.0
     words = [word for line in read for word in _words_of(line)]
     return sum(len(word) for word in sought if _is_among(word, words)) / len(whole)
@@ -111,18 +111,7 @@ def _is_same(one: str, other: str) -> bool:
     if len(one) < _LONG or any(letter.isdigit() for letter in one):
         return False
     may_be_wrong = len(one) // _FOR_A_WRONG_ONE
-    return abs(len(one) - len(other)) <= may_be_wrong and _edits(one, other) <= may_be_wrong
-
-
-def _edits(one: str, other: str) -> int:
-    """Return the fewest edits that make one run of letters of the other (Levenshtein 1966)."""
-    row = list(range(len(other) + 1))
-    for number, letter in enumerate(one, 1):
-        above, row = row, [number]
-        for place, another in enumerate(other):
-            changed = above[place] + (letter != another)
-            row.append(min(above[place + 1] + 1, row[place] + 1, changed))
-    return row[-1]
+    return abs(len(one) - len(other)) <= may_be_wrong and edits(one, other) <= may_be_wrong
 
 
 def _rank(box: _Box) -> tuple[bool, float]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from albo.reader import open_reader, prepare
+from albo.texts import edits
 from benchmarks.covers import large_covers, shared_folder, workspace
 from benchmarks.measure import Sample, interleave
 from benchmarks.results import Row, Section, Skipped, at_least, at_most
@@ -164,14 +165,8 @@ def _share(those: Iterable[Found], these: Iterable[Found], least: float) -> floa
 
 
 def alike(one: str, other: str) -> float:
-    """Return 1 less the edits (Levenshtein 1966) that make one text of the other, over letters."""
-    row = list(range(len(other) + 1))
-    for number, letter in enumerate(one, 1):
-        before, row = row, [number]
-        for column, another in enumerate(other, 1):
-            changed = before[column - 1] + (letter != another)
-            row.append(min(before[column] + 1, row[-1] + 1, changed))
-    return 1 - row[-1] / max(len(one), len(other), 1)
+    """Return 1 less the edits that make one text of the other, over letters."""
+    return 1 - edits(one, other) / max(len(one), len(other), 1)
 
 
 def _cpu_seconds() -> float:
