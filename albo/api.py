@@ -12,20 +12,14 @@ The command line is a thin layer over this.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections import Counter
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
-import numpy as np
-
 from albo.answers import (
-    Classified,
-    Copied,
     DuplicateMember,
     EmbedResult,
     Explained,
@@ -33,10 +27,16 @@ from albo.answers import (
     ReadingResult,
     Similar,
     Typical,
+    album_by_digest,
+    digests_present,
+    files_of,
+    genres_alike,
+    members_of_group,
+    search_index,
+    unknown_genre,
 )
-from albo.artifacts import MANIFEST, Artifacts, backbone_key, read_json, reader_key, write_json
-from albo.backbones import find_card, near_duplicate_thresholds, open_backbone
 from albo.catalog import (
+    Files,
     check_catalog,
     is_address,
     open_catalog,
@@ -44,60 +44,67 @@ from albo.catalog import (
     shown,
     source_name,
 )
-from albo.covers import StoredCovers, open_covers
-from albo.embed import CatalogSource, Stores, Summary, embed_catalog, embed_sources
-from albo.engines import Device
+from albo.classify import Classified
+from albo.embed import Stores, Summary, embed_catalog, embed_sources
 from albo.errors import (
     AlboError,
     EmptyCatalog,
     StaleArtifact,
     TooFewCovers,
-    UnknownGenre,
     UnknownSource,
     UsageError,
 )
-from albo.files import Files
-from albo.itunes import SOURCE as CHARTS
-from albo.networks import DEFAULT, Card, offers
+from albo.networks import (
+    DEFAULT,
+    Card,
+    Device,
+    card_of,
+    check_device,
+    find_card,
+    near_duplicate_thresholds,
+    offers,
+    open_backbone,
+)
 from albo.queries import Query, ask
-from albo.records import Neighbours
-from albo.runtimes import check_device
-from albo.sources import FILES, open_sources, possible_names
+from albo.sources import FILES, CatalogSource, open_sources, possible_names
+from albo.sources import SOURCE as CHARTS
+from albo.store import (
+    MANIFEST,
+    Artifacts,
+    StoredCovers,
+    Vectors,
+    WordStore,
+    backbone_key,
+    open_covers,
+    read_json,
+    reader_key,
+    write_json,
+)
 from albo.texts import letters_of
-from albo.vectors import Vectors
-from albo.words import WordStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from albo.backbones import FrozenBackbone
+    from albo.answers import Collection as Compared
+    from albo.answers import Report
     from albo.catalog import Catalog
-    from albo.classify import Kind, Level
-    from albo.collection import Collection as Compared
-    from albo.consultation import Asked, Consultation, Heads, Manner
-    from albo.covers import CoverStore
+    from albo.classify import Asked, Consultation, Heads, Manner
     from albo.evaluate import Split
-    from albo.evaluation import Evaluation
-    from albo.harvest import Harvested, Settings
-    from albo.images import Limits
-    from albo.index import Index, IndexKind, IndexSummary
-    from albo.material import Material
-    from albo.records import Album, Digest, Json
-    from albo.report import Report
-    from albo.review import Shelf
-    from albo.sources import Source
-    from albo.splits import Side, Sides
+    from albo.index import Index
+    from albo.learning import Evaluation, Kind, Level, Material, Side, Sides
+    from albo.limits import Limits
+    from albo.neighbours import IndexKind, IndexSummary
+    from albo.networks import FrozenBackbone
+    from albo.records import Album, Digest, Json, Note, StageProgress
+    from albo.sources import Harvested, Settings, Shelf, Source
+    from albo.store import CoverStore
 
-Progress: TypeAlias = "Callable[[str, int, int | None], None]"
-"""Told a stage's name, how many steps are done, and how many there are (None: not known)."""
+
 Prior: TypeAlias = Literal["corpus", "uniform"]
 _Store = TypeVar("_Store")
 
 _CURRENT = "current.json"
 _SHORTEST_PREFIX = 8
-_COPIED_AT_ONCE = 1_000
-_LONGEST_GENRE = 80
-_LISTED = 8
 _NEEDS_MENDING = "the collection here needs mending first"
 
 
@@ -114,8 +121,8 @@ class Albo:
 
     root: Path | str | None = None
     catalog: str | None = field(default=None, repr=False)  # it may hold a password
-    note: Callable[[str], None] = lambda _line: None
-    progress: Progress = lambda _stage, _done, _total: None
+    note: Note = lambda _line: None
+    progress: StageProgress = lambda _stage, _done, _total: None
     artifacts: Artifacts = field(init=False)
 
     def __post_init__(self) -> None:
@@ -256,8 +263,8 @@ class Albo:
         Raises EmptyCatalog, MissingReader, CannotWrite, RuntimeFailed, UsageError where the device
         is not here. What could not be read is in the summary's `failed` and `skipped`.
         """
-        from albo.reader import card, open_reader
         from albo.reading import read_words
+        from albo.words import card, open_reader
 
         check_device(device)
         self._require_catalog()
@@ -424,13 +431,13 @@ class Albo:
         """
         check_device(device)
         vectors = self._vectors(backbone)
-        card = vectors.card()
+        card = card_of(vectors)
         with self._reading() as catalog:
             index = self._open_index(vectors, catalog)
             among = None if genre is None else self._covers_of(genre, catalog)
             for queries in ask(covers, card, device, limits, note=self.note):
                 # One more than asked for, where the very same file is going to be left out.
-                found = _search(index, queries, k + without_self, among)
+                found = search_index(index, queries, k + without_self, among)
                 for query, near in zip(queries, found, strict=True):
                     if query.error:
                         yield Similar(query.name, error=query.error)
@@ -446,7 +453,7 @@ class Albo:
         card: Card,
         genre: str | None,
     ) -> tuple[Neighbour, ...]:
-        albums = _by_digest(catalog.albums([digest for digest, _ in found]), genre)
+        albums = album_by_digest(catalog.albums([digest for digest, _ in found]), genre)
         near = near_duplicate_thresholds(card)[1]
 
         def mark(digest: Digest, score: float) -> str:
@@ -495,9 +502,9 @@ class Albo:
 
     def _covers_of(self, genre: str, catalog: Catalog) -> set[Digest]:
         known = catalog.genres()
-        alike = _alike(genre, known)
+        alike = genres_alike(genre, known)
         if not alike:
-            raise _unknown_genre(genre, known)
+            raise unknown_genre(genre, known)
         return set().union(*map(catalog.digests, [genre] if genre in alike else alike))
 
     def duplicates(
@@ -508,10 +515,10 @@ class Albo:
         threshold : least cosine; by default what the backbone was measured to need.
         Raises EmptyCatalog, UsageError.
         """
-        from albo.duplicates import duplicate_groups
+        from albo.neighbours import duplicate_groups
 
         vectors = self._vectors(backbone)
-        _, shown, measured = near_duplicate_thresholds(vectors.card())
+        _, shown, measured = near_duplicate_thresholds(card_of(vectors))
         if threshold is None and not measured:
             self.note(
                 f"nobody has measured these weights of {vectors.backbone}; taking cosine {shown}"
@@ -521,7 +528,9 @@ class Albo:
         if not 0 < least <= 1:
             raise UsageError(f"threshold={least}; give a cosine above 0 and at most 1")
         with self._reading() as catalog:
-            digests, embeddings = vectors.read(_present(vectors, catalog.digests()), middle=False)
+            digests, embeddings = vectors.read(
+                digests_present(vectors, catalog.digests()), middle=False
+            )
             groups = duplicate_groups(
                 embeddings.vector,
                 least,
@@ -533,8 +542,8 @@ class Albo:
             ]
             grouped = {digest for group in near for digest, _ in group}
             near += [[(digest, 1.0)] for digest in catalog.copied() if digest not in grouped]
-            files = _files_of(catalog.albums({digest for group in near for digest, _ in group}))
-        members = [tuple(_members(group, files)) for group in near]
+            files = files_of(catalog.albums({digest for group in near for digest, _ in group}))
+        members = [tuple(members_of_group(group, files)) for group in near]
         return sorted((each for each in members if len(each) > 1), key=len, reverse=True)
 
     # --- train, classify -------------------------------------------------------------------------
@@ -555,7 +564,8 @@ class Albo:
 
         Raises EmptyCatalog, TooFewCovers, UsageError.
         """
-        from albo.classify import SEEDS, Settings, train
+        from albo.learning import SEEDS, Settings
+        from albo.train import train
 
         folder = self.artifacts.head(name)
         material = self._material(level, backbone, "albo train", words=words)
@@ -604,9 +614,10 @@ class Albo:
 
         Raises EmptyCatalog, TooFewCovers, UsageError.
         """
-        from albo.classify import SEEDS, Settings
+        from albo.answers import review
         from albo.evaluate import evaluate
-        from albo.review import Shelf, review
+        from albo.learning import SEEDS, Settings
+        from albo.sources import Shelf
 
         divided = self._split(split)
         material = self._material(level, backbone, "albo evaluate", words=words)
@@ -623,14 +634,16 @@ class Albo:
         if seeds is None and divided.sides is None and len(found.seeds) < len(SEEDS):
             self.note(_few_seeds(found.seeds, len(SEEDS), "albo evaluate"))
         with self._reading() as catalog:
-            albums = _by_digest(catalog.albums([cover.digest for cover in found.corpus.covers]))
+            albums = album_by_digest(
+                catalog.albums([cover.digest for cover in found.corpus.covers])
+            )
         shelf = Shelf(albums, StoredCovers(s3_endpoint) if pictures else None, self.note)
         return review(found, material, settings, divided.name, shelf)
 
     def _split(self, name: str) -> Split:
         """Make the split of that name, or of the table at that path. Raises UsageError."""
         from albo.evaluate import DRAWN, Split
-        from albo.splits import PUBLISHED, read_split
+        from albo.learning import PUBLISHED, read_split
 
         if name in DRAWN:
             return Split(name)
@@ -652,7 +665,7 @@ class Albo:
 
     def _given(self, name: str, albums: Iterable[Album], sides: Sides) -> Split:
         from albo.evaluate import Split
-        from albo.splits import sides_of
+        from albo.learning import sides_of
 
         side_of, both = sides_of(albums, sides)
         if both:
@@ -663,12 +676,12 @@ class Albo:
         self, level: Level, backbone: str | None, purpose: str, *, words: bool = True
     ) -> Material:
         """Gather what heads are fitted on; what words mean is stored under the writer lock."""
-        from albo.material import Gatherer
+        from albo.learning import Gatherer
 
         vectors = self._vectors(backbone)
         with self._reading() as catalog:
             albums = list(catalog.albums())
-        gatherer = Gatherer(self.artifacts, vectors, vectors.card(), self.note, self.progress)
+        gatherer = Gatherer(self.artifacts, vectors, card_of(vectors), self.note, self.progress)
         with self.artifacts.lock(purpose, self.note):
             return gatherer.gather(albums, level, words=words)
 
@@ -691,7 +704,7 @@ class Albo:
 
         Raises UnknownHead, StaleArtifact, UsageError.
         """
-        from albo.consultation import Manner
+        from albo.classify import Manner
 
         manner = Manner(prior, decide, coverage, device, limits)
         consultation = self._consult(covers, head, manner, words=words, top=top)
@@ -720,7 +733,7 @@ class Albo:
 
         Raises as `classify` does.
         """
-        from albo.consultation import Manner
+        from albo.classify import Manner
 
         manner = Manner(prior, decide, coverage, device, limits)
         consultation = self._consult(covers, head, manner, words=words, top=top)
@@ -773,8 +786,8 @@ class Albo:
         the head to know it, UnknownHead, StaleArtifact, UsageError. A cover that cannot be read
         says so in its draft.
         """
-        from albo.consultation import Manner
-        from albo.report import Reporter
+        from albo.answers import Reporter
+        from albo.classify import Manner
 
         if title is not None and not letters_of(title):
             raise UsageError(
@@ -809,9 +822,9 @@ class Albo:
         vectors = self._vectors(backbone)
         with self._reading() as catalog:
             known = catalog.genres()
-            alike = _alike(genre, known)
+            alike = genres_alike(genre, known)
             if not alike:
-                raise _unknown_genre(genre, known)
+                raise unknown_genre(genre, known)
             chosen = max(alike, key=lambda name: (name == genre, known[name]))
             index = self._open_index(vectors, catalog)
             collection, shelf = self._gathered(
@@ -830,7 +843,7 @@ class Albo:
         self, consultation: Consultation, s3_endpoint: str | None
     ) -> tuple[Compared | None, Shelf, str]:
         """Open the covers that a head's answers are compared with; else say why there are none."""
-        from albo.review import Shelf
+        from albo.sources import Shelf
 
         head, nothing = consultation.head, Shelf({})
         key = backbone_key(head.backbone, head.fingerprints["image"])
@@ -858,14 +871,14 @@ class Albo:
         level: str,
         covers: StoredCovers | None,
     ) -> tuple[Compared, Shelf]:
-        from albo.classify import label_covers
-        from albo.collection import Collection
-        from albo.review import Shelf
+        from albo.answers import Collection
+        from albo.learning import label_covers
+        from albo.sources import Shelf
 
         albums = list(albums)
-        by_digest = _by_digest(albums)
+        by_digest = album_by_digest(albums)
         labelling = label_covers(albums, "subgenre" if level == "subgenre" else "genre")
-        same_from = near_duplicate_thresholds(vectors.card())[1]
+        same_from = near_duplicate_thresholds(card_of(vectors))[1]
         collection = Collection(
             labelling.restrict(index.digests()), by_digest, index, vectors, same_from
         )
@@ -874,19 +887,19 @@ class Albo:
     def _genre_of(self, consultation: Consultation, genre: str) -> str:
         """Find a genre that a head knows. Raises UnknownGenre, TooFewCovers."""
         head = consultation.head
-        if alike := _alike(genre, head.genres):
+        if alike := genres_alike(genre, head.genres):
             return alike[0]
         if consultation.is_starter:
-            raise _unknown_genre(genre, head.genres, f"head {head.name!r}")
+            raise unknown_genre(genre, head.genres, f"head {head.name!r}")
         covers: Mapping[str, int] = {}
         with suppress(AlboError), self._reading() as catalog:
             covers = Counter(
                 label for album in catalog.albums() if (label := getattr(album, head.level))
             )
-        there = _alike(genre, covers)
+        there = genres_alike(genre, covers)
         if not there:
-            raise _unknown_genre(genre, head.genres, f"head {head.name!r}")
-        from albo.classify import MIN_GROUPS
+            raise unknown_genre(genre, head.genres, f"head {head.name!r}")
+        from albo.learning import MIN_GROUPS
 
         count, mend = covers[there[0]], "run `albo train`"
         are = "is 1 cover" if count == 1 else f"are {count} covers"
@@ -916,7 +929,7 @@ class Albo:
         )
 
     def _heads(self) -> Heads:
-        from albo.consultation import Heads
+        from albo.classify import Heads
 
         default = self._remembered(self.artifacts.heads_folder, "name")
         return Heads(self.artifacts, default, self.note)
@@ -1149,75 +1162,6 @@ class Albo:
             return find_card(DEFAULT)
 
 
-def copy_catalog(
-    source: str, target: str, progress: Progress = lambda _stage, _done, _total: None
-) -> Copied:
-    """Copy all rows, charts and unfinished harvests of one catalog into another.
-
-    What else the other one holds stays. It takes no artifacts folder's lock, as neither catalog
-    need be of one: it may be copied beside a writer, and copied again for what that wrote later.
-
-    Raises UsageError for an address that is none or one catalog twice, EmptyCatalog where there is
-    none to copy.
-    """
-    check_catalog(source)
-    check_catalog(target)
-    if same_catalog(source, target):
-        raise UsageError(f"{shown(source)} cannot be copied to itself; name another catalog")
-    albums = 0
-    with open_catalog(source) as old, open_catalog(target, write=True) as new:
-        rows = old.rows()
-        while some := list(islice(rows, _COPIED_AT_ONCE)):
-            new.put(some)
-            albums += len(some)
-            progress("copying", albums, None)
-        feeds = old.feeds()
-        new.put((), feeds.values())
-        for plan, when in old.runs().items():
-            new.begin_run(plan, when)
-    return Copied(albums, len(feeds), shown(source), shown(target))
-
-
-def _alike(genre: str, known: Iterable[str]) -> list[str]:
-    """Return the genres of this name, itself first, then those that are written a little otherwise.
-
-    Case, blanks, hyphens and the like are of no account: "hiphop" is "Hip-Hop". A name without any
-    letter is itself alone.
-    """
-    wanted = letters_of(genre)
-    found = [name for name in known if name == genre or (wanted and letters_of(name) == wanted)]
-    return sorted(found, key=lambda name: (name != genre, name.casefold() != genre.casefold()))
-
-
-def _unknown_genre(genre: str, known: Iterable[str], who: str = "") -> UnknownGenre:
-    """Say that there is no such genre, and name those there are, and which is written much like it.
-
-    who : whose genres they are, where they are not the catalog's.
-    """
-    names = {name.casefold(): name for name in known}
-    near = difflib.get_close_matches(genre.casefold(), names, n=3, cutoff=0.5)
-    listed = ", ".join(list(names.values())[:_LISTED]) or "none"
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    none = f"{who} does not know {_cut(genre)}" if who else f"no cover is of genre {_cut(genre)}"
-    hint = f"did you mean {', '.join(names[name] for name in near)}? There" if near else "there"
-    return UnknownGenre(f"{none}; {hint} are {listed}{more}")
-
-
-def _cut(genre: str) -> str:
-    return repr(genre if len(genre) <= _LONGEST_GENRE else f"{genre[:_LONGEST_GENRE]}…")
-
-
-def _search(
-    index: Index, queries: Sequence[Query], k: int, among: Collection[Digest] | None
-) -> list[list[tuple[Digest, float]]]:
-    """Search for all queries at once; nothing is near one that could not be read."""
-    vectors = [query.embeddings.vector for query in queries if query.embeddings is not None]
-    found = iter(index.search(np.concatenate(vectors), k, among) if vectors else ())
-    nothing = Neighbours((), ())
-    near = [nothing if query.embeddings is None else next(found) for query in queries]
-    return [list(zip(each.digests, each.scores, strict=True)) for each in near]
-
-
 def _lacking(count: int, what: str, mend: str) -> str:
     return f"{count} {what} have no vector and are left out; run `{mend}` to embed them"
 
@@ -1228,43 +1172,3 @@ def _few_seeds(seeds: Sequence[int], usual: int, command: str) -> str:
         f"scored with fold {drawn} alone; `{command} --seeds {usual}` takes the mean over {usual},"
         " which chance moves less"
     )
-
-
-def _present(vectors: Vectors, digests: Collection[Digest]) -> list[Digest]:
-    return [digest for digest in vectors.digests() if digest in digests]
-
-
-def _files_of(albums: Iterable[Album]) -> Mapping[Digest, list[Album]]:
-    """Return the files that each cover lies in, one album for each, in the order of the albums."""
-    found: dict[Digest, dict[str, Album]] = {}
-    for album in albums:
-        if album.digest is not None:
-            found.setdefault(album.digest, {}).setdefault(album.uri, album)
-    return {digest: list(files.values()) for digest, files in found.items()}
-
-
-def _members(
-    covers: Iterable[tuple[Digest, float]], files: Mapping[Digest, list[Album]]
-) -> Iterator[DuplicateMember]:
-    """Go through the files of the covers of a group: what lies in several is as near as can be."""
-    for digest, score in covers:
-        there = files.get(digest, [])  # none where a writer has forgotten it meanwhile
-        for album in there:
-            yield DuplicateMember(digest, 1.0 if len(there) > 1 else score, album)
-
-
-def _by_digest(albums: Iterable[Album], genre: str | None = None) -> Mapping[Digest, Album]:
-    """Choose one album for each cover, always the same: the first by source and album id.
-
-    genre : what was asked for; one of that genre is shown where there is one.
-    """
-
-    def rank(album: Album) -> tuple[bool, str, str]:
-        asked = genre is None or album.genre.casefold() == genre.casefold()
-        return not asked, album.source, album.album_id
-
-    found: dict[Digest, Album] = {}
-    for album in sorted(albums, key=rank, reverse=True):
-        if album.digest is not None:
-            found[album.digest] = album
-    return found

@@ -1,401 +1,322 @@
-"""Fits heads, and says how good they are.
-
-Scoring is nested. In each outer fold of a grouped cross-validation an inner one, inside the outer
-training part, chooses the classifier's setting and fits all that comes after it (fusion weights,
-temperature, nonconformity scores); the classifier is then refitted on the whole outer training
-part, and the outer fold only scores. The head that is kept is made in the same way on all covers.
-"""
+"""One head, opened, and the covers that it is asked about: what each reads as, and why."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from albo.errors import TooFewCovers, UsageError
-from albo.folds import Job, Progress, count_fits, draw_folds
-from albo.groups import group_covers, is_known
-from albo.heads import Head
-from albo.metrics import Summary, summarise
-from albo.trainers import open_trainer
+from albo.errors import MissingReader, MissingWeights, NoActivationMap, StaleArtifact, UnknownHead
+from albo.heads import (
+    STARTER,
+    ActivationMap,
+    Head,
+    Heard,
+    ImageView,
+    LogisticPredictor,
+    explain,
+    load_starter,
+    spread,
+)
+from albo.networks import (
+    Device,
+    card_of,
+    compile_map_network,
+    find_card,
+    open_core,
+    openvino_failed,
+)
+from albo.queries import FEW, Listener, ask
+from albo.store import MANIFEST, Vectors, backbone_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
-    from albo.folds import Run, Tuning
-    from albo.groups import Artist
-    from albo.records import Album, Bools, Digest, Ints, Json
-    from albo.views import Features, View
-
-Doubles: TypeAlias = "NDArray[np.float64]"
-Kind: TypeAlias = Literal["logistic", "lightgbm"]
-Level: TypeAlias = Literal["genre", "subgenre"]
-
-MIN_GROUPS = 5
-"""A genre with fewer groups is left out: there would be folds without it."""
-
-SEEDS = (0, 1, 2, 3, 4)
-"""Fold seeds whose mean is reported for small corpora."""
-
-SMALL_CORPUS = 30_000
-"""Covers up to which the folds are drawn with every seed: some ten minutes on two cores. Above, by
-default, with the first alone, and the report says so; intervals are narrow there."""
-
-MIN_GENRES = 2
-FOLDS = range(3, 21)
-"""How many folds there may be."""
+    from albo.heads import Predictor, Prior, Reasons
+    from albo.limits import Limits
+    from albo.networks import Card
+    from albo.queries import Query
+    from albo.records import Floats, Json, Note, Pixels, Prediction
+    from albo.store import Artifacts
 
 
-@dataclass(frozen=True, slots=True)
-class LabelledCover:
-    """A cover to learn from, with all that links it to others.
+class Mapper:
+    """Maps what a linear classifier of the image says of covers onto them; see `open_mapper`."""
 
-    artists : the known ones of all albums that bear it. dup_groups : of those albums.
+    def __init__(self, predictor: LogisticPredictor, compiled: Any) -> None:  # noqa: ANN401
+        self.predictor = predictor
+        self._compiled = compiled
+
+    def map(self, pixels: Pixels, middle: Floats, genre: int) -> ActivationMap:
+        """Map the evidence for a genre: pixels uint8 (size, size, 3), middle float32 (m,).
+
+        Raises RuntimeFailed.
+        """
+        try:
+            pooled: Floats = self._compiled(pixels[None])[0][0]
+        except RuntimeError as error:
+            raise openvino_failed(error) from error
+        return spread(self.predictor, genre, pooled, middle)
+
+
+def open_mapper(card: Card, predictor: Predictor, note: Note = lambda _line: None) -> Mapper:
+    """Load what gives the maps of a backbone and a head's image classifier.
+
+    note : told in one line of an export, made where there never was one.
+    Raises NoActivationMap where there can be none, MissingWeights, RuntimeFailed.
+    """
+    if not isinstance(predictor, LogisticPredictor):
+        raise NoActivationMap("a head of trees has no map: only a linear one is a sum over places")
+    try:
+        core = open_core()
+        return Mapper(predictor, compile_map_network(card, core, note))
+    except ImportError as error:
+        raise NoActivationMap("maps need OpenVINO; pip install openvino") from error
+    except RuntimeError as error:
+        raise openvino_failed(error) from error
+
+
+@dataclass(frozen=True)
+class Classified:
+    """What genre a query reads as, or why that cannot be said.
+
+    words : the lines that were read on it; None where nobody read.
     """
 
-    digest: Digest
-    genre: str
-    artists: tuple[Artist, ...] = ()
-    dup_groups: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Labelling:
-    """The covers to learn from, by digest; how many have several labels, and how many none."""
-
-    covers: tuple[LabelledCover, ...]
-    conflicting: int = 0
-    unlabelled: int = 0
-
-    def restrict(self, digests: Iterable[Digest]) -> Labelling:
-        """Keep the covers among these, as those that have been embedded."""
-        kept = frozenset(digests)
-        return replace(self, covers=tuple(cover for cover in self.covers if cover.digest in kept))
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How to fit and score.
-
-    name : the head's. seeds : of the folds; None for SEEDS up to SMALL_CORPUS covers and the first
-    of them above. coverage : of the sets whose coverage and size are reported. backbone : the image
-    view's, kept with the head. near_duplicates_measured : whether the cosine that made the pairs
-    is one that was measured for this backbone.
-    """
-
-    name: str = "default"
-    kind: Kind = "logistic"
-    level: Level = "genre"
-    folds: int = 5
-    seeds: tuple[int, ...] | None = None
-    coverage: float = 0.9
+    query: str
+    prediction: Prediction | None = None
+    head: str = ""
     backbone: str = ""
-    near_duplicates_measured: bool = True
+    words: tuple[str, ...] | None = None
+    error: str = ""
 
-    def check(self) -> None:
-        """Raise UsageError for a value outside its limits."""
-        if self.kind not in {"logistic", "lightgbm"}:
-            raise UsageError(f"kind {self.kind!r}; give logistic or lightgbm")
-        if self.folds not in FOLDS:
-            raise UsageError(f"folds={self.folds}; give {FOLDS[0]} to {FOLDS[-1]}")
-        if not 0 < self.coverage < 1:
-            raise UsageError(f"coverage={self.coverage:g}; give a share above 0 and below 1")
-        if self.seeds is not None and not self.seeds:
-            raise UsageError("no fold seeds; give at least one")
+    def as_json(self) -> Json:
+        """Return the object that `albo classify --json` prints for one query."""
+        if self.prediction is None:
+            return {"query": self.query, "error": self.error}
+        said = self.prediction
+        return {
+            "query": self.query,
+            "predictions": _ranked(said.genres, said.probabilities),
+            "set": list(said.conformal_set),
+            "decided": said.decided,
+            "views": [
+                {
+                    "view": view.view,
+                    "weight": round(view.weight, 4),
+                    "predictions": _ranked(view.genres, view.probabilities),
+                }
+                for view in said.views
+            ],
+            "words": None if self.words is None else list(self.words),
+            "head": self.head,
+            "backbone": self.backbone,
+        }
 
-    def seeds_for(self, covers: int) -> tuple[int, ...]:
-        """Return the fold seeds for so many covers."""
-        return self.seeds or (SEEDS if covers <= SMALL_CORPUS else SEEDS[:1])
+
+def _ranked(genres: Iterable[str], probabilities: Iterable[float]) -> list[Json]:
+    return [
+        {"genre": genre, "probability": round(p, 6)}
+        for genre, p in zip(genres, probabilities, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
-    """A fitted head and how good it is.
+class Manner:
+    """How covers are asked about.
 
-    report : the JSON object of `albo train`, without "saved". covers, labels (n,), groups (n,) :
-    what it was fitted on. probabilities (s, n, c), sets (s, n, c) : of each cover while it was held
-    out, for each of the s fold seeds.
+    prior, decide, coverage : as of `Head.answer`. device, limits : as of `albo.queries.ask`.
+    """
+
+    prior: Prior = "corpus"
+    decide: float = 0.5
+    coverage: float = 0.9
+    device: Device = Device.AUTO
+    limits: Limits | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A cover that was asked about, and what it reads as; neither where it could not be read."""
+
+    query: Query
+    features: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    prediction: Prediction | None = None
+
+
+@dataclass(frozen=True)
+class Consultation:
+    """A head, the card of its backbone, and what reads words for it (None for nobody).
+
+    is_starter : whether the head is the one that comes with albo.
     """
 
     head: Head
-    report: Json
-    summary: Summary = field(repr=False)
-    covers: tuple[LabelledCover, ...] = field(repr=False)
-    labels: Ints = field(repr=False)
-    groups: Ints = field(repr=False)
-    probabilities: Doubles = field(repr=False)
-    sets: Bools = field(repr=False)
+    card: Card
+    listener: Listener | None
+    manner: Manner
+    note: Note
+    is_starter: bool = False
 
-
-def label_covers(albums: Iterable[Album], level: Level = "genre") -> Labelling:
-    """Take the labels of covers from the albums that bear them.
-
-    Labels are taken as written. A digest with several different ones is left out and counted; so is
-    one with none. Where albums differ in artist or dup_group, the cover is linked by each. Covers
-    come in the order of their digests.
-    """
-    of_digest: defaultdict[Digest, list[Album]] = defaultdict(list)
-    for album in albums:
-        if album.digest is not None:
-            of_digest[album.digest].append(album)
-    covers, conflicting, unlabelled = [], 0, 0
-    for digest in sorted(of_digest):
-        bearing = of_digest[digest]
-        labels = {label for album in bearing if (label := getattr(album, level)).strip()}
-        conflicting += len(labels) > 1
-        unlabelled += not labels
-        if len(labels) == 1:
-            covers.append(_labelled(digest, labels.pop(), bearing))
-    return Labelling(tuple(covers), conflicting, unlabelled)
-
-
-def _labelled(digest: Digest, genre: str, albums: Sequence[Album]) -> LabelledCover:
-    artists = {(album.artist, album.artist_id) for album in albums}
-    dup_groups = {album.dup_group for album in albums if album.dup_group.strip()}
-    return LabelledCover(
-        digest,
-        genre,
-        tuple(sorted(artist for artist in artists if is_known(*artist))),
-        tuple(sorted(dup_groups)),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Corpus:
-    """The covers of the genres that stay, by row, and those genres that do not."""
-
-    covers: tuple[LabelledCover, ...]
-    genres: tuple[str, ...]
-    labels: Ints
-    groups: Ints
-    left_out: tuple[Json, ...]
-
-
-def select_covers(labelling: Labelling, pairs: Ints, min_groups: int) -> Corpus:
-    """Drop genres of too few groups. Raises TooFewCovers where fewer than two are left."""
-    covers = labelling.covers
-    groups = group_covers(
-        [cover.artists for cover in covers], [cover.dup_groups for cover in covers], pairs
-    )
-    covers_of = Counter(cover.genre for cover in covers)
-    groups_of: defaultdict[str, set[int]] = defaultdict(set)
-    for cover, group in zip(covers, groups.tolist(), strict=True):
-        groups_of[cover.genre].add(group)
-    genres = tuple(sorted(genre for genre in covers_of if len(groups_of[genre]) >= min_groups))
-    if len(genres) < MIN_GENRES:
-        raise TooFewCovers(_too_few(labelling, groups_of, min_groups))
-    number = {genre: place for place, genre in enumerate(genres)}
-    kept = [row for row, cover in enumerate(covers) if cover.genre in number]
-    return Corpus(
-        covers=tuple(covers[row] for row in kept),
-        genres=genres,
-        labels=np.array([number[covers[row].genre] for row in kept], np.int64),
-        groups=groups[kept],
-        left_out=tuple(
-            {"genre": genre, "covers": covers_of[genre], "groups": len(groups_of[genre])}
-            for genre in sorted(covers_of)
-            if genre not in number
-        ),
-    )
-
-
-def _too_few(labelling: Labelling, groups_of: Mapping[str, set[int]], min_groups: int) -> str:
-    if not labelling.covers and not labelling.conflicting:
-        return (
-            "no cover has a genre; run `albo embed FOLDER --genre folder` where folders are named"
-            " after genres, or `albo embed TABLE.csv` with a column `genre`"
+    def ask(self, covers: Sequence[str], *, keep_pictures: bool = False) -> Iterator[Asked]:
+        """Say what each cover reads as, all genres, in order. Raises StaleArtifact, UsageError."""
+        listener, manner = self.listener, self.manner
+        several = ask(
+            covers,
+            self.card,
+            manner.device,
+            manner.limits,
+            listener,
+            keep_pictures=keep_pictures,
+            note=self.note,
         )
-    largest = sorted(groups_of, key=lambda genre: (-len(groups_of[genre]), genre))[:5]
-    there = ", ".join(f"{genre} ({len(groups_of[genre])})" for genre in largest) or "none"
-    return (
-        f"{len(labelling.covers)} labelled covers, genres by groups of covers that share no artist"
-        f" or artwork: {there}; a head needs at least 2 genres of {min_groups} groups each,"
-        " so embed more covers with `albo embed`"
-        + (f" ({labelling.conflicting} have several labels)" if labelling.conflicting else "")
-    )
+        for queries in several:
+            for query in queries:
+                yield Asked(query) if query.embeddings is None else self._answer(query)
+
+    def _answer(self, query: Query) -> Asked:
+        assert query.embeddings is not None  # noqa: S101  (seen by the caller)
+        features: dict[str, Any] = {"image": ImageView.from_embeddings(query.embeddings)}
+        if self.listener is not None and query.words is not None:
+            features |= self.listener.features([query.words])
+        manner = self.manner
+        (said,) = self.head.answer(features, manner.prior, manner.decide, manner.coverage)
+        return Asked(query, features, said)
+
+    def explain(self, asked: Asked, genre: str) -> Reasons:
+        """Say why a cover is held to be of a genre, or not; it was asked with pictures."""
+        query = asked.query
+        heard = None
+        if self.listener is not None and query.words is not None:
+            heard = Heard(query.words, self.listener.meanings)
+
+        mapper, no_map = self._mapper
+        if mapper is None or query.pixels is None or query.embeddings is None:
+            return explain(self.head, asked.features, genre, heard, no_map=no_map)
+        pixels, middle = query.pixels, query.embeddings.middle[0]
+        return explain(
+            self.head,
+            asked.features,
+            genre,
+            heard,
+            locate=lambda place: mapper.map(pixels, middle, place),
+        )
+
+    @cached_property
+    def _mapper(self) -> tuple[Mapper | None, str]:
+        """Open what maps the image's evidence; why there is none, where there is none."""
+        try:
+            return open_mapper(self.card, self.head.predictors["image"], self.note), ""
+        except NoActivationMap as reason:
+            return None, str(reason)
+        except MissingWeights as error:
+            # It names folders of this machine, which are nobody's business in a report.
+            self.note(str(error))
+            return None, f"the weights of {self.card.name}, which its map is made of, are not here"
 
 
-def train(
-    labelling: Labelling,
-    pairs: Ints,
-    views: Sequence[View],
-    settings: Settings | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Training:
-    """Fit a head on labelled covers, and score it by grouped cross-validation.
+@dataclass(frozen=True)
+class Heads:
+    """The heads of an artifacts folder, and the starter head where it has none of its own.
 
-    Parameters
-    ----------
-    labelling : of `label_covers`; every cover has features in every view.
-    pairs : int (p, 2), near-duplicates as positions in `labelling.covers`.
-    views : what to look at, at least one.
-    progress : called with fits done and fits in all.
-
-    Raises TooFewCovers where fewer than two genres have enough groups, UsageError for settings out
-    of range, and what the views raise.
+    default : the name of the head that was trained last, None where none is remembered.
     """
-    settings = settings or Settings()
-    settings.check()
-    if not views:
-        raise UsageError("a head without a view; give at least one")
-    corpus = select_covers(labelling, pairs, max(MIN_GROUPS, settings.folds))
-    digests = [cover.digest for cover in corpus.covers]
-    features = {view.name: view.features(digests) for view in views}
-    seeds = settings.seeds_for(len(corpus.covers))
-    steps = Progress(progress, len(views) * (len(seeds) * count_fits(settings.folds) + 1))
-    job = open_job(corpus, features, views, settings.kind, steps)
-    runs: list[Run] = []
-    for seed in seeds:
-        fold_of = draw_folds(corpus.labels, corpus.groups, settings.folds, seed)
-        fitted = job.cross_validate(fold_of)
-        if not runs:
-            tuning = job.tune(fitted)  # the head is made from the first seed's folds
-        runs.append(job.score(fitted, settings.coverage))
-    probabilities = np.stack([run.probabilities for run in runs])
-    sets = np.stack([run.sets for run in runs])
-    summary = summarise(corpus.labels, probabilities, sets, corpus.groups)
-    report = {
-        **_describe(corpus, views, settings),
-        **_describe_scores(corpus, summary),
-        "seeds": list(seeds),
-        "seed_deviation": seed_deviation(corpus.labels, probabilities),
-        "selected": True,
-        "conflicting": labelling.conflicting,
-    }
-    head = _make_head(job, tuning, corpus, _Making(views, settings, report))
-    return Training(
-        head, report, summary, corpus.covers, corpus.labels, corpus.groups, probabilities, sets
-    )
 
+    artifacts: Artifacts
+    default: str | None
+    note: Note
 
-def seed_deviation(labels: Ints, probabilities: Doubles) -> float | None:
-    """Return by how much another draw of the folds moves the lead of one cover over another.
+    def names(self) -> list[str]:
+        """Return the names of the heads that have been trained. Raises StaleArtifact."""
+        folder = self.artifacts.heads_folder
+        if folder.exists() and not os.access(folder, os.R_OK | os.X_OK):
+            raise StaleArtifact(f"{folder} may not be read; change its permissions")
+        found = folder.glob(f"*/{MANIFEST}")
+        return sorted(file.parent.name for file in found)
 
-    The median over covers, each beside the next one, of the standard deviation between fold seeds,
-    in log-odds of the true genre. probabilities : (s, n, c). None for a single seed.
-    """
-    if len(probabilities) < 2:  # noqa: PLR2004  (one is no spread)
-        return None
-    rows = np.arange(len(labels))
-    own, other = (
-        probabilities[:, place, labels].clip(1e-9, 1 - 1e-9) for place in (rows, np.roll(rows, -1))
-    )
-    lead = np.log(own / (1 - own)) - np.log(other / (1 - other))
-    return round(float(np.median(lead.std(axis=0, ddof=1))), 4)
+    def consult(
+        self,
+        name: str | None,
+        manner: Manner,
+        *,
+        covers: int,
+        words: bool = True,
+        always_read: bool = False,
+    ) -> Consultation:
+        """Open a head, by name or the last trained, and what reads words where it wants them.
 
+        covers : how many will be asked about. words : False leaves them unread, and the image alone
+        decides. always_read : read them even where the head does not look at them.
 
-def open_job(
-    corpus: Corpus,
-    features: Mapping[str, Features],
-    views: Sequence[View],
-    kind: Kind,
-    progress: Progress,
-) -> Job:
-    """Make the job of fitting these views' classifiers on a corpus. Raises UsageError."""
-    if not any(view.always for view in views):
-        raise UsageError("no view that speaks of every cover; add the image")
-    return Job(
-        features,
-        {view.name: open_trainer(view, kind, corpus.genres) for view in views},
-        tuple(view.always for view in views),
-        corpus.labels,
-        len(corpus.genres),
-        progress,
-    )
+        Raises UnknownHead, StaleArtifact, MissingWeights.
+        """
+        head, is_starter = self._find(name)
+        card = self._starters_card(head) if is_starter else self._card_of(head)
+        listener = None
+        if words and (always_read or head.alone is not None):
+            listener = self._listener(head, few=covers <= FEW, is_starter=is_starter)
+        if head.alone is not None and listener is None:
+            head = head.alone
+        return Consultation(head, card, listener, manner, self.note, is_starter)
 
+    def _find(self, name: str | None) -> tuple[Head, bool]:
+        """Find a head, and whether it is the starter."""
+        chosen, there = name if name is not None else self.default, self.names()
+        if chosen is None and len(there) == 1:
+            chosen = there[0]
+        if chosen in there:
+            return Head.load(self.artifacts.head(chosen)), False
+        if chosen is not None and self.artifacts.head(chosen).is_dir():
+            raise StaleArtifact(
+                f"the head in {self.artifacts.head(chosen)} is incomplete ({MANIFEST} is missing);"
+                f" run `albo train --name {chosen}`"
+            )
+        if name == STARTER or (name is None and not there):
+            return self._starter(asked=name is not None), True
+        if chosen is None:
+            raise UnknownHead(f"which head? Name one with --head: {', '.join(there)}")
+        listed = f"there are {', '.join(there)}" if there else "none has been trained"
+        raise UnknownHead(f"no head {chosen!r}: {listed}; run `albo train` to fit one")
 
-def fit_head(
-    features: Mapping[str, Features],
-    labels: Ints,
-    groups: Ints,
-    genres: Sequence[str],
-    *,
-    views: Sequence[View],
-    settings: Settings | None = None,
-) -> Head:
-    """Fit a head on these covers alone, and score nothing: for a split that others have drawn.
-
-    features : for each view, of n covers. labels : int (n,), positions in `genres`. groups :
-    int (n,). Raises TooFewCovers where there are fewer groups than folds.
-    """
-    settings = settings or Settings()
-    settings.check()
-    covers = tuple(LabelledCover(b"", genres[label]) for label in labels)
-    corpus = Corpus(covers, tuple(genres), labels, groups, ())
-    job = open_job(corpus, features, views, settings.kind, Progress(None, 0))
-    folds = draw_folds(labels, groups, settings.folds, settings.seeds_for(len(labels))[0])
-    tuning = job.tune(job.hold_out(folds))
-    return _make_head(job, tuning, corpus, _Making(views, settings, {}))
-
-
-@dataclass(frozen=True, slots=True)
-class _Making:
-    """What a head is told of itself beside what was fitted."""
-
-    views: Sequence[View]
-    settings: Settings
-    card: Json
-
-
-def _make_head(job: Job, tuning: Tuning, corpus: Corpus, making: _Making) -> Head:
-    head = Head(
-        name=making.settings.name,
-        kind=making.settings.kind,
-        level=making.settings.level,
-        genres=corpus.genres,
-        predictors=job.refit(tuning),
-        weights=tuning.together.weights,
-        temperature=tuning.together.temperature,
-        frequencies=tuning.frequencies,
-        nonconformity=tuning.scores.nonconformity,
-        true_genres=tuning.scores.true_genres,
-        fingerprints={view.name: view.fingerprint for view in making.views},
-        backbone=making.settings.backbone,
-        counts={"covers": len(corpus.labels), "groups": len(np.unique(corpus.groups))},
-        card=making.card,
-    )
-    if all(job.always) or tuning.alone is None:
+    def _starter(self, *, asked: bool) -> Head:
+        head = load_starter()
+        if not asked:
+            right = head.card["top1"]["value"]
+            self.note(
+                f"no head has been trained here: albo's starter head answers, which knows"
+                f" {', '.join(head.genres)} alone, and is right for {right:.0%} of such covers;"
+                " `albo embed FOLDER`, `albo words` and `albo train` make one of your own genres"
+            )
         return head
-    always = [view.name for view in making.views if view.always]
-    alone = head.part(
-        always,
-        tuning.alone.weights[list(job.always)],
-        tuning.alone.temperature,
-        tuning.scores_alone,
-    )
-    return replace(head, alone=alone)
 
+    def _card_of(self, head: Head) -> Card:
+        fingerprint = head.fingerprints["image"]
+        folder = self.artifacts.vectors(backbone_key(head.backbone, fingerprint))
+        return card_of(Vectors.open(folder, fingerprint))
 
-def _describe(corpus: Corpus, views: Sequence[View], settings: Settings) -> Json:
-    """Return what was fitted on what, for the JSON object of `albo train`."""
-    counts = np.bincount(corpus.labels)
-    known = [bool(cover.artists) for cover in corpus.covers]
-    return {
-        "split": "grouped",
-        "view": "+".join(view.name for view in views),
-        "head": settings.kind,
-        "name": settings.name,
-        "level": settings.level,
-        "backbone": settings.backbone,
-        "covers": len(corpus.covers),
-        "groups": len(np.unique(corpus.groups)),
-        "genres": len(corpus.genres),
-        "majority": round(float(counts.max() / counts.sum()), 4),
-        "artists_known": round(float(np.mean(known)), 4),
-        "near_duplicates_measured": settings.near_duplicates_measured,
-        "folds": settings.folds,
-        "coverage_asked": settings.coverage,
-        "left_out": list(corpus.left_out),
-    }
+    def _starters_card(self, head: Head) -> Card:
+        card = find_card(head.backbone, note=self.note)
+        if card.fingerprint != head.fingerprints["image"]:
+            raise StaleArtifact(
+                f"the starter head is of other weights of {head.backbone} than are installed here;"
+                " run `albo embed FOLDER` and `albo train` to make a head of your own"
+            )
+        return card
 
-
-def _describe_scores(corpus: Corpus, summary: Summary) -> Json:
-    """Return how good it is, for the JSON object of `albo train`."""
-    groups = [
-        len(np.unique(corpus.groups[corpus.labels == place])) for place in range(len(corpus.genres))
-    ]
-    return summary.as_json(corpus.genres, groups)
+    def _listener(self, head: Head, *, few: bool, is_starter: bool) -> Listener | None:
+        """Open what reads words; None, and a note, where it is missing."""
+        try:
+            return Listener(
+                head.fingerprints, self.artifacts.words_folder, single=few, note=self.note
+            )
+        except (MissingReader, MissingWeights) as error:
+            self.note(f"{error}; until then the image alone decides")
+        except StaleArtifact:
+            if not is_starter:
+                raise
+            self.note(
+                "words are read here in another way than when the starter head was made; the image"
+                " alone decides"
+            )
+        return None

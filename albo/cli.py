@@ -11,21 +11,46 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
-from albo import __version__, tables, terminal
+from albo import __version__
 from albo.errors import AlboError, UsageError
-from albo.terminal import many, printable
+from albo.options import (
+    Artifacts,
+    AsJson,
+    BackboneName,
+    Catalog,
+    Coverage,
+    Covers,
+    Decide,
+    Device,
+    DeviceChoice,
+    GenreAsked,
+    HeadChoice,
+    HeadName,
+    KindChoice,
+    LevelChoice,
+    MaxMib,
+    MaxMpx,
+    Prior,
+    PriorChoice,
+    Quiet,
+    ReadWords,
+    S3Endpoint,
+    SheetFile,
+    limits_of,
+)
+from albo.show import many, printable, scores, tables, terminal, verdicts
 
 if TYPE_CHECKING:
-    from albo.answers import Classified, Explained, ReadingResult
+    from albo.answers import Explained, ReadingResult
     from albo.api import Albo
-    from albo.images import Limits
+    from albo.classify import Classified
+
 
 app = typer.Typer(
     name="albo",
@@ -56,111 +81,6 @@ _READERS = frozenset(
 # click's UsageError, which Typer takes from click or from a copy of its own, by version, and
 # offers under no name.
 _WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]
-
-
-class DeviceChoice(StrEnum):
-    """Where the network runs."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-    MPS = "mps"
-
-
-class KindChoice(StrEnum):
-    """Kinds of index."""
-
-    AUTO = "auto"
-    FLAT = "flat"
-    IVF = "ivf"
-
-
-class HeadChoice(StrEnum):
-    """Kinds of head."""
-
-    LOGISTIC = "logistic"
-    LIGHTGBM = "lightgbm"
-
-
-class LevelChoice(StrEnum):
-    """Which label a head learns."""
-
-    GENRE = "genre"
-    SUBGENRE = "subgenre"
-
-
-class PriorChoice(StrEnum):
-    """What genre frequencies probabilities refer to."""
-
-    CORPUS = "corpus"
-    UNIFORM = "uniform"
-
-
-Artifacts = Annotated[
-    Path | None,
-    typer.Option(
-        "--artifacts",
-        help="Where albo keeps what it makes.",
-        show_default="$ALBO_ARTIFACTS or ./artifacts",
-    ),
-]
-Catalog = Annotated[
-    str | None,
-    typer.Option(
-        "--catalog",
-        help="sqlite:///FILE or mongodb://HOST/DB.",
-        show_default="$ALBO_CATALOG or ARTIFACTS/catalog.sqlite",
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, one object a line.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors.")]
-BackboneName = Annotated[
-    str | None,
-    typer.Option(
-        "--backbone", help="Which backbone's vectors.", show_default="the last embedded with"
-    ),
-]
-Device = Annotated[DeviceChoice, typer.Option("--device", help="Where the network runs.")]
-MaxMib = Annotated[
-    int, typer.Option("--max-mib", min=1, max=4096, help="Refuse larger files, in MiB.")
-]
-MaxMpx = Annotated[
-    int, typer.Option("--max-mpx", min=1, max=4096, help="Refuse larger images, in megapixels.")
-]
-S3Endpoint = Annotated[
-    str | None,
-    typer.Option(
-        "--s3-endpoint",
-        help="Address of an S3 server that is not Amazon's.",
-        show_default="as AWS's own settings say",
-    ),
-]
-Covers = Annotated[list[str], typer.Argument(metavar="COVER", help="Image files.")]
-HeadName = Annotated[
-    str | None, typer.Option("--head", help="Which head.", show_default="the last trained")
-]
-Prior = Annotated[
-    PriorChoice, typer.Option("--prior", help="Genre frequencies that probabilities refer to.")
-]
-Decide = Annotated[
-    float,
-    typer.Option("--decide", min=0, max=1, help="Least probability of a decided answer."),
-]
-Coverage = Annotated[
-    float, typer.Option("--coverage", help="How often the set shall hold the true genre.")
-]
-ReadWords = Annotated[
-    bool, typer.Option("--words/--no-words", help="Read the words on the cover, or do not.")
-]
-GenreAsked = Annotated[str, typer.Option("--genre", help="Which genre.")]
-SheetFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--sheet",
-        help="Draw the covers to this PNG or JPEG.",
-        show_default="in ARTIFACTS/reports, but for --json",
-    ),
-]
 
 
 # --- harvest -------------------------------------------------------------------------------------
@@ -221,7 +141,7 @@ def harvest(
     quiet: Quiet = False,
 ) -> None:
     """Fetch iTunes' album charts by genre, and their covers."""
-    from albo.harvest import Settings
+    from albo.sources import Settings
 
     settings = Settings(
         genres=genre or (),
@@ -309,7 +229,7 @@ def embed(
     quiet: Quiet = False,
 ) -> None:
     """Register covers, embed the new ones, update the index."""
-    from albo.engines import Device as Where
+    from albo.networks import Device as Where
 
     with _opened(artifacts, catalog, quiet=quiet) as albo:
         result = albo.embed(
@@ -320,7 +240,7 @@ def embed(
             batch_size=batch_size,
             genre=genre,
             rehash=rehash,
-            limits=_limits(max_mib, max_mpx),
+            limits=limits_of(max_mib, max_mpx),
             lines=(sys.stdin or ()) if "-" in (source or []) else (),
             s3_endpoint=s3_endpoint,
         )
@@ -338,7 +258,7 @@ def embed(
     failed = bool(result.summary.skipped or lost)
     if words:
         # Now that covers can be found: reading takes a hundred times as long.
-        limits = _limits(max_mib, max_mpx)
+        limits = limits_of(max_mib, max_mpx)
         with _opened(artifacts, catalog, quiet=quiet) as albo:
             reading = albo.words(device=Where(device.value), limits=limits, s3_endpoint=s3_endpoint)
         failed |= _show_reading(reading, as_json=as_json, quiet=quiet)
@@ -358,12 +278,12 @@ def read(
     quiet: Quiet = False,
 ) -> None:
     """Read the words of the covers whose words have not been read."""
-    from albo.engines import Device as Where
+    from albo.networks import Device as Where
 
     with _opened(artifacts, catalog, quiet=quiet) as albo:
         reading = albo.words(
             device=Where(device.value),
-            limits=_limits(max_mib, max_mpx),
+            limits=limits_of(max_mib, max_mpx),
             s3_endpoint=s3_endpoint,
         )
     _exit(failed=_show_reading(reading, as_json=as_json, quiet=quiet))
@@ -396,7 +316,7 @@ def index(
     quiet: Quiet = False,
 ) -> None:
     """Build every index anew, or change its kind."""
-    from albo.index import IndexKind
+    from albo.neighbours import IndexKind
 
     with _opened(artifacts, catalog, quiet=quiet) as albo:
         done = albo.index(None if kind is None else IndexKind(kind.value))
@@ -471,7 +391,7 @@ def similar(
     quiet: Quiet = False,
 ) -> None:
     """Find the covers that look most like these."""
-    from albo.engines import Device as Where
+    from albo.networks import Device as Where
 
     failed = False
     with _opened(artifacts, catalog, quiet=quiet) as albo:
@@ -482,7 +402,7 @@ def similar(
             backbone=backbone,
             device=Where(device.value),
             without_self=without_self,
-            limits=_limits(max_mib, max_mpx),
+            limits=limits_of(max_mib, max_mpx),
         ):
             failed |= bool(answer.error)
             if as_json:
@@ -559,7 +479,7 @@ def train(
     if as_json:
         terminal.print_json(report)
     elif not quiet:
-        tables.show_training(report)
+        scores.show_training(report)
 
 
 @app.command()
@@ -593,8 +513,8 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Say how good every way of predicting is, on covers of other artists and artworks."""
-    from albo import page
-    from albo.outputs import PAGES, check_output
+    from albo.show import page
+    from albo.store import PAGES, check_output
 
     if html is not None:
         html = check_output(html, PAGES, "--html")
@@ -615,7 +535,7 @@ def evaluate(
         for line in found.lines():
             terminal.print_json(line)
     elif not quiet:
-        tables.show_evaluation(found, str(html or ""))
+        scores.show_evaluation(found, str(html or ""))
 
 
 @app.command()
@@ -643,10 +563,9 @@ def classify(
 ) -> None:
     """Say what genre a cover reads as, and how sure that is."""
     from albo.answers import Explained
-    from albo.engines import Device as Where
-    from albo.outputs import PICTURES, check_output
-    from albo.poster import MOST_ROWS, draw_explained
-    from albo.sheet import save_sheet
+    from albo.networks import Device as Where
+    from albo.show import MOST_ROWS, draw_explained, save_sheet
+    from albo.store import PICTURES, check_output
 
     if explain is not None:
         explain = check_output(explain, PICTURES, "--explain")
@@ -667,7 +586,7 @@ def classify(
             coverage=coverage,
             device=Where(device.value),
             words=words,
-            limits=_limits(max_mib, max_mpx),
+            limits=limits_of(max_mib, max_mpx),
         ):
             failed |= _show_classified(answer, coverage, as_json=as_json)
             if isinstance(answer, Explained):
@@ -688,9 +607,9 @@ def _show_classified(answer: Classified | Explained, coverage: float, *, as_json
     elif plain.error:
         terminal.complain(f"{plain.query}: {plain.error}")
     else:
-        tables.show_classified(plain, coverage)
+        verdicts.show_classified(plain, coverage)
         if isinstance(answer, Explained):
-            tables.show_why(answer)
+            verdicts.show_why(answer)
     return bool(plain.error)
 
 
@@ -726,9 +645,9 @@ def report(
     quiet: Quiet = False,
 ) -> None:
     """Say whether covers read as a genre, and why: one HTML file to send round."""
-    from albo import page
-    from albo.engines import Device as Where
-    from albo.outputs import PAGES, check_output
+    from albo.networks import Device as Where
+    from albo.show import page
+    from albo.store import PAGES, check_output
 
     if html is not None:
         html = check_output(html, PAGES, "--html")
@@ -743,7 +662,7 @@ def report(
             coverage=coverage,
             device=Where(device.value),
             words=words,
-            limits=_limits(max_mib, max_mpx),
+            limits=limits_of(max_mib, max_mpx),
             s3_endpoint=s3_endpoint,
         )
         place = html or albo.artifacts.report(found.name, "html")
@@ -757,7 +676,7 @@ def report(
     if found.ranking and as_json:
         terminal.note(f"written to {terminal.short(str(place))}", quiet=quiet)
     elif found.ranking:
-        tables.show_report(found, str(place), quiet=quiet)
+        verdicts.show_report(found, str(place), quiet=quiet)
     _exit(failed=found.is_partial)
 
 
@@ -820,9 +739,8 @@ def _show_typical(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    from albo.outputs import PICTURES, check_output
-    from albo.poster import draw_typical
-    from albo.sheet import save_sheet
+    from albo.show import draw_typical, save_sheet
+    from albo.store import PICTURES, check_output
 
     sheet = asked.sheet and check_output(asked.sheet, PICTURES, "--sheet")
     draws = sheet is not None or not as_json
@@ -872,7 +790,7 @@ def copy(
     quiet: Quiet = False,
 ) -> None:
     """Copy all of one catalog into another one."""
-    from albo.api import copy_catalog
+    from albo.catalog import copy_catalog
 
     with terminal.progress(quiet=quiet) as (tell, _):
         copied = copy_catalog(source, target, tell)
@@ -942,8 +860,8 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Draw sample covers, and run all of albo on them."""
-    from albo.artifacts import check_can_be_folder
     from albo.demo import run_demo
+    from albo.store import check_can_be_folder
 
     check_can_be_folder(folder, "name another: `albo demo FOLDER`")
     say = (lambda _line: None) if quiet else terminal.say
@@ -964,12 +882,6 @@ def _opened(artifacts: Path | None, catalog: str | None, *, quiet: bool) -> Iter
 
     with terminal.progress(quiet=quiet) as (tell, note):
         yield Albo(artifacts, catalog, note=note, progress=tell)
-
-
-def _limits(mebibytes: int, megapixels: int) -> Limits:
-    from albo.images import Limits
-
-    return Limits(max_bytes=mebibytes * 2**20, max_pixels=megapixels * 1_000_000)
 
 
 def _exit(*, failed: bool) -> None:

@@ -6,18 +6,20 @@ import time
 from typing import TYPE_CHECKING
 
 from albo.errors import BadCover, UsageError
-from albo.images import open_image, read_file
+from albo.images import open_image
 from albo.samples import STYLES, is_sample_folder, plan_kept_aside, sample_file, write_samples
-from albo.sheet import Bar, SheetRow, Tile, draw_sheet, save_sheet
+from albo.show import Bar, SheetRow, Tile, draw_sheet, save_sheet
+from albo.store import read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from PIL import Image
 
-    from albo.answers import Classified, Similar
+    from albo.answers import Similar
     from albo.api import Albo
+    from albo.classify import Classified
+    from albo.records import Note
     from albo.samples import Sample
 
 _NEIGHBOURS = 5
@@ -29,7 +31,7 @@ _BARS = 5
 def run_demo(
     folder: Path,
     albo: Albo,
-    say: Callable[[str], None],
+    say: Note,
 ) -> Path:
     """Draw samples into a folder, embed, index, train, classify and search; draw a contact sheet.
 
@@ -64,7 +66,7 @@ def _check_is_ours(folder: Path) -> None:
         raise UsageError(f"{folder} holds other files; name a folder for it: `albo demo FOLDER`")
 
 
-def _search(albo: Albo, samples: Path, sheet: Path, say: Callable[[str], None]) -> Path:
+def _search(albo: Albo, samples: Path, sheet: Path, say: Note) -> Path:
     """Classify and search with the covers kept aside; draw the first of each style."""
     kept = plan_kept_aside()
     files = [str(samples / sample_file(sample)) for sample in kept]
@@ -115,7 +117,7 @@ def _picture(path: str) -> Image.Image | None:
         return None
 
 
-def _say_what_next(say: Callable[[str], None], artifacts: Path, cover: Path) -> None:
+def _say_what_next(say: Note, artifacts: Path, cover: Path) -> None:
     say("")
     say("Now with these:")
     say(f"  albo similar '{cover}' --artifacts {artifacts}")

@@ -15,39 +15,30 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from operator import itemgetter
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import numpy as np
 
-from albo.covers import StoredCovers, is_remote, is_stored
-from albo.engines import cores
+from albo.catalog import NOT_AN_IMAGE, KnownFile
 from albo.errors import AlboError, BadCover, LostCover
-from albo.files import NOT_AN_IMAGE, KnownFile
-from albo.images import Limits, decode, digest_of, has_image_signature
-from albo.itunes import SOURCE as CHARTS
+from albo.images import decode, has_image_signature
+from albo.limits import Limits, digest_of
+from albo.networks import cores
 from albo.records import Album, CatalogRow, Embeddings, Skipped, Stamp
-from albo.sources import (
-    FILES,
-    FROM_FOLDERS,
-    NO_GENRE,
-    Entry,
-    Report,
-    genre_notes,
-    is_gone,
-    stamp_file,
-)
+from albo.sources import FILES, CatalogSource, Entry, genre_notes, is_gone, stamp_file
+from albo.sources import SOURCE as CHARTS
+from albo.store import StoredCovers, is_remote, lies_in_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from types import TracebackType
 
-    from albo.backbones import Backbone
-    from albo.catalog import Catalog
-    from albo.files import Files
-    from albo.networks import Card
-    from albo.records import Bools, Digest, Pixels
+    from albo.catalog import Catalog, Files
+    from albo.networks import Backbone, Card
+    from albo.records import Bools, Digest, Pixels, Progress
     from albo.sources import Source
-    from albo.vectors import Vectors
+    from albo.store import Vectors
+
 
 COMMIT_SECONDS = 2.0
 """How long a cover may wait for the disk; with the last batches and the commit itself, under 5."""
@@ -92,14 +83,6 @@ class Summary:
     device: str = ""
 
 
-class Progress(Protocol):
-    """Told how far a run is."""
-
-    def __call__(self, done: int, total: int | None, /) -> None:
-        """Take note that `done` covers are through; `total` is None while it is not known."""
-        ...
-
-
 def _silent(_done: int, _total: int | None) -> None:
     """Report nothing."""
 
@@ -112,37 +95,6 @@ class Stores:
     files: Files
     vectors: Vectors
     covers: StoredCovers = field(default_factory=StoredCovers)
-
-
-class CatalogSource:
-    """Another catalog as a source: its albums become ours, and stay its own.
-
-    name : its address, as it may be shown. genre : as for `open_sources`; None keeps its own.
-    """
-
-    def __init__(self, name: str, catalog: Catalog, genre: str | None = None) -> None:
-        self.name = name
-        self.report = Report()
-        self._catalog = catalog
-        self._genre = None if genre == FROM_FOLDERS else "" if genre == NO_GENRE else genre
-
-    def entries(self) -> Iterator[Entry]:
-        """List the albums that have a cover, by source and album id."""
-        # All at once: a server may not keep a listing open for as long as covers take.
-        for album in list(self._catalog.albums()):
-            if album.digest is not None or album.source != CHARTS:
-                ours = replace(
-                    album,
-                    source=self.name,
-                    album_id=f"{album.source} {album.album_id}",
-                    digest=album.digest if _is_stored(album) else None,
-                    genre=album.genre if self._genre is None else self._genre,
-                )
-                yield Entry(ours, stamp_file(album.uri))
-
-    def is_gone(self, album_id: str) -> bool:  # noqa: ARG002
-        """Say yes: what it does not list it does not have."""
-        return True
 
 
 def embed_sources(
@@ -447,8 +399,8 @@ class _Run:
         """
         catalog = self._stores.catalog
         lacking = [album for album in catalog.albums() if album.digest not in self._journal.known]
-        stored = [album for album in lacking if _is_stored(album)]
-        own = [a for a in lacking if not _is_stored(a) and not _awaits_cover(a)]
+        stored = [album for album in lacking if lies_in_store(album)]
+        own = [a for a in lacking if not lies_in_store(a) and not _awaits_cover(a)]
         there = [album for album in own if not _has_vanished(album)]
         kept = set(map(_key, there))
         vanished = [album for album, missing in catalog.listed(FILES).items() if missing]
@@ -487,7 +439,7 @@ class _Run:
         self._journal.commit()
         uris = [album.uri for album in gone.values() if _has_vanished(album)]
         beside = self._stores.catalog.at(uris)
-        gone.update((_key(album), album) for album in beside if not _is_stored(album))
+        gone.update((_key(album), album) for album in beside if not lies_in_store(album))
         for source, group in groupby(sorted(gone), itemgetter(0)):
             self._stores.catalog.mark_missing(source, [album_id for _, album_id in group])
         self._stores.files.forget(uris)
@@ -715,12 +667,8 @@ def _has_signature(path: str) -> bool:
         os.close(descriptor)
 
 
-def _is_stored(album: Album) -> bool:
-    return album.digest is not None and is_stored(album.uri, album.digest)
-
-
 def _is_harvested(album: Album) -> bool:
-    return album.source == CHARTS and _is_stored(album)
+    return album.source == CHARTS and lies_in_store(album)
 
 
 def _awaits_cover(album: Album) -> bool:
@@ -729,7 +677,7 @@ def _awaits_cover(album: Album) -> bool:
 
 def _has_vanished(album: Album) -> bool:
     """Whether a file of the user's own is no longer there; stores are not looked into for that."""
-    return not (_is_stored(album) or is_remote(album.uri)) and is_gone(album.uri)
+    return not (lies_in_store(album) or is_remote(album.uri)) and is_gone(album.uri)
 
 
 def _key(album: Album) -> tuple[str, str]:

@@ -8,33 +8,41 @@ the commonest genre, and the genre of the nearest cover.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from albo.classify import MIN_GENRES, MIN_GROUPS, Settings, select_covers
 from albo.errors import TooFewCovers, UsageError
-from albo.evaluation import MAJORITY, NEAREST, NO_HEAD, Leak, LearningPoint, Row
-from albo.folds import Job, Progress, count_fits, draw_folds
-from albo.metrics import paired_difference, summarise
-from albo.predictors import floored, log_softmax
-from albo.trainers import open_trainer
+from albo.learning import (
+    MAJORITY,
+    MIN_GENRES,
+    MIN_GROUPS,
+    NEAREST,
+    NO_HEAD,
+    FitCounter,
+    Job,
+    Leak,
+    LearningPoint,
+    MajorityTrainer,
+    NearestTrainer,
+    Row,
+    Settings,
+    count_fits,
+    draw_folds,
+    open_trainer,
+    paired_difference,
+    select_covers,
+    summarise,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
+    from albo.heads import Features
+    from albo.learning import Corpus, Fitted, Kind, Material, Run, Side, Summary, Trainer
+    from albo.records import Bools, Digest, Doubles, Ints, Progress
 
-    from albo.classify import Corpus, Kind
-    from albo.folds import Fitted, Run
-    from albo.material import Material
-    from albo.metrics import Summary
-    from albo.records import Bools, Digest, Floats, Ints
-    from albo.splits import Side
-    from albo.trainers import Trainer
-    from albo.views import Features
 
-Doubles: TypeAlias = "NDArray[np.float64]"
 GROUPED, RANDOM = "grouped", "random"
 DRAWN = (GROUPED, RANDOM)
 """Splits that are drawn here."""
@@ -45,14 +53,10 @@ LEAK_SEEDS = 1
 SHARES = (0.125, 0.25, 0.5)
 """Shares of the groups that the learning curve learns from, before all of them."""
 
-_SHARPNESS = 20.0
-"""Cosines are multiplied by it before the softmax; what is right comes from the temperature."""
-
 FEWEST_FOLDS = 3
 """Folds that a given split has at least: one to score, and two to choose settings by."""
 
 _LEAST_GROUPS = 2
-_BLOCK = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ def evaluate(
     material: Material,
     settings: Settings | None = None,
     split: Split | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Evaluated:
     """Score every view and head, alone and together, beside the baselines.
 
@@ -130,7 +134,7 @@ def evaluate(
     corpus = select_covers(material.labelling, material.links, least)
     if split.sides is not None:
         corpus = _known_to(corpus, split.sides)
-    return _Work.make(corpus, material, settings, split, Progress(progress, 0)).run()
+    return _Work.make(corpus, material, settings, split, FitCounter(progress, 0)).run()
 
 
 def _known_to(corpus: Corpus, sides: Mapping[Digest, Side]) -> Corpus:
@@ -164,7 +168,7 @@ class _Work:
         material: Material,
         settings: Settings,
         split: Split,
-        progress: Progress,
+        progress: FitCounter,
     ) -> _Work:
         """Get all features, and name every way of predicting."""
         views = material.views
@@ -182,9 +186,9 @@ class _Work:
             trainers[f"{view.name}/{other}"] = open_trainer(view, other, corpus.genres)
             always.append(view.always)
         features[NEAREST] = material.vectors.read(digests, middle=False)[1].vector
-        trainers[NEAREST] = _NearestTrainer()
+        trainers[NEAREST] = NearestTrainer()
         features[MAJORITY] = np.zeros((len(digests), 1), np.float32)
-        trainers[MAJORITY] = _MajorityTrainer()
+        trainers[MAJORITY] = MajorityTrainer()
         always += [True, True]
         seeds = settings.seeds_for(len(digests)) if split.sides is None else (0,)
         names = list(trainers)
@@ -416,65 +420,3 @@ def _some_groups(corpus: Corpus, share: float) -> Bools:
         few = groups[: max(_LEAST_GROUPS, round(share * len(groups)))]
         kept[of_genre] = np.isin(corpus.groups[of_genre], few)
     return kept
-
-
-@dataclass(frozen=True)
-class _MajorityPredictor:
-    """Says of every cover how frequent the genres are. frequencies : float64 (c,)."""
-
-    kind: ClassVar[str] = "majority"
-
-    frequencies: Doubles
-
-    def log_probabilities(self, features: Floats) -> Doubles:
-        """Return the same row for each cover: float64 (n, c)."""
-        return np.tile(np.log(self.frequencies), (len(features), 1))
-
-
-@dataclass(frozen=True, slots=True)
-class _MajorityTrainer:
-    """Counts genres."""
-
-    grid: tuple[float, ...] = (1.0,)
-
-    def path(self, features: Any, labels: Ints, genres: int) -> Iterator[Any]:  # noqa: ANN401, ARG002
-        """Count once."""
-        counts = np.maximum(np.bincount(labels, minlength=genres), 0.5)
-        yield _MajorityPredictor(counts / counts.sum())
-
-
-@dataclass(frozen=True)
-class _NearestPredictor:
-    """Ranks genres by their nearest cover; so the first is the genre of the nearest of all.
-
-    vectors : float32 (n, d), unit rows, sorted by genre. starts : of each genre that is there.
-    """
-
-    kind: ClassVar[str] = "nearest"
-
-    vectors: Floats
-    starts: Ints
-    present: Ints
-    genres: int
-
-    def log_probabilities(self, features: Floats) -> Doubles:
-        """Return log-softmax of the best cosines: float32 (n, d) give float64 (n, c)."""
-        said = np.full((len(features), self.genres), -1.0)
-        for first in range(0, len(features), _BLOCK):
-            cosines = features[first : first + _BLOCK] @ self.vectors.T
-            best = np.maximum.reduceat(cosines, self.starts, axis=1)
-            said[first : first + _BLOCK, self.present] = best
-        return floored(log_softmax(_SHARPNESS * said))
-
-
-@dataclass(frozen=True, slots=True)
-class _NearestTrainer:
-    """Remembers covers."""
-
-    grid: tuple[float, ...] = (1.0,)
-
-    def path(self, features: Floats, labels: Ints, genres: int) -> Iterator[Any]:
-        """Sort them by genre."""
-        order = np.argsort(labels, kind="stable")
-        present, starts = np.unique(labels[order], return_index=True)
-        yield _NearestPredictor(features[order], starts, present, genres)

@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from albo.backbones import open_backbone
 from albo.errors import BadCover, StaleArtifact
-from albo.images import Limits, decode, digest_of, read_file
+from albo.heads import CharactersView, MeaningView
+from albo.images import decode
+from albo.limits import Limits, digest_of
+from albo.networks import open_backbone
 from albo.records import Embeddings, Words
-from albo.views import CharactersView, MeaningView
+from albo.store import read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from PIL.Image import Image
 
-    from albo.backbones import FrozenBackbone
-    from albo.engines import Device
-    from albo.networks import Card
-    from albo.records import Digest, Floats, Line, Pixels
-    from albo.views import Features
+    from albo.heads import Features
+    from albo.networks import Card, Device, FrozenBackbone
+    from albo.records import Digest, Floats, Line, Note, Pixels
 
 FEW = 8
 """Queries up to which a start that is fast matters more than a run that is."""
@@ -68,10 +68,9 @@ class Listener:
         words_folder: Path,
         *,
         single: bool,
-        note: Callable[[str], None],
+        note: Note,
     ) -> None:
-        from albo.meanings import CoverMeanings
-        from albo.reader import card, open_reader
+        from albo.words import CoverMeanings, card, open_reader
 
         read = _NothingRead(card().fingerprint)
         self._views: list[CharactersView | MeaningView] = []
@@ -126,7 +125,7 @@ def ask(
     listener: Listener | None = None,
     *,
     keep_pictures: bool = False,
-    note: Callable[[str], None],
+    note: Note,
 ) -> Iterator[list[Query]]:
     """Read, decode and embed the covers asked about, in order, so many at a time.
 
@@ -170,7 +169,7 @@ def _read_all(names: Sequence[str], card: Card, limits: Limits, *, with_page: bo
 
 def _page(data: bytes, limits: Limits) -> Image:
     """Decode a cover as the reader of words wants it."""
-    from albo.reader import prepare
+    from albo.words import prepare
 
     return prepare(data, limits)
 

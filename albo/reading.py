@@ -15,13 +15,12 @@ from itertools import chain
 from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
-from albo.covers import is_remote
-from albo.engines import cores
 from albo.errors import BadCover
-from albo.images import Limits
-from albo.reader import prepare
+from albo.limits import Limits
+from albo.networks import cores
 from albo.records import Skipped
-from albo.words import as_kept
+from albo.store import as_kept, is_remote
+from albo.words import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -29,10 +28,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from albo.catalog import Catalog
-    from albo.covers import StoredCovers
-    from albo.reader import Reader
-    from albo.records import Digest, Words
-    from albo.words import WordStore, WordWriter
+    from albo.records import Digest, Progress, Words
+    from albo.store import StoredCovers, WordStore, WordWriter
+    from albo.words import Reader
 
 COMMIT_SECONDS = 3.0
 """How long words may wait for the disk; with what the reader holds back, under 5."""
@@ -84,7 +82,7 @@ def read_words(
     *,
     limits: Limits | None = None,
     workers: int | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: Progress = lambda _done, _total: None,
 ) -> ReadingSummary:
     """Read the words of those covers of the catalog whose words have not been read.
 

@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
     from numpy.typing import NDArray
 
 Digest: TypeAlias = bytes
@@ -16,12 +17,22 @@ Digest: TypeAlias = bytes
 
 Floats: TypeAlias = "NDArray[np.float32]"
 Halves: TypeAlias = "NDArray[np.float16]"
+Doubles: TypeAlias = "NDArray[np.float64]"
 Ints: TypeAlias = "NDArray[np.int64]"
 Bools: TypeAlias = "NDArray[np.bool_]"
 Pixels: TypeAlias = "NDArray[np.uint8]"
 """One decoded cover: uint8 (height, width, 3), RGB; or a batch of them: (n, height, width, 3)."""
 
 Json: TypeAlias = dict[str, Any]
+
+Note: TypeAlias = "Callable[[str], None]"
+"""Called with one line whenever there is something that the user may want to know."""
+
+Progress: TypeAlias = "Callable[[int, int | None], None]"
+"""Called while long work goes on: steps done, and steps in all (None: not known)."""
+
+StageProgress: TypeAlias = "Callable[[str, int, int | None], None]"
+"""The same with the name of the stage first: one for work of several stages."""
 
 
 @dataclass(frozen=True, slots=True)

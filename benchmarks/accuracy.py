@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, get_args
 
 from albo.api import Albo
-from albo.classify import SEEDS, Kind
-from albo.metrics import Interval
+from albo.learning import SEEDS, Interval, Kind
 from benchmarks.corpora import FOREST_PIXELS, TREES, Corpus, forest_by_folds, store_of
 from benchmarks.covers import SETS, some_labels, workspace
 from benchmarks.published import PUBLISHED, score_published, show

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from albo.backbones import find_card
-from albo.engines import Device
 from albo.images import decode
-from albo.networks import DEFAULT, build
-from albo.runtimes import open_runtime
+from albo.networks import DEFAULT, Device, find_card
+from albo.networks.runtimes import open_runtime
+from albo.networks.weights import build
 from benchmarks.covers import labels, workspace
 from benchmarks.results import Row, Section, at_least, at_most
 
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from albo.networks import Card
+    from albo.networks.runtimes import Runtime
     from albo.records import Floats, Pixels
-    from albo.runtimes import Runtime
     from benchmarks.options import Options
 
 LEAST_COSINE = 0.999

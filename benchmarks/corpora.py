@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from albo.backbones import find_card, near_duplicate_thresholds
-from albo.classify import label_covers
-from albo.duplicates import near_duplicate_links
-from albo.groups import group_covers
 from albo.images import decode
-from albo.networks import DEFAULT
+from albo.learning import group_covers, label_covers
+from albo.neighbours import near_duplicate_links
+from albo.networks import DEFAULT, find_card, near_duplicate_thresholds
 from albo.records import Album
-from albo.vectors import Vectors
+from albo.store import Vectors
 from benchmarks.covers import read_csv
 
 if TYPE_CHECKING:
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from albo.api import Albo
-    from albo.groups import Artist
+    from albo.learning.groups import Artist
     from albo.records import Digest, Floats, Ints
 
 FOREST_PIXELS = 32

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from albo.api import Albo
-from albo.classify import SEEDS
+from albo.learning import SEEDS
 from benchmarks.covers import SETS, some_labels, workspace
 from benchmarks.published import show
 from benchmarks.results import Row, Section, Target, at_least, at_most
@@ -14,7 +14,7 @@ from benchmarks.results import Row, Section, Target, at_least, at_most
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from albo.evaluation import Evaluation
+    from albo.learning import Evaluation
     from benchmarks.options import Options
 
 TOP1 = {"discogs5": 0.515, "itunes36": 0.345}

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from albo.catalog import SqliteCatalog
+from albo.catalog.sqlite import SqliteCatalog
 from albo.records import Album, CatalogRow, Listing
 from benchmarks.covers import large_covers, workspace
 from benchmarks.measure import Finished, Sample, albo_command, interleave, interpreter, run_command

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from albo.trainers import LightgbmTrainer, LogisticTrainer
+from albo.learning.trainers import LightgbmTrainer, LogisticTrainer
 from benchmarks.measure import cores, interleave, seconds_of
 from benchmarks.results import Row, Section, at_most
 
 if TYPE_CHECKING:
+    from albo.learning import Trainer
     from albo.records import Floats, Ints
-    from albo.trainers import Trainer
     from benchmarks.options import Options
 
 MOST_LOGISTIC = 5.0

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from albo.api import Albo
-from albo.groups import group_covers
 from albo.images import decode, open_image
+from albo.learning import group_covers
 from benchmarks.copies import KINDS, make_copy
 from benchmarks.corpora import store_of
 from benchmarks.covers import known_pairs, labels, labels_files, workspace

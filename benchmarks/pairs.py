@@ -7,7 +7,8 @@ import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from albo.images import open_image
-from albo.sheet import Tile, draw_grid, save_sheet
+from albo.show import Tile, save_sheet
+from albo.show.sheet import draw_grid
 from benchmarks.covers import read_csv
 from benchmarks.results import HERE, OUTPUT
 

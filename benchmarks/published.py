@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from albo.classify import Settings, fit_head
-from albo.metrics import summarise
-from albo.views import ImageView
+from albo.heads import ImageView
+from albo.learning import Settings, summarise
+from albo.learning.fitting import fit_head
 from benchmarks.corpora import (
     ask_forest,
     group_by_artwork,
@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from albo.api import Albo
-    from albo.classify import Kind
-    from albo.metrics import Interval, Summary
+    from albo.learning import Interval, Kind, Summary
     from albo.records import Bools, Digest, Floats, Ints
-    from albo.vectors import Vectors
+    from albo.store import Vectors
 
 PUBLISHED = 0.232
 LEAST_OVER_PUBLISHED = 1.7

@@ -12,21 +12,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from albo import starter
-from albo.activations import open_mapper
+from albo.answers import THUMBNAIL
+from albo.answers.thumbnails import read_small, thumbnail_of
 from albo.api import Albo
-from albo.backbones import open_backbone
-from albo.classify import select_covers
-from albo.engines import Device
-from albo.heads import Head
+from albo.classify import open_mapper
+from albo.heads import Head, starter
+from albo.heads.numbers import against_others
 from albo.images import decode
-from albo.material import Gatherer
-from albo.predictors import against_others
-from albo.reader import open_reader, prepare
+from albo.learning import Gatherer, select_covers
+from albo.neighbours import GenreMeans
+from albo.networks import Device, card_of, open_backbone
 from albo.texts import letters_of
-from albo.thumbnails import THUMBNAIL, read_small, thumbnail_of
-from albo.titles import is_read, largest_text
-from albo.typicality import GenreMeans
+from albo.words import is_read, largest_text, open_reader, prepare
 from benchmarks.corpora import store_of
 from benchmarks.covers import (
     large_covers,
@@ -43,8 +40,8 @@ from benchmarks.words import alike
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from albo.activations import Mapper
-    from albo.backbones import FrozenBackbone
+    from albo.classify import Mapper
+    from albo.networks import FrozenBackbone
     from albo.records import Bools, Floats, Ints, Line, Pixels, Words
     from benchmarks.covers import Workspace
     from benchmarks.measure import Sample, Word
@@ -108,7 +105,7 @@ _REMARKS = (
 
 def _row_of_starter(here: Workspace) -> Row:
     """Ask the starter head for covers of another shop, of the genres that it knows."""
-    known = {genre.casefold(): genre for genre in starter.load().genres}
+    known = {genre.casefold(): genre for genre in starter.load_starter().genres}
     folder = shared_folder() / "covers" / "itunes36"
     labelled = [
         (str(folder / row["file"]), known[row["genre"].casefold()])
@@ -116,7 +113,7 @@ def _row_of_starter(here: Workspace) -> Row:
         if row["genre"].casefold() in known
     ]
     albo = Albo(here.folder / "artifacts")
-    answers = albo.classify([file for file, _ in labelled], head=starter.NAME)
+    answers = albo.classify([file for file, _ in labelled], head=starter.STARTER)
     said = [answer.prediction for answer in answers]
     truth = [genre for _, genre in labelled]
     pairs = [(one, genre) for one, genre in zip(said, truth, strict=True) if one is not None]
@@ -303,7 +300,7 @@ def _row_of_typicality(albo: Albo, name: str) -> Row:
     vectors = store_of(albo)
     with albo._reading() as catalog:
         albums = list(catalog.albums())
-    gatherer = Gatherer(albo.artifacts, vectors, vectors.card(), albo.note, albo.progress)
+    gatherer = Gatherer(albo.artifacts, vectors, card_of(vectors), albo.note, albo.progress)
     material = gatherer.gather(albums, "genre", words=False)
     corpus = select_covers(material.labelling, material.links, _LEAST_GROUPS)
     rows = vectors.read([cover.digest for cover in corpus.covers], middle=False)[1].vector
@@ -343,7 +340,7 @@ def _area(scores: Floats, labels: Ints) -> float:
 def _rows_of_maps(albo: Albo, name: str, options: Options) -> list[Row]:
     head = Head.load(albo.artifacts.head("default"))
     predictor = head.predictors["image"]
-    card = store_of(albo).card()
+    card = card_of(store_of(albo))
     backbone = open_backbone(card, Device.CPU)
     with albo._reading() as catalog:
         files = sorted({album.uri for album in catalog.albums()})

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from albo import __version__
-from albo.artifacts import library_versions, write_atomically
+from albo.store import library_versions, write_atomically
 from benchmarks.measure import cores
 
 if TYPE_CHECKING:

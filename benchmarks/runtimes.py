@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from albo.backbones import find_card
-from albo.engines import Device
 from albo.images import decode
-from albo.networks import DEFAULT, build
-from albo.runtimes import open_runtime
+from albo.networks import DEFAULT, Device, find_card
+from albo.networks.runtimes import open_runtime
+from albo.networks.weights import build
 from benchmarks.covers import large_covers, workspace
 from benchmarks.measure import interleave, seconds_of
 from benchmarks.results import Row, Section
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from albo.networks import Card
+    from albo.networks.runtimes import Runtime
     from albo.records import Pixels
-    from albo.runtimes import Runtime
     from benchmarks.options import Options
 
 _TORCH_BATCH = 64

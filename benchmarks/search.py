@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from albo.index import IndexKind, open_index, update_index
+from albo.index import open_index, update_index
+from albo.neighbours import IndexKind
 from benchmarks.covers import workspace
 from benchmarks.measure import (
     Sample,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from albo.index import Index
     from albo.records import Digest, Floats, Neighbours
-    from albo.vectors import Vectors
+    from albo.store import Vectors
     from benchmarks.measure import Word
     from benchmarks.options import Options
 

@@ -21,15 +21,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from albo import Albo, starter
-from albo.artifacts import reader_key
+from albo import Albo
 from albo.errors import StaleArtifact
-from albo.evaluation import INTENDED_USE, LIMITS
-from albo.heads import Head
-from albo.meanings import CoverMeanings
-from albo.reader import card as reader_card
-from albo.views import CharactersView, ImageView, MeaningView
-from albo.words import WordStore
+from albo.heads import CharactersView, Head, ImageView, MeaningView, starter
+from albo.learning import INTENDED_USE, LIMITS
+from albo.store import WordStore, reader_key
+from albo.words import CoverMeanings
+from albo.words import card as reader_card
 from benchmarks.corpora import store_of
 from benchmarks.covers import read_csv
 
@@ -71,8 +69,8 @@ def make(albo: Albo, manifest: Path, into: Path) -> tuple[int, float | None]:
     """
     albo.embed([str(_as_people_write(manifest, albo.artifacts.root / "covers.csv"))])
     albo.words()
-    albo.train(starter.NAME)
-    made = Head.load(albo.artifacts.head(starter.NAME))
+    albo.train(starter.STARTER)
+    made = Head.load(albo.artifacts.head(starter.STARTER))
     digests = store_of(albo).read(middle=False)[0]
     made = replace(made, card=_card(made.card, manifest, digests))
     moved = _difference(albo, made, into, digests)

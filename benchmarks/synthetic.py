@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from albo.records import Embeddings
-from albo.vectors import Vectors
+from albo.store import Vectors
 
 if TYPE_CHECKING:
     from pathlib import Path

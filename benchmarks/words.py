@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from albo.reader import open_reader, prepare
 from albo.texts import edits
+from albo.words import open_reader, prepare
 from benchmarks.covers import large_covers, shared_folder, workspace
 from benchmarks.measure import Sample, interleave
 from benchmarks.results import Row, Section, Skipped, at_least, at_most
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from albo.reader import Reader
+    from albo.words import Reader
     from benchmarks.options import Options
 
 LEAST_COVERS_A_SECOND = 10.0

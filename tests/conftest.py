@@ -20,7 +20,9 @@ from PIL import Image, ImageDraw, ImageFont
 from pymongo import MongoClient
 
 from albo import Albo
-from albo.samples import draw_sample, plan_samples, write_samples
+from albo.samples import write_samples
+from albo.samples.covers import draw_sample
+from albo.samples.plan import plan_samples
 from tests.servers import S3, S3_ENV, make_bucket, mongodb_server, running_s3
 
 if TYPE_CHECKING:

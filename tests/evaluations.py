@@ -7,8 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from albo import metrics
-from albo.evaluation import (
+from albo.learning import (
     MAJORITY,
     NEAREST,
     NO_HEAD,
@@ -18,11 +17,12 @@ from albo.evaluation import (
     LeftOut,
     Mistake,
     ModelCard,
-    NearCover,
     Row,
-    ShownCover,
+    metrics,
 )
-from albo.samples import draw_sample, plan_samples
+from albo.samples.covers import draw_sample
+from albo.samples.plan import plan_samples
+from albo.sources import NearCover, ShownCover
 
 FIVE = ("Electronic", "Hip-Hop/Rap", "Jazz", "Metal", "Pop")
 HOSTILE = (

@@ -8,14 +8,13 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-from albo.activations import ActivationMap
-from albo.collection import Typicality, Votes
-from albo.evaluation import NearCover, ShownCover
-from albo.reasons import Reasons, ViewReason, WordReason
+from albo.answers import Apart, Draft, Report, Title, Verdict, Votes
+from albo.answers.collection import Typicality
+from albo.answers.thumbnails import SmallLine, Thumbnail
+from albo.heads import ActivationMap, Reasons, ViewReason, WordReason
+from albo.neighbours import Standing
 from albo.records import Prediction
-from albo.report import Apart, Draft, Report, Verdict
-from albo.thumbnails import SmallLine, Thumbnail, Title
-from albo.typicality import Standing
+from albo.sources import NearCover, ShownCover
 
 GENRES = ("Country", "Rock", "Jazz", "Folk", "Blues", "Pop", "Metal", "Soul")
 

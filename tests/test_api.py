@@ -12,10 +12,10 @@ import timm
 import torch
 
 from albo import Albo
-from albo.catalog import SqliteCatalog
+from albo.catalog.sqlite import SqliteCatalog
 from albo.demo import run_demo
 from albo.errors import RuntimeFailed, TooFewCovers, UsageError
-from albo.vectors import Vectors
+from albo.store import Vectors
 from tests.conftest import write_manifest_of
 
 if TYPE_CHECKING:

@@ -15,30 +15,24 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from albo import folds as crossing
-from albo.classify import (
+from albo.errors import TooFewCovers, UsageError
+from albo.heads import CharactersView, Head, ImageView, log_softmax
+from albo.heads.predictors import PREDICTORS
+from albo.learning import (
+    FitCounter,
+    Fitted,
+    Job,
     LabelledCover,
     Labelling,
     Settings,
-    fit_head,
-    label_covers,
-    train,
-)
-from albo.errors import TooFewCovers, UsageError
-from albo.folds import (
-    MIN_TOGETHER,
-    Fitted,
-    Job,
-    Progress,
     draw_folds,
-    fit_temperature,
-    fit_weights,
+    label_covers,
 )
-from albo.groups import rare_line_links
-from albo.heads import Head
-from albo.predictors import PREDICTORS, log_softmax
-from albo.records import Album, Embeddings, Line, Words
-from albo.trainers import (
+from albo.learning import folds as crossing
+from albo.learning.fitting import fit_head
+from albo.learning.folds import MIN_TOGETHER, fit_temperature, fit_weights
+from albo.learning.groups import rare_line_links
+from albo.learning.trainers import (
     TRAINERS,
     LightgbmTrainer,
     LogisticTrainer,
@@ -46,7 +40,8 @@ from albo.trainers import (
     fit_scaler,
     rotate,
 )
-from albo.views import CharactersView, ImageView
+from albo.records import Album, Embeddings, Line, Words
+from albo.train import train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -317,7 +312,7 @@ def test_what_fits_say_is_held_once(monkeypatch: pytest.MonkeyPatch) -> None:
     features = np.arange(count, dtype=np.float32)[:, None]
     job = Job(
         {"image": features}, {"image": Spy(grid)}, (True,), np.arange(count) % genres, genres,
-        Progress(None, 0),
+        FitCounter(None, 0),
     )  # fmt: skip
     monkeypatch.setattr(crossing, "fit_temperature", lambda *_: 1.0)
     tracemalloc.start()
@@ -337,7 +332,7 @@ def test_rare_genres_in_one_fold_are_scored() -> None:
     groups[:40] = 0
     features = {"image": made.features([cover.digest for cover in made.labelling.covers])}
     trainers = {"image": LogisticTrainer()}
-    job = Job(features, trainers, (True,), labels, 2, Progress(None, 0))
+    job = Job(features, trainers, (True,), labels, 2, FitCounter(None, 0))
     run = job.score(job.cross_validate(draw_folds(labels, groups, 5, 0)), 0.9)
     assert np.isfinite(run.probabilities).all()
     np.testing.assert_allclose(run.probabilities.sum(1), 1)
@@ -619,7 +614,7 @@ def speaking_corpus(
     unit[mute] = 0
     features = {"image": image, "meaning": unit.astype(np.float32)}
     trainers = {"image": LogisticTrainer(grid=(1e-2,)), "meaning": UnitTrainer(grid=(1.0, 10.0))}
-    job = Job(features, trainers, (True, False), labels, 3, Progress(None, 0))
+    job = Job(features, trainers, (True, False), labels, 3, FitCounter(None, 0))
     return job, draw_folds(labels, np.arange(count) // 2, 5, 0), mute
 
 
@@ -668,7 +663,7 @@ def test_no_fusion_is_worse_than_its_best_view(
     names = [str(view) for view in range(views)]
     job = Job(
         dict.fromkeys(names, np.zeros(200)), dict.fromkeys(names, Spy((1.0,))), always, labels, 4,
-        Progress(None, 0),
+        FitCounter(None, 0),
     )  # fmt: skip
     fitted = Fitted(np.zeros(200, np.int64), (), {(): held_out}, np.ones(200, np.bool_), always)
     tuning = job.tune(fitted)

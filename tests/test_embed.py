@@ -29,12 +29,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from albo import covers as covers_room
 from albo import embed as room
 from albo.api import Albo
-from albo.artifacts import Artifacts
-from albo.catalog import SqliteCatalog
-from albo.database import Database
+from albo.catalog import Files
+from albo.catalog.database import Database
+from albo.catalog.sqlite import SqliteCatalog
 from albo.embed import Stores, Summary, embed_catalog, embed_sources
 from albo.errors import (
     CannotWrite,
@@ -44,12 +43,14 @@ from albo.errors import (
     UnknownSource,
     UsageError,
 )
-from albo.files import Files
-from albo.images import Limits, digest_of, read_file
+from albo.limits import Limits, digest_of
 from albo.networks import Card
 from albo.records import Digest, Embeddings
-from albo.sources import Folder, open_sources
-from albo.vectors import Vectors, VectorWriter
+from albo.sources import open_sources
+from albo.sources.folders import Folder
+from albo.store import Artifacts, Vectors, read_file
+from albo.store import covers as covers_room
+from albo.store.vectors import VectorWriter
 from tests.plain_user import as_plain_user
 
 if TYPE_CHECKING:

@@ -11,21 +11,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from albo.classify import LabelledCover, Labelling, Settings, select_covers, train
 from albo.errors import TooFewCovers, UsageError
 from albo.evaluate import Evaluated, Split, evaluate
-from albo.evaluation import MAJORITY, NEAREST, NO_HEAD
-from albo.folds import draw_folds
-from albo.material import Material
+from albo.heads import CharactersView, ImageView
+from albo.learning import (
+    MAJORITY,
+    NEAREST,
+    NO_HEAD,
+    LabelledCover,
+    Labelling,
+    Material,
+    Settings,
+    draw_folds,
+    select_covers,
+)
 from albo.records import Embeddings, Line, Words
-from albo.views import CharactersView, ImageView
+from albo.train import train
 from tests.conftest import SPEAKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from albo.evaluation import Row
+    from albo.learning import Row
     from albo.records import Digest
     from tests.conftest import Answer, Speaking
 

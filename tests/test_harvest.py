@@ -17,12 +17,16 @@ from uuid import uuid4
 import pytest
 
 from albo import Albo
-from albo.catalog import SqliteCatalog, open_catalog
-from albo.covers import FolderCovers, open_covers
+from albo.catalog import open_catalog
+from albo.catalog.sqlite import SqliteCatalog
 from albo.errors import CannotWrite, UnknownGenre, UsageError
-from albo.harvest import Harvest, Settings, plan_parts
-from albo.images import digest_of
+from albo.harvest import Harvest
+from albo.limits import digest_of
 from albo.records import Album
+from albo.sources import Settings
+from albo.sources.plan import plan_parts
+from albo.store import open_covers
+from albo.store.folder_covers import FolderCovers
 from tests import chart_server as faults
 from tests.chart_server import ChartServer, Served, served_covers, served_feeds
 from tests.servers import S3, S3_ENV, make_bucket, mongodb_server, moody, running_s3, use_only
@@ -30,8 +34,8 @@ from tests.servers import S3, S3_ENV, make_bucket, mongodb_server, moody, runnin
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from albo.harvest import Harvested
     from albo.records import CatalogRow
+    from albo.sources import Harvested
     from tests.conftest import Answer
 
 CHART = r"/rss/topalbums/genre=6/"

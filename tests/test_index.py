@@ -17,17 +17,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from albo.artifacts import read_manifest, write_manifest
 from albo.errors import EmptyIndex, StaleArtifact, UsageError
-from albo.index import (
-    Index,
-    IndexKind,
-    digest_set_hash,
-    open_index,
-    update_index,
-)
-from albo.nearest import choose_codes, choose_nlist
+from albo.index import Index, digest_set_hash, open_index, update_index
+from albo.neighbours import IndexKind
+from albo.neighbours.lists import choose_codes, choose_nlist
 from albo.records import Embeddings
+from albo.store import read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -677,7 +672,7 @@ def test_opening_and_searching_loads_no_heavy_library(tmp_path: Path) -> None:
     code = """
         import json, sys
         from pathlib import Path
-        import albo.index, albo.duplicates
+        import albo.index, albo.neighbours.duplicates
         heavy = {"faiss", "torch", "sklearn", "pyarrow", "pandas", "scipy", "openvino"}
         first = sorted(heavy & set(sys.modules))
         import numpy as np
@@ -710,7 +705,7 @@ def test_progress_ends_at_its_total(tmp_path: Path) -> None:
 
 
 def test_an_index_over_stored_vectors(tmp_path: Path) -> None:
-    from albo.vectors import Vectors
+    from albo.store import Vectors
 
     digests = make_digests(300)
     vectors = Vectors.open_or_create(tmp_path / "vectors", "test", FINGERPRINT, 64, 0)

@@ -22,17 +22,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from albo import reader as reader_room
 from albo import reading as room
 from albo.api import Albo
-from albo.artifacts import Artifacts
 from albo.catalog import open_catalog
-from albo.covers import StoredCovers, open_covers
 from albo.errors import AlboError, EmptyCatalog, MissingReader, RuntimeFailed
-from albo.images import digest_of
-from albo.itunes import SOURCE as CHARTS
+from albo.limits import digest_of
 from albo.records import Album, Digest, Line, Words
-from albo.words import WordStore
+from albo.sources import SOURCE as CHARTS
+from albo.store import Artifacts, StoredCovers, WordStore, open_covers
+from albo.words import reader as reader_room
 from tests.servers import S3, use_only
 
 if TYPE_CHECKING:
@@ -613,7 +611,7 @@ def test_embedding_alone_loads_nothing_that_reads(tmp_path: Path, music: Path) -
         "import sys, albo.cli\n"
         "try:\n    albo.cli.main()\n"
         "finally:\n"
-        "    print({'albo.reader', 'albo.reading', 'rapidocr', 'cv2'} & set(sys.modules))\n"
+        "    print({'albo.words.reader', 'albo.reading', 'rapidocr', 'cv2'} & set(sys.modules))\n"
     )
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-c", code, "embed", str(music), "--artifacts", str(tmp_path / "made")],

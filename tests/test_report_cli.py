@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from albo import Albo
-from albo.artifacts import read_manifest, write_manifest
+from albo.store import read_manifest, write_manifest
 from benchmarks.starter import SAME_WITHIN, describe, make
 
 if TYPE_CHECKING:
@@ -484,8 +484,8 @@ def test_a_head_of_ones_own_goes_before_the_starter(
 def test_a_starter_head_of_other_weights_is_refused(
     tmp_path: Path, speaking: Speaking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from albo import starter
     from albo.errors import StaleArtifact
+    from albo.heads import starter
 
     shutil.copytree(starter.FOLDER, tmp_path / "starter")
     manifest = read_manifest(tmp_path / "starter", "head", "albo train")
@@ -498,8 +498,7 @@ def test_a_starter_head_of_other_weights_is_refused(
 
 
 def test_the_package_carries_no_more_than_a_megabyte_of_starter() -> None:
-    from albo import starter
-    from albo.heads import Head
+    from albo.heads import Head, starter
 
     files = [file for file in starter.FOLDER.iterdir() if file.suffix in {".npz", ".json", ".md"}]
     assert sum(file.stat().st_size for file in files) <= 1_000_000

@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from albo import sentences
-from albo.answers import Classified
 from albo.api import Albo
-from albo.classify import Corpus, LabelledCover
+from albo.classify import Classified
 from albo.errors import MissingWeights, UsageError
 from albo.evaluate import _given
-from albo.images import digest_of
+from albo.learning import Corpus, LabelledCover, read_split
+from albo.limits import digest_of
 from albo.records import Embeddings, Prediction
-from albo.splits import read_split
-from albo.tables import show_classified
-from albo.vectors import Vectors
+from albo.show.verdicts import show_classified
+from albo.store import Vectors
+from albo.words import sentences
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec

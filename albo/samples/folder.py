@@ -7,15 +7,16 @@ import hashlib
 import io
 from typing import TYPE_CHECKING
 
-from albo.artifacts import read_json, write_atomically, write_json
 from albo.samples.covers import VERSION, draw_sample
 from albo.samples.plan import MOST_PER_STYLE, Sample, plan_kept_aside, plan_samples
+from albo.store import read_json, write_atomically, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from PIL import Image
+
+    from albo.records import Progress
 
 _MARKER = "samples.json"
 _SAYING = "README.txt"
@@ -103,9 +104,7 @@ def _labels(samples: tuple[Sample, ...]) -> bytes:
     return stream.getvalue().encode()
 
 
-def write_samples(
-    folder: Path, per_style: int = 25, progress: Callable[[int, int], None] | None = None
-) -> Path:
+def write_samples(folder: Path, per_style: int = 25, progress: Progress | None = None) -> Path:
     """Draw all sample covers into a folder, and say in it what they are.
 
     A second run draws only what is missing or was changed; a marker written last tells it.

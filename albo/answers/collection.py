@@ -1,0 +1,280 @@
+"""The labelled covers that a question is held against: which of them vote, what is typical of them.
+
+A vote is no prediction: it is what the nearest covers are, and no head is asked. Other scans of the
+cover that is asked about have no vote, and neither has a cover without one clear label.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from albo.errors import TooFewCovers
+from albo.learning import group_covers
+from albo.neighbours import LEAST_COVERS, GenreMeans, Standing, standing
+from albo.texts import letters_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection as Some
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from albo.index import Index
+    from albo.learning import LabelledCover, Labelling
+    from albo.records import Album, Bools, Digest, Doubles, Floats, Halves, Ints, Json
+    from albo.store import Vectors
+
+
+VOTERS = 25
+"""Of the covers nearest to a query, how many vote."""
+
+_SHOWN = 6
+_LOOKED_AT = 200  # of the nearest covers: enough but for crowds of copies and for rare genres
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A cover near to a query: its cosine, its album, and its label ("" without one)."""
+
+    digest: Digest
+    score: float
+    album: Album
+    genre: str
+
+
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """What the covers nearest to a query are.
+
+    voters : labelled covers that vote, at most VOTERS. in_favour : of them, of the genre asked
+    about. by_chance : how many would be if voters were drawn by lot. own, others : the nearest of
+    that genre and of all others, nearest first. same : other scans of the query's artwork and the
+    very same file, labelled or not.
+    """
+
+    genre: str
+    voters: int
+    in_favour: int
+    by_chance: float
+    own: tuple[Near, ...]
+    others: tuple[Near, ...]
+    same: tuple[Near, ...]
+
+    def as_json(self) -> Json:
+        """Return them as plain JSON types, without the covers."""
+        by_chance = round(self.by_chance, 2)
+        return {"in_favour": self.in_favour, "of": self.voters, "by_chance": by_chance}
+
+
+@dataclass(frozen=True, slots=True)
+class Typicality:
+    """How typical a cover looks of a genre, and where that stands among the genre's own covers.
+
+    value : mean cosine to the genre's covers beyond that to the average genre's.
+    """
+
+    value: float
+    among: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A cover of a genre, how typical of it, and which genre it looks most like."""
+
+    genre: str
+    digest: Digest
+    album: Album
+    typicality: Typicality
+    looks_like: str
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Labelled covers that are embedded and indexed.
+
+    labelling : those with a vector. albums : one for each cover of the index. same_from : cosine
+    from which two covers are one artwork.
+    """
+
+    labelling: Labelling
+    albums: Mapping[Digest, Album]
+    index: Index
+    vectors: Vectors
+    same_from: float
+    _owns: dict[str, _Own] = field(default_factory=dict, init=False, repr=False)
+
+    @cached_property
+    def _genre_of(self) -> dict[Digest, str]:
+        return {cover.digest: cover.genre for cover in self.labelling.covers}
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """How many covers each genre has."""
+        return Counter(cover.genre for cover in self.labelling.covers)
+
+    def spelling(self, genre: str) -> str:
+        """Return how most covers here write a genre, by its letters; itself where none does."""
+        wanted = letters_of(genre)
+        alike = [name for name in self.counts if wanted and letters_of(name) == wanted]
+        return max(alike, key=lambda name: (name == genre, self.counts[name]), default=genre)
+
+    # --- votes -----------------------------------------------------------------------------------
+
+    def votes(self, vector: Floats, digest: Digest, genre: str) -> Votes:
+        """Ask the covers nearest to a query: vector float32 (1, d), unit; its digest."""
+        near = self._near(vector)
+        same = [one for one in near if self._is_same(one, digest)]
+        if len(self._genre_of) < self.index.count:
+            near = self._near(vector, self._genre_of.keys())
+        apart = [one for one in near if not self._is_same(one, digest)]
+        voters = apart[:VOTERS]
+        own = [one for one in apart if one.genre == genre]
+        others = [one for one in apart if one.genre != genre]
+        if len(own) < _SHOWN:
+            own = self._apart(vector, digest, {genre})
+        if len(others) < _SHOWN:
+            others = self._apart(vector, digest, self.counts.keys() - {genre})
+        return Votes(
+            genre,
+            len(voters),
+            sum(one.genre == genre for one in voters),
+            len(voters) * self._share(genre, same),
+            tuple(own[:_SHOWN]),
+            tuple(others[:_SHOWN]),
+            tuple(same),
+        )
+
+    def _share(self, genre: str, same: Sequence[Near]) -> float:
+        """Return the genre's share of the labelled covers that show another artwork."""
+        copies = Counter(one.genre for one in same if one.genre)
+        apart = self.counts.total() - copies.total()
+        return (self.counts[genre] - copies[genre]) / apart if apart > 0 else 0.0
+
+    def _is_same(self, near: Near, digest: Digest) -> bool:
+        return near.digest == digest or near.score >= self.same_from
+
+    def _apart(self, vector: Floats, digest: Digest, genres: Some[str]) -> list[Near]:
+        """Return the nearest covers of these genres that show another artwork."""
+        among = {cover.digest for cover in self.labelling.covers if cover.genre in genres}
+        return [one for one in self._near(vector, among) if not self._is_same(one, digest)]
+
+    def _near(self, vector: Floats, among: Some[Digest] | None = None) -> list[Near]:
+        if among is not None and not among:
+            return []
+        (found,) = self.index.search(vector, _LOOKED_AT, among)
+        return [
+            Near(digest, score, album, self._genre_of.get(digest, ""))
+            for digest, score in zip(found.digests, found.scores, strict=True)
+            if (album := self.albums.get(digest)) is not None
+        ]
+
+    # --- typicality ------------------------------------------------------------------------------
+
+    def typicality(self, vector: Floats, genre: str, copies: Some[Digest] = ()) -> Typicality:
+        """Say how typical a query looks of a genre: vector float32 (1, d), unit.
+
+        copies : covers that show its artwork; they, and all of their groups, count for nothing.
+
+        Raises TooFewCovers where the genre, or all but one, has too few covers to say.
+        """
+        own, place = self._own(genre), self._places[genre]
+        left_out = own.of_groups_of(copies)
+        if left_out.all():
+            raise TooFewCovers(f"all covers of {genre!r} here are of this artwork or its artist")
+        means = self._means.without(place, own.vectors[left_out])
+        value = float(means.typicality(vector)[0, place])
+        return Typicality(value, standing(value, own.typicality[~left_out]))
+
+    def ranked(self, genre: str, k: int, *, oddest: bool = False) -> list[Ranked]:
+        """Return a genre's k most typical covers, or its oddest. Raises as `typicality` does."""
+        own = self._own(genre)
+        order = np.argsort(own.typicality if oddest else -own.typicality, kind="stable")
+        return [self._rank(own, genre, row) for row in order[:k].tolist()]
+
+    def _rank(self, own: _Own, genre: str, row: int) -> Ranked:
+        digest, value = own.digests[row], float(own.typicality[row])
+        among = standing(value, np.delete(own.typicality, row))
+        looks_like = self._compared[own.looks_like[row]]
+        return Ranked(genre, digest, self.albums[digest], Typicality(value, among), looks_like)
+
+    @cached_property
+    def _compared(self) -> tuple[str, ...]:
+        """The genres that have enough covers, by name."""
+        return tuple(sorted(genre for genre, n in self.counts.items() if n >= LEAST_COVERS))
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {genre: place for place, genre in enumerate(self._compared)}
+
+    @cached_property
+    def _means(self) -> GenreMeans:
+        place_of = {
+            cover.digest: self._places[cover.genre]
+            for cover in self.labelling.covers
+            if cover.genre in self._places
+        }
+
+        def batches() -> Iterator[tuple[Ints, Halves]]:
+            for digests, vectors in self.vectors.batches(place_of.keys()):
+                yield np.array([place_of[digest] for digest in digests], np.int64), vectors
+
+        return GenreMeans.of(batches(), len(self._compared), self.vectors.dimension)
+
+    def _own(self, genre: str) -> _Own:
+        """Look at a genre's covers, once. Raises TooFewCovers."""
+        if genre not in self._owns:
+            self._check_enough(genre)
+            covers = [cover for cover in self.labelling.covers if cover.genre == genre]
+            digests, embeddings = self.vectors.read([one.digest for one in covers], middle=False)
+            place, groups = self._places[genre], _groups_of(covers)
+            found = self._means.own_typicality(place, embeddings.vector, groups)
+            self._owns[genre] = _Own(
+                tuple(digests),
+                embeddings.vector,
+                groups,
+                found[:, place],
+                found.argmax(axis=1),
+            )
+        return self._owns[genre]
+
+    def _check_enough(self, genre: str) -> None:
+        there = self.counts[genre]
+        if there < LEAST_COVERS:
+            raise TooFewCovers(
+                f"{there} cover{'s' if there != 1 else ''} of {genre!r} with a vector; it takes"
+                f" {LEAST_COVERS} to say what is typical, so embed more with `albo embed`"
+            )
+        if len(self._compared) < 2:  # noqa: PLR2004  (one genre has nothing to be told from)
+            raise TooFewCovers(
+                f"{genre!r} is the only genre of {LEAST_COVERS} covers or more; embed covers of"
+                " others with `albo embed`, to say what is typical of this one"
+            )
+
+
+@dataclass(frozen=True)
+class _Own:
+    """A genre's covers: vectors (n, d), groups (n,), how typical of it each is (n,).
+
+    looks_like : int (n,), the place of the genre that each is most typical of.
+    """
+
+    digests: tuple[Digest, ...]
+    vectors: Floats
+    groups: Ints
+    typicality: Doubles
+    looks_like: Ints
+
+    def of_groups_of(self, digests: Some[Digest]) -> Bools:
+        """Return which are of the groups of these covers, bool (n,); not all need be here."""
+        named = [row for row, digest in enumerate(self.digests) if digest in digests]
+        found: Bools = np.isin(self.groups, self.groups[named])
+        return found
+
+
+def _groups_of(covers: Sequence[LabelledCover]) -> Ints:
+    """Group covers by artist and `dup_group`; copies that nothing marks stay apart."""
+    artists, dup_groups = zip(*((one.artists, one.dup_groups) for one in covers), strict=True)
+    return group_covers(artists, dup_groups, np.empty((0, 2), np.int64))

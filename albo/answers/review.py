@@ -1,0 +1,153 @@
+"""Puts what an evaluation found together with the covers it was found on, for people to look at."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from albo.learning import (
+    MIN_GROUPS,
+    Evaluation,
+    LeftOut,
+    Mistake,
+    ModelCard,
+    confusion,
+    reliability,
+    risk_coverage,
+)
+from albo.sources import SOURCE as CHARTS
+from albo.sources import NearCover, Shelf
+from albo.store import library_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from albo.evaluate import Evaluated
+    from albo.learning import Material, Settings
+    from albo.records import Digest, Ints
+
+
+MISTAKES = 20
+"""The most confident mistakes that are shown."""
+
+NEIGHBOURS = 5
+"""Of each of them, its nearest covers."""
+_LIBRARIES = ("albo", "numpy", "scikit-learn", "lightgbm", "openvino", "rapidocr")
+
+
+def review(
+    found: Evaluated, material: Material, settings: Settings, split: str, shelf: Shelf
+) -> Evaluation:
+    """Describe an evaluation: figures of the selected way, its surest mistakes, a model card."""
+    labels, groups = found.labels, found.groups
+    return Evaluation(
+        rows=found.rows,
+        genres=found.corpus.genres,
+        reliability=reliability(labels, found.probabilities, groups),
+        risk_coverage=risk_coverage(labels, found.probabilities, groups),
+        confusion=confusion(labels, found.probabilities),
+        card=_card(found, material, settings, split, shelf),
+        learning_curve=found.learning_curve,
+        leak=found.leak,
+        mistakes=_mistakes(found, material, shelf),
+    )
+
+
+def _mistakes(found: Evaluated, material: Material, shelf: Shelf) -> tuple[Mistake, ...]:
+    """Return the mistakes that the mean over fold seeds is surest of, with what looks like them."""
+    genres, mean = found.corpus.genres, found.probabilities.mean(axis=0)
+    guesses = mean.argmax(axis=1)
+    wrong = np.flatnonzero(guesses != found.labels)
+    wrong = wrong[np.argsort(-mean[wrong, guesses[wrong]], kind="stable")][:MISTAKES]
+    rows = found.scored[wrong]
+    near = _nearest(found, material, rows)
+    said = _words_on(material, [found.corpus.covers[row].digest for row in rows])
+    return tuple(
+        Mistake(
+            cover=shelf.show(found.corpus.covers[row]),
+            guess=genres[guesses[place]],
+            probability=float(mean[place, guesses[place]]),
+            conformal_set=_set_of(found, int(place), mean),
+            words=words,
+            neighbours=tuple(
+                NearCover(shelf.show(found.corpus.covers[other]), score) for other, score in close
+            ),
+        )
+        for place, row, words, close in zip(wrong, rows, said, near, strict=True)
+    )
+
+
+def _set_of(found: Evaluated, place: int, mean: NDArray[np.float64]) -> tuple[str, ...]:
+    """Return the genres that are in a cover's set for most of the fold seeds, best first."""
+    inside = found.sets[:, place].mean(axis=0) >= 0.5  # noqa: PLR2004  (most)
+    return tuple(found.corpus.genres[genre] for genre in np.argsort(-mean[place]) if inside[genre])
+
+
+def _nearest(found: Evaluated, material: Material, rows: Ints) -> list[list[tuple[int, float]]]:
+    """Return, for each of these covers, the rows of its nearest others and their cosines."""
+    digests = [cover.digest for cover in found.corpus.covers]
+    vector = material.vectors.read(digests, middle=False)[1].vector
+    cosines = vector[rows] @ vector.T
+    cosines[np.arange(len(rows)), rows] = -np.inf
+    order = np.argsort(-cosines, axis=1, kind="stable")[:, :NEIGHBOURS]
+    return [
+        [(int(other), float(one[other])) for other in best]
+        for one, best in zip(cosines, order, strict=True)
+    ]
+
+
+def _words_on(material: Material, digests: Sequence[Digest]) -> list[tuple[str, ...]]:
+    if material.words is None:
+        return [()] * len(digests)
+    return [
+        () if words is None else tuple(line.text for line in words.lines)
+        for words in material.words.read(digests)
+    ]
+
+
+def _card(
+    found: Evaluated, material: Material, settings: Settings, split: str, shelf: Shelf
+) -> ModelCard:
+    corpus, labelling = found.corpus, material.labelling
+    albums = [shelf.albums[one.digest] for one in corpus.covers if one.digest in shelf.albums]
+    years = [album.year for album in albums if album.year is not None]
+    sources: dict[str, int] = {}
+    for album in albums:
+        name = Path(album.source).name or album.source
+        sources[name] = sources.get(name, 0) + 1
+    return ModelCard(
+        covers=len(corpus.covers),
+        groups=len(np.unique(corpus.groups)),
+        genres=len(corpus.genres),
+        sources=tuple(sources.items()),
+        evaluated=datetime.now(UTC).date().isoformat(),
+        level=settings.level,
+        split=split,
+        folds=settings.folds,
+        seeds=found.seeds,
+        coverage=settings.coverage,
+        head=settings.kind,
+        views=tuple((view.name, view.fingerprint[:16]) for view in material.views),
+        backbone=material.card.name,
+        licence=material.card.licence,
+        settings=(("near-duplicates grouped", "yes"), ("rare lines link covers", _links(material))),
+        libraries=tuple(library_versions(*_LIBRARIES).items()),
+        artists_known=float(np.mean([bool(cover.artists) for cover in corpus.covers])),
+        groups_needed=max(MIN_GROUPS, settings.folds),
+        first_year=min(years, default=None),
+        last_year=max(years, default=None),
+        from_charts=sum(album.source == CHARTS for album in albums),
+        conflicting=labelling.conflicting,
+        unlabelled=labelling.unlabelled,
+        left_out=tuple(LeftOut(**left_out) for left_out in corpus.left_out),
+        near_duplicates_measured=material.measured,
+    )
+
+
+def _links(material: Material) -> str:
+    return "no words read" if material.words is None else "where no artist is known"

@@ -1,0 +1,104 @@
+"""Find genres and albums by name, and covers by likeness."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from albo.answers.records import DuplicateMember
+from albo.errors import UnknownGenre
+from albo.records import Neighbours
+from albo.texts import letters_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from albo.index import Index
+    from albo.queries import Query
+    from albo.records import Album, Digest
+    from albo.store import Vectors
+
+_LONGEST_GENRE = 80
+_LISTED = 8
+
+
+def genres_alike(genre: str, known: Iterable[str]) -> list[str]:
+    """Return the genres of this name, itself first, then those that are written a little otherwise.
+
+    Case, blanks, hyphens and the like are of no account: "hiphop" is "Hip-Hop". A name without any
+    letter is itself alone.
+    """
+    wanted = letters_of(genre)
+    found = [name for name in known if name == genre or (wanted and letters_of(name) == wanted)]
+    return sorted(found, key=lambda name: (name != genre, name.casefold() != genre.casefold()))
+
+
+def unknown_genre(genre: str, known: Iterable[str], who: str = "") -> UnknownGenre:
+    """Say that there is no such genre, and name those there are, and which is written much like it.
+
+    who : whose genres they are, where they are not the catalog's.
+    """
+    names = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(genre.casefold(), names, n=3, cutoff=0.5)
+    listed = ", ".join(list(names.values())[:_LISTED]) or "none"
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    none = f"{who} does not know {_cut(genre)}" if who else f"no cover is of genre {_cut(genre)}"
+    hint = f"did you mean {', '.join(names[name] for name in near)}? There" if near else "there"
+    return UnknownGenre(f"{none}; {hint} are {listed}{more}")
+
+
+def _cut(genre: str) -> str:
+    return repr(genre if len(genre) <= _LONGEST_GENRE else f"{genre[:_LONGEST_GENRE]}…")
+
+
+def search_index(
+    index: Index, queries: Sequence[Query], k: int, among: Collection[Digest] | None
+) -> list[list[tuple[Digest, float]]]:
+    """Search for all queries at once; nothing is near one that could not be read."""
+    vectors = [query.embeddings.vector for query in queries if query.embeddings is not None]
+    found = iter(index.search(np.concatenate(vectors), k, among) if vectors else ())
+    nothing = Neighbours((), ())
+    near = [nothing if query.embeddings is None else next(found) for query in queries]
+    return [list(zip(each.digests, each.scores, strict=True)) for each in near]
+
+
+def digests_present(vectors: Vectors, digests: Collection[Digest]) -> list[Digest]:
+    return [digest for digest in vectors.digests() if digest in digests]
+
+
+def files_of(albums: Iterable[Album]) -> Mapping[Digest, list[Album]]:
+    """Return the files that each cover lies in, one album for each, in the order of the albums."""
+    found: dict[Digest, dict[str, Album]] = {}
+    for album in albums:
+        if album.digest is not None:
+            found.setdefault(album.digest, {}).setdefault(album.uri, album)
+    return {digest: list(files.values()) for digest, files in found.items()}
+
+
+def members_of_group(
+    covers: Iterable[tuple[Digest, float]], files: Mapping[Digest, list[Album]]
+) -> Iterator[DuplicateMember]:
+    """Go through the files of the covers of a group: what lies in several is as near as can be."""
+    for digest, score in covers:
+        there = files.get(digest, [])  # none where a writer has forgotten it meanwhile
+        for album in there:
+            yield DuplicateMember(digest, 1.0 if len(there) > 1 else score, album)
+
+
+def album_by_digest(albums: Iterable[Album], genre: str | None = None) -> Mapping[Digest, Album]:
+    """Choose one album for each cover, always the same: the first by source and album id.
+
+    genre : what was asked for; one of that genre is shown where there is one.
+    """
+
+    def rank(album: Album) -> tuple[bool, str, str]:
+        asked = genre is None or album.genre.casefold() == genre.casefold()
+        return not asked, album.source, album.album_id
+
+    found: dict[Digest, Album] = {}
+    for album in sorted(albums, key=rank, reverse=True):
+        if album.digest is not None:
+            found[album.digest] = album
+    return found

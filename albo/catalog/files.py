@@ -1,0 +1,94 @@
+"""What is known of files on this machine, so that what has not changed is not read again.
+
+A file is unchanged when path, size, modification time (ns) and inode are what they were.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from albo.catalog.database import Database
+from albo.records import Stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from albo.records import Digest
+
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE files (
+        path TEXT PRIMARY KEY,
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        inode INTEGER NOT NULL,
+        digest BLOB,
+        reason TEXT NOT NULL DEFAULT ''
+    ) WITHOUT ROWID
+    """,
+)
+_SELECT = "SELECT path, size, mtime_ns, inode, digest, reason FROM files"
+NOT_AN_IMAGE = "not an image"
+"""Reason of a file without an image's suffix that was looked into and is none: it is ignored."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A file that was read: its stamp then, its digest, or the reason why it was skipped."""
+
+    path: str
+    stamp: Stamp
+    digest: Digest | None
+    reason: str = ""
+
+
+class Files:
+    """The table of files, in one SQLite file; always local, whatever the catalog."""
+
+    def __init__(self, file: Path, *, write: bool = False) -> None:
+        self._database = Database(file, _MIGRATIONS, write=write)
+
+    def __enter__(self) -> Self:
+        """Give the table itself; leaving closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def find(self, paths: Sequence[str]) -> dict[str, KnownFile]:
+        """Return what is known of these paths."""
+        rows = self._database.rows_in(f"{_SELECT} WHERE path IN", paths)
+        return {row[0]: _known(row) for row in rows}
+
+    def record(self, files: Iterable[KnownFile]) -> None:
+        """Write what was read, replacing what was known of those paths."""
+        with self._database.transaction() as transaction:
+            transaction.executemany(
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    (f.path, f.stamp.size, f.stamp.mtime_ns, f.stamp.inode, f.digest, f.reason)
+                    for f in files
+                ),
+            )
+
+    def skipped(self) -> list[KnownFile]:
+        """Return the files that could not be read as covers when last tried, by path."""
+        rows = self._database.rows(
+            f"{_SELECT} WHERE digest IS NULL AND reason NOT IN ('', ?) ORDER BY path",
+            (NOT_AN_IMAGE,),
+        )
+        return [_known(row) for row in rows]
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Forget what was known of these paths."""
+        with self._database.transaction() as transaction:
+            transaction.executemany("DELETE FROM files WHERE path = ?", ((p,) for p in paths))
+
+
+def _known(row: tuple[Any, ...]) -> KnownFile:
+    path, size, mtime_ns, inode, digest, reason = row
+    return KnownFile(path, Stamp(size, mtime_ns, inode), digest, reason)

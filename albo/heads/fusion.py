@@ -1,0 +1,133 @@
+"""Fuse the views, calibrate, and make conformal sets."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from albo.errors import UsageError
+from albo.heads.numbers import log_softmax
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from albo.heads.head import Array
+    from albo.records import Bools, Doubles, Ints
+
+Prior: TypeAlias = Literal["corpus", "uniform"]
+
+PRIORS: tuple[Prior, ...] = ("corpus", "uniform")
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How covers fared while they were held out, by prior; as `Head` has it."""
+
+    nonconformity: Mapping[Prior, Doubles]
+    true_genres: Mapping[Prior, Ints]
+
+    @classmethod
+    def of(cls, probabilities: Doubles, labels: Ints, frequencies: Doubles) -> Scores:
+        """Sort what was said of covers: probabilities (n, c), labels int (n,)."""
+        rows = np.arange(len(labels))
+        nonconformity: dict[Prior, Doubles] = {}
+        true_genres: dict[Prior, Ints] = {}
+        for prior in PRIORS:
+            scores = 1.0 - weigh_prior(probabilities, frequencies, prior)[rows, labels]
+            order = np.argsort(scores, kind="stable")
+            nonconformity[prior] = scores[order]
+            true_genres[prior] = labels[order].astype(np.int32)
+        return cls(nonconformity, true_genres)
+
+    def arrays(self, prefix: str) -> dict[str, Array]:
+        """Return them under the names that they have in a file."""
+        kept = ("nonconformity", self.nonconformity), ("true_genres", self.true_genres)
+        return {
+            f"{prefix}{name}.{prior}": array for name, of in kept for prior, array in of.items()
+        }
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, Array], prefix: str) -> Scores:
+        """Make them of a file's arrays; heads of former versions have no true genres."""
+        found = {prior: arrays.get(f"{prefix}true_genres.{prior}") for prior in PRIORS}
+        return cls(
+            {prior: arrays[f"{prefix}nonconformity.{prior}"] for prior in PRIORS},
+            {prior: array for prior, array in found.items() if array is not None},
+        )
+
+
+def fuse(spoken: Sequence[Doubles], weights: Doubles, temperature: float) -> Doubles:
+    """Weigh and add the views' log-probabilities, divide by the temperature, normalise.
+
+    Guo et al. 2017 for the temperature. Returns probabilities, float64 (n, c).
+    """
+    fused = sum(weight * view for weight, view in zip(weights, spoken, strict=True))
+    return np.exp(log_softmax(np.asarray(fused) / temperature))
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """How views are made one answer: a weight for each, float64 (v,), and a temperature."""
+
+    weights: Doubles
+    temperature: float
+
+    def __call__(self, spoken: Sequence[Doubles]) -> Doubles:
+        """Return probabilities (n, c); NaN where a view that has a weight is silent."""
+        heard = np.flatnonzero(self.weights > 0).tolist()
+        return fuse([spoken[place] for place in heard], self.weights[heard], self.temperature)
+
+
+def answer(
+    spoken: Sequence[Doubles], together: Fusion, alone: Fusion | None, frequencies: Doubles
+) -> Doubles:
+    """Make one answer of what views said of n covers: probabilities, float64 (n, c).
+
+    together : of all views. alone : where one of these is silent; where there is none of it, or it
+    is silent too, the answer is the frequencies of the genres (c,).
+    """
+    fused = together(spoken)
+    for fallback in (alone, None):
+        silent = np.isnan(fused[:, 0])
+        if silent.any():
+            fused[silent] = (
+                frequencies if fallback is None else fallback([view[silent] for view in spoken])
+            )
+    return fused
+
+
+def weigh_prior(probabilities: Doubles, frequencies: Doubles, prior: Prior) -> Doubles:
+    """Return probabilities under the prior: as they are, or with the corpus's divided out.
+
+    Saerens, Latinne and Decaestecker 2002, eq. 4. Raises UsageError for another prior.
+    """
+    if check_prior(prior) == "corpus":
+        return probabilities
+    weighed = probabilities / frequencies
+    return np.asarray(weighed / weighed.sum(axis=1, keepdims=True))
+
+
+def conformal_sets(probabilities: Doubles, nonconformity: Doubles, coverage: float) -> Bools:
+    """Return bool (n, c): where 1 - p is at most the ceil((n + 1) coverage)-th smallest score.
+
+    nonconformity : ascending. With too few scores for the coverage asked for, every genre is in.
+    Raises UsageError unless 0 < coverage < 1.
+    """
+    if not 0 < coverage < 1:
+        raise UsageError(f"coverage={coverage:g}; give a share above 0 and below 1, as 0.9")
+    rank = math.ceil((len(nonconformity) + 1) * coverage)
+    limit = nonconformity[rank - 1] if rank <= len(nonconformity) else np.inf
+    inside: Bools = 1.0 - probabilities <= limit
+    if len(inside):
+        inside[np.arange(len(inside)), probabilities.argmax(axis=1)] = True
+    return inside
+
+
+def check_prior(prior: str) -> Prior:
+    for known in PRIORS:
+        if prior == known:
+            return known
+    raise UsageError(f"prior {prior!r}; give one of {', '.join(PRIORS)}")

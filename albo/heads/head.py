@@ -1,0 +1,412 @@
+"""A fitted, calibrated head, and its files.
+
+A head holds one predictor for each view, and what makes their log-probabilities one calibrated
+answer: fusion weights, a temperature, the genre frequencies and the nonconformity scores. It was
+fitted elsewhere; nothing is fitted here, and importing this needs numpy alone.
+
+    log p(genre | cover)  ~  sum over views of weight * log p_view(genre | cover), / temperature
+
+Some views are silent of some covers: there are no words on them. These are answered by the views
+that always speak, with weights and a temperature of their own; that part of a head is a head too.
+
+On disk: `manifest.json` names `head-<checksum>.npz` (plain arrays) and, for LightGBM, one
+`<view>-<checksum>.txt` in LightGBM's own format. The manifest is written last and replaces the
+former one in a single step; what that one named is removed only after. So a reader finds the old
+head or the new one, whole, and needs no lock; writers take turns.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from albo.errors import StaleArtifact, UsageError
+from albo.heads.fusion import (
+    Fusion,
+    Prior,
+    Scores,
+    answer,
+    check_prior,
+    conformal_sets,
+    weigh_prior,
+)
+from albo.heads.kept import (
+    MEND,
+    VIEW_NAME,
+    WHAT,
+    mending_command,
+    name_by_content,
+    pack_arrays,
+    read_contents,
+    refuse_head,
+    remove_others,
+    sha256,
+    unpack,
+)
+from albo.heads.numbers import GENRES, check_array
+from albo.heads.predictors import PREDICTORS
+from albo.records import Prediction, Said
+from albo.store import library_versions, read_manifest, write_atomically, write_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from albo.heads.predictors import Predictor
+    from albo.records import Bools, Doubles, Ints, Json
+
+
+Array: TypeAlias = "NDArray[Any]"
+
+
+@dataclass(frozen=True)
+class Head:
+    """A fitted, calibrated whole.
+
+    name, kind, level : as asked of `albo train`; kind "logistic" or "lightgbm", level "genre" or
+    "subgenre". genres : c names, in the order of all columns. predictors : by view. weights :
+    float64 (v,), not negative, in the predictors' order. temperature : divides the fused logits.
+    frequencies : float64 (c,), each genre's share of the covers it was fitted on. nonconformity :
+    for each prior, float64 (n,), ascending: 1 - p(true genre) of covers held out. true_genres : for
+    each prior, int32 (n,), which genre that was; {} where it was not kept. fingerprints :
+    by view, whose features it reads. backbone : the name of the image view's, "" without one.
+    counts : covers and groups it was fitted on. card : what is to be known of it (how good it is).
+    alone : the head of those views that always speak, None where all do.
+    """
+
+    name: str
+    kind: str
+    level: str
+    genres: tuple[str, ...]
+    predictors: Mapping[str, Predictor]
+    weights: Doubles
+    temperature: float
+    frequencies: Doubles
+    nonconformity: Mapping[Prior, Doubles]
+    fingerprints: Mapping[str, str]
+    backbone: str = ""
+    counts: Json = field(default_factory=dict)
+    card: Json = field(default_factory=dict)
+    alone: Head | None = None
+    true_genres: Mapping[Prior, Ints] = field(default_factory=dict)
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The names of the views it looks at."""
+        return tuple(self.predictors)
+
+    def part(
+        self,
+        views: Sequence[str],
+        weights: Doubles,
+        temperature: float,
+        scores: Scores,
+    ) -> Head:
+        """Return the head that looks at some of these views alone, with a fusion of its own."""
+        return replace(
+            self,
+            predictors={view: self.predictors[view] for view in views},
+            fingerprints={view: self.fingerprints[view] for view in views},
+            weights=weights,
+            temperature=temperature,
+            nonconformity=scores.nonconformity,
+            true_genres=scores.true_genres,
+            alone=None,
+        )
+
+    def own_probabilities(self, genre: str, prior: Prior = "corpus") -> Doubles:
+        """Return p(genre) of that genre's own covers while they were held out: (n,), ascending.
+
+        What a cover's p(genre) is to be compared with. Raises StaleArtifact where it was not kept.
+        """
+        if check_prior(prior) not in self.true_genres:
+            raise StaleArtifact(
+                f"head {self.name!r} was trained before albo kept what its genres' own covers read"
+                f" as; run `{MEND} --name {self.name}`"
+            )
+        own = self.true_genres[prior] == self.genres.index(genre)
+        return np.asarray(1.0 - self.nonconformity[prior][own][::-1])
+
+    def predict(self, features: Mapping[str, Any], prior: Prior = "corpus") -> Doubles:
+        """Return p(genre) of n covers: float64 (n, c).
+
+        features : for each view of the head, the features of the same n covers. prior : "corpus"
+        refers to the frequencies of genres in the corpus, "uniform" divides them out.
+        Raises UsageError for a view that is missing, features of another width, another prior.
+        """
+        said = self._fused(self._spoken(features))
+        return weigh_prior(said, self.frequencies, prior)
+
+    def _spoken(self, features: Mapping[str, Any]) -> list[Doubles]:
+        missing = [view for view in self.predictors if view not in features]
+        if missing:
+            raise UsageError(f"head {self.name!r} looks at {', '.join(self.views)}; give them all")
+        return [
+            predictor.log_probabilities(features[view])
+            for view, predictor in self.predictors.items()
+        ]
+
+    def _fused(self, spoken: list[Doubles]) -> Doubles:
+        together = Fusion(self.weights, self.temperature)
+        return answer(spoken, together, self._fusion_alone(), self.frequencies)
+
+    def _fusion_alone(self) -> Fusion | None:
+        if self.alone is None:
+            return None
+        weights = dict(zip(self.alone.views, self.alone.weights, strict=True))
+        return Fusion(
+            np.array([weights.get(view, 0.0) for view in self.views]), self.alone.temperature
+        )
+
+    def conformal_set(
+        self, probabilities: Doubles, coverage: float = 0.9, prior: Prior = "corpus"
+    ) -> Bools:
+        """Return the smallest sets that hold the true genre with the coverage asked for.
+
+        Split conformal with the score 1 - p(true genre): Vovk et al. 2005; Sadinle, Lei and
+        Wasserman 2019. The first genre is in every set. Returns bool (n, c).
+
+        probabilities : of `predict` with the same prior. Raises UsageError unless 0 < coverage < 1.
+        """
+        return conformal_sets(probabilities, self.nonconformity[check_prior(prior)], coverage)
+
+    def answer(
+        self,
+        features: Mapping[str, Any],
+        prior: Prior = "corpus",
+        decide: float = 0.5,
+        coverage: float = 0.9,
+    ) -> list[Prediction]:
+        """Say of n covers what they read as: all genres best first, the set, and if it is decided.
+
+        decide : the top probability from which on a cover is decided. Raises as `predict` and
+        `conformal_set` do, and UsageError unless 0 <= decide <= 1.
+        """
+        if not 0 <= decide <= 1:
+            raise UsageError(f"decide={decide:g}; give a probability from 0 to 1")
+        spoken = self._spoken(features)
+        probabilities = weigh_prior(self._fused(spoken), self.frequencies, prior)
+        sets = self.conformal_set(probabilities, coverage, prior)
+        return [
+            replace(self._say(row, inside, decide), views=self._views_said(spoken, number))
+            for number, (row, inside) in enumerate(zip(probabilities, sets, strict=True))
+        ]
+
+    def _say(self, row: Doubles, inside: Bools, decide: float) -> Prediction:
+        order = np.argsort(-row, kind="stable")
+        return Prediction(
+            genres=tuple(self.genres[genre] for genre in order),
+            probabilities=tuple(float(row[genre]) for genre in order),
+            conformal_set=tuple(self.genres[genre] for genre in order if inside[genre]),
+            decided=bool(row[order[0]] >= decide),
+        )
+
+    def shares(self, features: Mapping[str, Any]) -> dict[str, tuple[float, Doubles]]:
+        """Return what decides of one cover: each view's weight and log-probabilities (c,).
+
+        The weight is over the temperature, so that the weighed sum is the answer's logits. Views
+        that are silent, or count for nothing, are left out. features : of one cover.
+        """
+        rows = [view[0] for view in self._spoken(features)]
+        fusion = self._fusion_of(rows)
+        return {
+            view: (float(weight) / fusion.temperature, row)
+            for view, row, weight in zip(self.views, rows, fusion.weights, strict=True)
+            if weight > 0 and not np.isnan(row[0])
+        }
+
+    def _fusion_of(self, rows: list[Doubles]) -> Fusion:
+        """Return what fuses the views for one cover: another where one of them is silent."""
+        silent = any(np.isnan(row[0]) for row, own in zip(rows, self.weights, strict=True) if own)
+        alone = self._fusion_alone()
+        return alone if silent and alone is not None else Fusion(self.weights, self.temperature)
+
+    def _views_said(self, spoken: list[Doubles], cover: int) -> tuple[Said, ...]:
+        """Say what each view said of a cover by itself, and what weight that had."""
+        rows = [view[cover] for view in spoken]
+        fusion = self._fusion_of(rows)
+        return tuple(
+            self._view_said(view, row, float(weight))
+            for view, row, weight in zip(self.views, rows, fusion.weights, strict=True)
+        )
+
+    def _view_said(self, view: str, row: Doubles, weight: float) -> Said:
+        if np.isnan(row[0]):
+            return Said(view, weight)
+        order = np.argsort(-row, kind="stable")
+        return Said(
+            view,
+            weight,
+            tuple(self.genres[genre] for genre in order),
+            tuple(float(np.exp(row[genre])) for genre in order),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the head; one that stands there is replaced in a single step.
+
+        The caller holds the writer lock. Raises CannotWrite.
+        """
+        texts = {view: predictor.text() for view, predictor in self.predictors.items()}
+        content = {
+            name_by_content(view, "txt", text.encode()): text.encode()
+            for view, text in texts.items()
+            if text
+        }
+        arrays = pack_arrays(self._arrays())
+        content[name_by_content("head", "npz", arrays)] = arrays
+        for name, data in content.items():
+            write_atomically(folder / name, lambda file, data=data: file.write(data))  # type: ignore[misc]
+        write_manifest(folder, self._manifest(content, texts))
+        remove_others(folder, set(content))
+
+    def _arrays(self) -> dict[str, Array]:
+        arrays: dict[str, Array] = {"weights": self.weights, "frequencies": self.frequencies}
+        arrays |= Scores(self.nonconformity, self.true_genres).arrays("")
+        if self.alone is not None:
+            arrays["alone.weights"] = self.alone.weights
+            arrays |= Scores(self.alone.nonconformity, self.alone.true_genres).arrays("alone.")
+        for view, predictor in self.predictors.items():
+            for name, array in predictor.arrays().items():
+                arrays[f"view.{view}.{name}"] = array
+        return arrays
+
+    def _manifest(self, content: Mapping[str, bytes], texts: Mapping[str, str]) -> Json:
+        return {
+            "what": WHAT,
+            "name": self.name,
+            "kind": self.kind,
+            "level": self.level,
+            "genres": list(self.genres),
+            "temperature": self.temperature,
+            "alone": self.alone
+            and {"views": list(self.alone.views), "temperature": self.alone.temperature},
+            "backbone": self.backbone,
+            "views": [
+                {
+                    "name": view,
+                    "predictor": predictor.kind,
+                    "fingerprint": self.fingerprints[view],
+                    "text": name_by_content(view, "txt", texts[view].encode())
+                    if texts[view]
+                    else "",
+                }
+                for view, predictor in self.predictors.items()
+            ],
+            "counts": self.counts,
+            "card": self.card,
+            "files": {name: sha256(data) for name, data in content.items()},
+            "libraries": library_versions("numpy", "scikit-learn", "lightgbm"),
+        }
+
+    @classmethod
+    def load(cls, folder: Path) -> Head:
+        """Read a head and check all of it.
+
+        Raises StaleArtifact where it is missing, damaged or no head: the message names what is
+        wrong and the mending command.
+        """
+        for _ in range(3):
+            manifest = read_manifest(folder, WHAT, mending_command(folder))
+            # A file that is gone may have been replaced since the manifest was read.
+            with suppress(FileNotFoundError):
+                return _restore(folder, manifest)
+        return refuse_head(folder, "a file that its manifest names is missing")
+
+
+def _restore(folder: Path, manifest: Json) -> Head:
+    """Make a head of what its files hold; FileNotFoundError where one is gone."""
+    try:
+        return _assemble(manifest, read_contents(folder, manifest))
+    except FileNotFoundError:
+        raise
+    except KeyError as error:
+        return refuse_head(folder, f"{error.args[0]!r} is missing")
+    except OSError as error:
+        return refuse_head(folder, error.strerror or str(error))
+    except (ValueError, TypeError, AttributeError, MemoryError, EOFError, zipfile.BadZipFile) as no:
+        return refuse_head(folder, str(no).partition("\n")[0][:200] or type(no).__name__)
+
+
+def _assemble(manifest: Json, contents: Mapping[str, bytes]) -> Head:
+    (packed,) = [data for name, data in contents.items() if name.endswith(".npz")]
+    arrays = unpack(packed)
+    predictors = {}
+    for view in manifest["views"]:
+        text = contents[view["text"]].decode() if view["text"] else ""
+        prefix = f"view.{view['name']}."
+        own = {
+            name.removeprefix(prefix): array
+            for name, array in arrays.items()
+            if name.startswith(prefix)
+        }
+        predictors[view["name"]] = PREDICTORS[view["predictor"]].restore(own, text)
+    scores = Scores.restore(arrays, "")
+    head = Head(
+        name=manifest["name"],
+        kind=manifest["kind"],
+        level=manifest["level"],
+        genres=tuple(manifest["genres"]),
+        predictors=predictors,
+        weights=arrays["weights"],
+        temperature=float(manifest["temperature"]),
+        frequencies=arrays["frequencies"],
+        nonconformity=scores.nonconformity,
+        true_genres=scores.true_genres,
+        fingerprints={view["name"]: view["fingerprint"] for view in manifest["views"]},
+        backbone=manifest["backbone"],
+        counts=manifest["counts"],
+        card=manifest["card"],
+    )
+    _check_head(head, len(manifest["views"]))
+    if manifest["alone"] is None:
+        return head
+    alone = head.part(
+        manifest["alone"]["views"],
+        weights=arrays["alone.weights"],
+        temperature=float(manifest["alone"]["temperature"]),
+        scores=Scores.restore(arrays, "alone."),
+    )
+    _check_head(alone, len(manifest["alone"]["views"]))
+    return replace(head, alone=alone)
+
+
+def _check_head(head: Head, views: int) -> None:
+    """Check that all parts are of one head. Raises ValueError."""
+    words = (head.name, head.kind, head.level, head.backbone, *head.fingerprints.values())
+    if not all(isinstance(word, str) for word in (*words, *head.genres)):
+        raise ValueError("a name that is no text")
+    if {type(head.counts), type(head.card)} != {dict}:
+        raise ValueError("counts or card that are no object")
+    if len(head.genres) not in GENRES or len(set(head.genres)) != len(head.genres):
+        raise ValueError(f"{len(head.genres)} genres, {len(set(head.genres))} of them different")
+    if len(head.predictors) != views or not all(map(VIEW_NAME.fullmatch, head.predictors)):
+        raise ValueError("views without names of their own")
+    if any(predictor.genres != len(head.genres) for predictor in head.predictors.values()):
+        raise ValueError(f"a view that does not know {len(head.genres)} genres")
+    _check_numbers(head)
+
+
+def _check_numbers(head: Head) -> None:
+    if not (math.isfinite(head.temperature) and head.temperature > 0):
+        raise ValueError(f"temperature {head.temperature}")
+    check_array(head.weights, (len(head.predictors),), np.float64)
+    if head.weights.min() < 0 or head.weights.max() <= 0:
+        raise ValueError("fusion weights that are negative or nothing")
+    check_array(head.frequencies, (len(head.genres),), np.float64)
+    if head.frequencies.min() <= 0 or not math.isclose(head.frequencies.sum(), 1, rel_tol=1e-6):
+        raise ValueError("frequencies that do not add up to 1")
+    for prior, scores in head.nonconformity.items():
+        check_array(scores, (len(scores),), np.float64)
+        if scores[0] < 0 or scores[-1] > 1 or (np.diff(scores) < 0).any():
+            raise ValueError("nonconformity scores that do not ascend from 0 to 1")
+        genres = head.true_genres.get(prior, np.zeros(len(scores), np.int32))
+        check_array(genres, scores.shape, np.int32)
+        if genres.min() < 0 or genres.max() >= len(head.genres):
+            raise ValueError("scores of genres that are not there")

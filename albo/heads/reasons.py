@@ -1,0 +1,192 @@
+"""Why a head says what it says of one cover: its views, the words, and where on the cover.
+
+All of it is in one unit: what something adds to the log-odds of a genre against the others, after
+fusion and calibration; against the mean of their logits, so that no other genre decides alone. +0.7
+makes the genre twice as likely beside the others, -0.7 half. It is read off the very numbers that
+decide, so the parts add up; only what a line means has no parts, and counts for what is lost when
+the line is left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from albo.heads.numbers import against_others
+from albo.heads.predictors import GramPredictor, UnitPredictor
+from albo.texts import Grams, joined
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from albo.heads.head import Head
+    from albo.heads.maps import ActivationMap
+    from albo.heads.predictors import Predictor
+    from albo.records import Floats, Json, Words
+
+    Meanings = Callable[[Sequence[Words]], Floats | None]
+
+    """Makes words what the view of meanings looks at; None where a head has no such view."""
+
+
+_MOST_LINES = 24
+"""Lines of a cover whose meaning is weighed, the tallest: each takes a while."""
+
+
+def _signed(evidence: float) -> str:
+    return f"{round(evidence, 2) + 0.0:+.2f}"  # 0.0 makes no minus of what rounds to nothing
+
+
+_NAMES = {"image": "picture", "characters": "letters", "meaning": "meaning"}
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a cover says, and what makes other words of it features of the view of meanings."""
+
+    words: Words
+    meanings: Meanings
+
+
+@dataclass(frozen=True, slots=True)
+class ViewReason:
+    """What one view adds for a genre. view : as of `Said`."""
+
+    view: str
+    evidence: float
+
+    def __str__(self) -> str:
+        """Say it in two words: the view as people call it, and its evidence."""
+        return f"{_NAMES.get(self.view, self.view)} {_signed(self.evidence)}"
+
+
+@dataclass(frozen=True, slots=True)
+class WordReason:
+    """What a word's letters ("characters"), or what a line means ("meaning"), adds for a genre."""
+
+    text: str
+    view: str
+    evidence: float
+
+    def __str__(self) -> str:
+        """Say it in three words; the text is a stranger's."""
+        return f"{self.text} {_signed(self.evidence)} ({_NAMES.get(self.view, self.view)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """Why a cover is held to be, or not to be, of a genre; strongest first.
+
+    views : those that speak. activation : where the image's evidence lies, in the same unit; None,
+    and `no_map` says why, where it has no places.
+    """
+
+    genre: str
+    views: tuple[ViewReason, ...]
+    words: tuple[WordReason, ...] = ()
+    activation: ActivationMap | None = None
+    no_map: str = ""
+
+    def as_json(self) -> Json:
+        """Return them as plain JSON types."""
+        return {
+            "genre": self.genre,
+            "views": [{"view": one.view, "evidence": round(one.evidence, 4)} for one in self.views],
+            "words": [
+                {"text": one.text, "view": one.view, "evidence": round(one.evidence, 4)}
+                for one in self.words
+            ],
+            "map": self.activation
+            and {
+                "evidence": np.round(self.activation.evidence, 4).tolist(),
+                "mapped": round(self.activation.mapped, 4),
+                "unmapped": round(self.activation.unmapped, 4),
+                "share": round(self.activation.share, 4),
+            },
+            "no_map": self.no_map or None,
+        }
+
+
+def explain(
+    head: Head,
+    features: Mapping[str, Any],
+    genre: str,
+    heard: Heard | None = None,
+    *,
+    locate: Callable[[int], ActivationMap] | None = None,
+    no_map: str = "",
+) -> Reasons:
+    """Say why a head holds one cover to be of a genre, or not.
+
+    Parameters
+    ----------
+    features : for each view of the head, those of the one cover. heard : what it says.
+    locate : maps the image classifier's evidence for a genre, by its place among the head's genres;
+        None where that cannot be, and `no_map` says why.
+    """
+    place = head.genres.index(genre)
+    shares = head.shares(features)
+    views = [
+        ViewReason(view, share * float(against_others(said[None], place)[0]))
+        for view, (share, said) in shares.items()
+    ]
+    activation = None
+    if locate is not None and "image" in shares:
+        activation = locate(place).scaled(shares["image"][0])
+    elif locate is not None:
+        no_map = "the picture counts for nothing in this head"
+    found = [
+        WordReason(text, view, shares[view][0] * evidence)
+        for view in shares
+        if heard is not None
+        for text, evidence in _words_of(head.predictors[view], features[view], place, heard)
+    ]
+    return Reasons(
+        genre,
+        tuple(sorted(views, key=lambda one: -abs(one.evidence))),
+        tuple(sorted(found, key=lambda one: -abs(one.evidence))),
+        activation,
+        "" if activation is not None else no_map,
+    )
+
+
+def _words_of(
+    predictor: Predictor,
+    features: Any,  # noqa: ANN401  (the view's)
+    place: int,
+    heard: Heard,
+) -> Iterator[tuple[str, float]]:
+    """Yield words or lines, and what each adds to a view's logit beyond the mean of all others."""
+    if isinstance(predictor, GramPredictor):
+        yield from _letters(predictor, features, place, heard.words)
+    elif isinstance(predictor, UnitPredictor):
+        yield from _lines(predictor, features, place, heard)
+
+
+def _letters(
+    predictor: GramPredictor, features: Grams, place: int, words: Words
+) -> Iterator[tuple[str, float]]:
+    counts = Counter(joined(words).split())
+    added = predictor.contributions(features, Grams.of(counts))
+    for (word, count), evidence in zip(counts.items(), against_others(added, place), strict=True):
+        yield word, count * float(evidence)
+
+
+def _lines(
+    predictor: UnitPredictor, features: Floats, place: int, heard: Heard
+) -> Iterator[tuple[str, float]]:
+    words = heard.words
+    lines = sorted(words.lines, key=lambda line: -line.height())[:_MOST_LINES]
+    without = [
+        replace(words, lines=tuple(other for other in words.lines if other is not line))
+        for line in lines
+    ]
+    rest = heard.meanings(without) if without else None
+    if rest is None:
+        return
+    whole = against_others(predictor.logits(features), place)[0]
+    for line, left in zip(lines, against_others(predictor.logits(rest), place), strict=True):
+        yield line.text, float(whole - left)

@@ -1,0 +1,382 @@
+"""From bytes to pixels: the one path that every cover takes, of the corpus and query alike.
+
+A file is read in two steps. `_inspect` walks the container in Python, as far as its structure
+goes: it finds the size and the orientation, holds both against the limits, and writes a clean copy
+with only the parts that pixels depend on. Then a decoder turns the clean copy into pixels.
+Decoders thereby never see EXIF, ICC, XMP, text or a second picture, which is where hostile files
+and Pillow's warnings come from: nothing has to be filtered out of `warnings`, which no thread can
+do safely, and no setting of Pillow has to be changed.
+
+An ICC profile is ignored on purpose. Most covers have none, copies of one artwork often differ in
+nothing else, and the networks were trained on pixels as stored: every cover is treated as sRGB.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+import threading
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from albo.errors import BadCover
+from albo.images.formats import (
+    CONVERT,
+    CheckedBytes,
+    Grey,
+    format_of,
+    in_one_line,
+    open_with_pillow,
+    reason_foreign,
+)
+from albo.images.jpeg import JPEG_CMYK, decode_scaled_jpeg, load_jpeg, read_jpeg
+from albo.images.others import read_bmp, read_gif, read_png, read_webp
+from albo.images.tiff import read_tiff
+from albo.limits import DEFAULT_LIMITS, Limits, check_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from albo.records import Pixels
+
+
+Resample: TypeAlias = Literal["bilinear", "bicubic", "lanczos"]
+
+_LYING = (5, 6, 7, 8)  # EXIF orientations that a quarter turn puts right
+
+SHORTEST_SIDE = 16
+"""Covers with a shorter side are refused: below a favicon's size there is no artwork to look at,
+only spacers and tracking pixels. The smallest thumbnails that shops serve have 55 pixels."""
+
+LONGEST_ASPECT = 8.0
+"""Covers longer than this times their width are refused: a cover is squeezed to a square, which
+a gatefold (2), a J-card (3) or a six-panel booklet (6) survives and a web banner (8.1) does not."""
+
+
+# Pixels
+
+
+def decode(
+    data: bytes,
+    size: int,
+    resample: Resample = "bicubic",
+    limits: Limits = DEFAULT_LIMITS,
+) -> Pixels:
+    """
+    Decode a cover and squeeze the whole of it, uncropped, to a square.
+
+    JPEG is decoded at the smallest eighth of its size (DCT scaling, ITU-T T.81 coefficients) that
+    still has `size` pixels on both sides, then resized with antialiasing. Transparency lies over
+    white, EXIF orientation is applied, deep grey is rescaled, ICC profiles are ignored. Safe in
+    threads: decoding and resizing release the GIL. Where a picture above 16 megapixels has to be
+    decoded whole, it waits for the others of its kind, for the sake of memory.
+
+    Parameters
+    ----------
+    data
+        The bytes of a JPEG, PNG, WebP, GIF (first frame), BMP or TIFF (first page) file.
+    size
+        Width and height of the result in pixels.
+    resample
+        The filter, as Pillow names it.
+    limits
+        What the file may cost; checked before any pixel is decoded.
+
+    Returns
+    -------
+    pixels
+        uint8 (size, size, 3), RGB, C-contiguous, writable.
+
+    Raises
+    ------
+    BadCover
+        With the reason in one line, for whatever bytes cannot be shown whole.
+    """
+    cover = _inspect(data, limits)
+    with _one_reason(cover.format), _turn(cover):
+        image = _load(cover, (size, size)).resize((size, size), _filter(resample))
+        return np.array(_upright(image, cover.orientation))
+
+
+def open_image(
+    data: bytes, limits: Limits = DEFAULT_LIMITS, max_side: int | None = None
+) -> Image.Image:
+    """
+    Decode a cover at its own shape, as `decode` sees it.
+
+    Parameters
+    ----------
+    data
+        As for `decode`.
+    limits
+        As for `decode`.
+    max_side
+        If given, the image is scaled down (never up) so that its longer side is at most this
+        many pixels; for a JPEG that is much cheaper than scaling it afterwards.
+
+    Returns
+    -------
+    image
+        A loaded Pillow image of mode RGB, upright.
+
+    Raises
+    ------
+    BadCover
+        As `decode`.
+    """
+    cover = _inspect(data, limits)
+    shrink = min(1.0, max_side / max(cover.width, cover.height)) if max_side else 1.0
+    size = max(1, round(cover.width * shrink)), max(1, round(cover.height * shrink))
+    with _one_reason(cover.format), _turn(cover):
+        image = _load(cover, size)
+        if image.size != size:
+            image = image.resize(size, _filter("bicubic"))
+        return _upright(image, cover.orientation)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a cover that was found whole.
+
+    kind : MIME type, such as `image/jpeg`. width, height : in pixels, upright.
+    """
+
+    kind: str
+    width: int
+    height: int
+
+
+def examine(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Facts:
+    """
+    See whether a cover decodes to its last pixel, as cheaply as that can be seen.
+
+    Parameters
+    ----------
+    data
+        As for `decode`.
+    limits
+        As for `decode`.
+
+    Raises
+    ------
+    BadCover
+        As `decode`.
+    """
+    cover = _inspect(data, limits)
+    with _one_reason(cover.format), _turn(cover):
+        _read_through(cover)
+    size = cover.width, cover.height
+    width, height = reversed(size) if cover.orientation in _LYING else size
+    return Facts(f"image/{cover.format.lower()}", width, height)
+
+
+def _read_through(cover: CheckedBytes) -> None:
+    """Decode to the last pixel, and keep none."""
+    if cover.format == "JPEG" and cover.channels != JPEG_CMYK:
+        # Colours are read as well, for they are interleaved, but not made into pixels.
+        with suppress(ValueError):
+            decode_scaled_jpeg(cover, (1, 1), "GRAY")
+            return
+    _load(cover, (1, 1))
+
+
+def _filter(resample: Resample) -> Image.Resampling:
+    from PIL import Image
+
+    return {
+        "bilinear": Image.Resampling.BILINEAR,
+        "bicubic": Image.Resampling.BICUBIC,
+        "lanczos": Image.Resampling.LANCZOS,
+    }[resample]
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    """Apply an EXIF orientation, 1 to 8 (Exif 2.32, tag 0x0112)."""
+    from PIL import Image
+
+    method = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }.get(orientation)
+    return image if method is None else image.transpose(method)
+
+
+def _inspect(data: bytes, limits: Limits) -> CheckedBytes:
+    if not data:
+        raise BadCover("empty file (0 bytes): fetch it again")
+    check_bytes(len(data), limits.max_bytes)
+    name = format_of(data[:32])
+    if name is None:
+        raise BadCover(reason_foreign(data))
+    with _one_reason(name):
+        read = FORMATS[name]
+        cover = read(data)
+    _check_shape(cover, limits.max_pixels)
+    return cover
+
+
+def _check_shape(cover: CheckedBytes, max_pixels: int) -> None:
+    from PIL import Image
+
+    width, height = cover.width, cover.height
+    shape = f"{width} x {height} pixels"
+    # Pillow warns above its own limit and refuses above twice that; a program that set it meant it.
+    ceiling = min(max_pixels, Image.MAX_IMAGE_PIXELS or max_pixels)
+    if width * height > ceiling:
+        raise BadCover(f"{shape} is over the limit of {ceiling:,} in all: save a smaller copy")
+    if min(width, height) < SHORTEST_SIDE:
+        raise BadCover(
+            f"{shape} is too small to be a cover: the shorter side needs {SHORTEST_SIDE} or more"
+        )
+    if max(width, height) > LONGEST_ASPECT * min(width, height):
+        raise BadCover(
+            f"{shape} is too long to be a cover: the limit is {LONGEST_ASPECT:g} to 1; crop it"
+        )
+
+
+@contextmanager
+def _one_reason(name: str) -> Iterator[None]:
+    """Turn whatever a decoder raises into a `BadCover`; `name` is the format it was reading."""
+    try:
+        yield
+    except BadCover:
+        raise
+    except MemoryError as error:
+        raise BadCover(
+            f"this {name} needs more memory than there is: save a smaller copy, or lower --max-mpx"
+        ) from error
+    except Exception as error:  # so broad because decoders raise nearly anything on hostile bytes
+        raise BadCover(_reason_damaged(name, error)) from error
+
+
+_GIANT = 16_000_000  # pixels, which take up to 20 bytes each while they are decoded
+_GIANTS = threading.Lock()
+
+
+def _turn(cover: CheckedBytes) -> AbstractContextManager[object]:
+    """Let giants through one at a time; a sequential JPEG never is one, as it is scaled by rows."""
+    scaled = cover.format == "JPEG" and not cover.progressive
+    return nullcontext() if scaled or cover.width * cover.height <= _GIANT else _GIANTS
+
+
+def _reason_damaged(name: str, error: Exception) -> str:
+    text = in_one_line(str(error))
+    if isinstance(error, struct.error | IndexError | EOFError) or re.search(
+        "truncated|not enough image data|Premature end of JPEG file", text
+    ):
+        return f"truncated {name}: the file ends before the picture does; fetch it again"
+    text = text.removeprefix("Corrupt JPEG data: ")
+    if re.match("unknown pixel mode|Unsupported BMP (compression|bitfields)", text):
+        return f"this kind of {name} {CONVERT}"
+    if isinstance(error, KeyError):
+        text = f"nothing is known of {text}"
+    return f"damaged {name}: {text or type(error).__name__}; fetch it again"
+
+
+FORMATS: dict[str, Callable[[bytes], CheckedBytes]] = {
+    "JPEG": read_jpeg,
+    "PNG": read_png,
+    "WebP": read_webp,
+    "GIF": read_gif,
+    "BMP": read_bmp,
+    "TIFF": read_tiff,
+}
+"""How the header of each format is read."""
+
+
+# Decoding
+
+
+def _load(cover: CheckedBytes, least: tuple[int, int]) -> Image.Image:
+    """Decode to RGB, as stored; where it is cheaper at a smaller size, but at `least` that."""
+    if cover.format == "JPEG":
+        return load_jpeg(cover, least)
+    image = open_with_pillow(cover)
+    if image.size != (cover.width, cover.height):
+        raise BadCover(f"damaged {cover.format}: it states two sizes; fetch it again")
+    image.load()
+    return _flattened(image, cover.grey)
+
+
+_NO_GREY = Grey()
+
+
+def _flattened(image: Image.Image, grey: Grey = _NO_GREY) -> Image.Image:
+    """Turn any of Pillow's modes into RGB: deep grey rescaled, transparency over white.
+
+    Both by bands of rows, for each is more than one copy of the pixels.
+    """
+    from PIL import Image
+
+    deep = image.mode.startswith(("I", "F"))
+    if not (deep or image.has_transparency_data):
+        return image if image.mode == "RGB" else image.convert("RGB")
+    span = _span(image, grey) if deep else (0.0, 0.0)
+    canvas = Image.new("RGB", image.size, "white")
+    for box in _bands(image):
+        band = image.crop(box)
+        if deep:
+            canvas.paste(_eight_bits(band, span, grey), box)
+        else:
+            band = band.convert(band.mode.upper()).convert("RGBA")  # La and RGBa: unmultiplied
+            canvas.paste(band, box, band.getchannel("A"))
+    return canvas
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+    rows = max(1, _BAND // image.width)
+    for top in range(0, image.height, rows):
+        yield 0, top, image.width, min(top + rows, image.height)
+
+
+_BAND = 2**18  # pixels
+
+
+def _numbers(image: Image.Image, grey: Grey) -> NDArray[np.float64]:
+    stored = np.asarray(image)
+    values = (stored.view(np.uint32) if grey.unsigned else stored).astype(np.float64)
+    return np.nan_to_num(values, copy=False, posinf=0.0, neginf=0.0)
+
+
+def _span(image: Image.Image, grey: Grey) -> tuple[float, float]:
+    """Black and white of a grey image of more than 8 bits: mode I;16, I or F.
+
+    Integers span 0 to white and reals 0 to 1 where they keep to that; where they do not, no
+    convention says what is white, and their own range is taken.
+    """
+    low, high = math.inf, -math.inf
+    for box in _bands(image):
+        values = _numbers(image.crop(box), grey)
+        low, high = min(low, float(values.min())), max(high, float(values.max()))
+    white = 1.0 if image.mode == "F" else float(grey.white)
+    return (0.0, white) if low >= 0.0 and high <= white else (low, high)
+
+
+def _eight_bits(image: Image.Image, span: tuple[float, float], grey: Grey) -> Image.Image:
+    """Rescale a grey image of more than 8 bits to mode L."""
+    from PIL import Image
+
+    low, high = span
+    values = _numbers(image, grey)
+    values -= low
+    values *= 255.0 / (high - low) if high > low else 0.0
+    values += 0.5
+    shown = values.astype(np.uint8)
+    if grey.negative:
+        shown = 255 - shown
+    key = image.info.get("transparency")
+    if isinstance(key, int):
+        shown[np.asarray(image) == key] = 255
+    return Image.fromarray(shown)

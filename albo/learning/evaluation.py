@@ -1,0 +1,309 @@
+"""What an evaluation found, as records: `evaluate` fills them, the page and the tables show them.
+
+Nothing is computed here but sentences and JSON. Genres are named by their position in
+`Evaluation.genres` wherever there are arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from albo.learning.bootstrap import Interval
+    from albo.learning.metrics import Answered, Bin, Summary
+    from albo.records import Doubles, Json
+    from albo.sources import NearCover, ShownCover
+
+
+MAJORITY = "majority"
+NEAREST = "nearest neighbour"
+NO_HEAD = "none"
+
+INTENDED_USE = (
+    "To check whether proposed artwork reads as its intended genre, to look through a library of"
+    " music by how its covers look, and to study how genre is drawn."
+)
+
+LIMITS = (
+    "It reads the cover and hears nothing: it says what genre a cover looks like, not what the"
+    " music is.",
+    "A low figure for a cover is no judgement of its quality; many good covers break with their"
+    " genre.",
+    "It is not for deciding on people, payments or what may be published.",
+    "It knows only the genres it was fitted on. A cover of another genre gets one of these all the"
+    " same.",
+    "Labels are one shop's or one library's; others would have filed many of these albums"
+    " elsewhere.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """What a split that separates neither artists nor artworks adds to the accuracy.
+
+    grouped, random : top-1 of the same way of predicting under the two splits. difference : random
+    less grouped, its interval from the same covers resampled alike.
+    """
+
+    grouped: Interval
+    random: Interval
+    difference: Interval
+
+    def describe(self) -> str:
+        """Say what a random split would have claimed, in two sentences."""
+        more = self.difference
+        said = (
+            f"With a random split the same way of predicting seems right for"
+            f" {self.random.value:.1%} of covers, not {self.grouped.value:.1%}:"
+            f" {100 * more.value:+.1f} points ({100 * more.low:+.1f} to {100 * more.high:+.1f})."
+        )
+        if more.low > 0:
+            return (
+                f"{said} That is no skill: covers of one artist or one artwork stand on both sides"
+                " of such a split, and are recognised."
+            )
+        return f"{said} On these covers that is no sure difference."
+
+    def as_json(self) -> Json:
+        """Return the object of all three."""
+        return {
+            "grouped": self.grouped.as_json(),
+            "random": self.random.as_json(),
+            "difference": self.difference.as_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One way of predicting, and how good it is.
+
+    view : the views' names joined by "+", MAJORITY or NEAREST. head : its kind, NO_HEAD for
+    baselines. split : "grouped", "random", "published" or a file's name. covers : how many were
+    scored. genres : their names. groups : of each genre, how many groups its scored covers form.
+    selected : chosen inside the training folds, what `classify` would use. leaky : covers of one
+    artist or artwork stand on both sides of the split. artists_known : share of covers, 0 to 1.
+    leak : of the selected row alone.
+    """
+
+    view: str
+    head: str
+    split: str
+    covers: int
+    genres: tuple[str, ...]
+    groups: tuple[int, ...]
+    summary: Summary
+    artists_known: float
+    selected: bool = False
+    leaky: bool = False
+    leak: Leak | None = None
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether nothing was fitted for it."""
+        return self.head == NO_HEAD
+
+    def describe(self) -> str:
+        """Name it in a few words: views, head, and the split where it is not the usual one."""
+        head = "" if self.is_baseline else f", {self.head}"
+        split = [] if self.split == "grouped" else [f"{self.split} split"]
+        remarks = ", ".join([*split, *(["leaky"] if self.leaky else [])])
+        remark = f" ({remarks})" if remarks else ""
+        return f"{self.view.replace('+', ' + ')}{head}{remark}"
+
+    def as_json(self) -> Json:
+        """Return the object that `albo evaluate --json` prints."""
+        leak = {} if self.leak is None else {"leak": self.leak.difference.as_json()}
+        return {
+            "split": self.split,
+            "view": self.view,
+            "head": self.head,
+            "covers": self.covers,
+            "genres": len(self.genres),
+            **self.summary.as_json(self.genres, self.groups),
+            **leak,
+            "artists_known": round(self.artists_known, 4),
+            "selected": self.selected,
+            "leaky": self.leaky,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LearningPoint:
+    """How good the selected way is with fewer covers to learn from.
+
+    covers_per_genre : to learn from, mean over genres. covers : in all.
+    """
+
+    covers_per_genre: float
+    covers: int
+    top1: Interval
+    top3: Interval
+
+    def as_json(self) -> Json:
+        """Return the object of one point."""
+        return {
+            "covers_per_genre": round(self.covers_per_genre, 1),
+            "covers": self.covers,
+            "top1": self.top1.as_json(),
+            "top3": self.top3.as_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A cover that was read as another genre than its label.
+
+    cover : its `genre` is the label. guess, probability : the first guess while the cover was held
+    out. conformal_set : the genres it may be. words : the lines on it. neighbours : nearest first.
+    """
+
+    cover: ShownCover
+    guess: str
+    probability: float
+    conformal_set: tuple[str, ...]
+    words: tuple[str, ...] = ()
+    neighbours: tuple[NearCover, ...] = ()
+
+    def as_json(self) -> Json:
+        """Return the cover's object with what was said of it."""
+        return {
+            **self.cover.as_json(),
+            "guess": self.guess,
+            "probability": round(self.probability, 4),
+            "set": list(self.conformal_set),
+            "words": list(self.words),
+            "neighbours": [near.as_json() for near in self.neighbours],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A genre with too few groups of covers to be scored."""
+
+    genre: str
+    covers: int
+    groups: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What was evaluated on what; Mitchell et al. 2019.
+
+    sources : name and number of covers, of each. first_year, last_year : of release. evaluated :
+    ISO date. views : name and fingerprint, of each. settings, libraries : name and value or
+    version. licence : of the backbone's weights. from_charts : how many covers come from charts.
+    groups_needed : by a genre, to be scored. coverage : of the sets, as asked for.
+    """
+
+    covers: int
+    groups: int
+    genres: int
+    sources: tuple[tuple[str, int], ...]
+    evaluated: str
+    level: str
+    split: str
+    folds: int
+    seeds: tuple[int, ...]
+    coverage: float
+    head: str
+    views: tuple[tuple[str, str], ...]
+    backbone: str
+    licence: str
+    settings: tuple[tuple[str, str], ...]
+    libraries: tuple[tuple[str, str], ...]
+    artists_known: float
+    groups_needed: int = 5
+    first_year: int | None = None
+    last_year: int | None = None
+    from_charts: int = 0
+    conflicting: int = 0
+    unlabelled: int = 0
+    left_out: tuple[LeftOut, ...] = ()
+    near_duplicates_measured: bool = True
+
+    def caveats(self) -> tuple[str, ...]:
+        """Say in sentences what makes these figures less sure than they look."""
+        said = [
+            self.from_charts
+            and f"{self.from_charts} of {self.covers} covers come from charts: what sells, in the"
+            " shops asked, not all that is released.",
+            self.artists_known < 1
+            and f"The artist of {1 - self.artists_known:.0%} of the covers is not known. Covers of"
+            " one artist may stand on both sides of the split there, and make it look easier.",
+            not self.near_duplicates_measured
+            and f"The near-duplicate threshold was not measured for {self.backbone}: the same"
+            " artwork may stand on both sides of the split.",
+            self.conflicting
+            and f"{self.conflicting} covers with several labels are neither learned from nor"
+            " scored.",
+            self.unlabelled and f"{self.unlabelled} covers have no label and are not used.",
+            *(
+                f"{one.genre} is left out: {one.groups} groups of covers that share no artist or"
+                f" artwork, {self.groups_needed} are needed."
+                for one in self.left_out
+            ),
+        ]
+        return tuple(line for line in said if isinstance(line, str))
+
+    def as_json(self) -> Json:
+        """Return all fields and the sentences made of them."""
+        return {
+            **asdict(self),
+            "sources": dict(self.sources),
+            "views": dict(self.views),
+            "settings": dict(self.settings),
+            "libraries": dict(self.libraries),
+            "intended_use": INTENDED_USE,
+            "limits": list(LIMITS),
+            "caveats": list(self.caveats()),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All that an evaluation found.
+
+    rows : every way of predicting; exactly one is selected. What follows is of the selected one:
+    genres : names, c of them. reliability, risk_coverage, confusion : as in `albo.metrics`, the
+    last (c, c), rows the truth. learning_curve : fewest covers first, () where not measured. leak :
+    None where not measured. mistakes : the most confident first.
+    """
+
+    rows: tuple[Row, ...]
+    genres: tuple[str, ...]
+    reliability: tuple[Bin, ...]
+    risk_coverage: tuple[Answered, ...]
+    confusion: Doubles = field(repr=False, compare=False)
+    card: ModelCard
+    learning_curve: tuple[LearningPoint, ...] = ()
+    leak: Leak | None = None
+    mistakes: tuple[Mistake, ...] = ()
+
+    @property
+    def selected(self) -> Row:
+        """The row that `classify` would use."""
+        return next(row for row in self.rows if row.selected)
+
+    def lines(self) -> list[Json]:
+        """Return the objects that `albo evaluate --json` prints: a row each.
+
+        That of the selected row holds all else that was found as well, but the pictures.
+        """
+        found = self.as_json()
+        del found["rows"], found["leak"]
+        return [row.as_json() | (found if row.selected else {}) for row in self.rows]
+
+    def as_json(self) -> Json:
+        """Return everything but the pictures."""
+        return {
+            "rows": [row.as_json() for row in self.rows],
+            "names": list(self.genres),
+            "reliability": [one.as_json() for one in self.reliability],
+            "risk_coverage": [one.as_json() for one in self.risk_coverage],
+            "confusion": self.confusion.round(2).tolist(),
+            "learning_curve": [point.as_json() for point in self.learning_curve],
+            "leak": self.leak and self.leak.as_json(),
+            "mistakes": [mistake.as_json() for mistake in self.mistakes],
+            "card": self.card.as_json(),
+        }

@@ -1,0 +1,151 @@
+"""Fit a head, and say how good it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from albo.errors import UsageError
+from albo.heads import Head
+from albo.learning.folds import FitCounter, Job, draw_folds
+from albo.learning.labels import Corpus, Kind, LabelledCover, Settings
+from albo.learning.trainers import open_trainer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from albo.heads import Features, View
+    from albo.learning.folds import Tuning
+    from albo.learning.metrics import Summary
+    from albo.records import Doubles, Ints, Json
+
+
+def seed_deviation(labels: Ints, probabilities: Doubles) -> float | None:
+    """Return by how much another draw of the folds moves the lead of one cover over another.
+
+    The median over covers, each beside the next one, of the standard deviation between fold seeds,
+    in log-odds of the true genre. probabilities : (s, n, c). None for a single seed.
+    """
+    if len(probabilities) < 2:  # noqa: PLR2004  (one is no spread)
+        return None
+    rows = np.arange(len(labels))
+    own, other = (
+        probabilities[:, place, labels].clip(1e-9, 1 - 1e-9) for place in (rows, np.roll(rows, -1))
+    )
+    lead = np.log(own / (1 - own)) - np.log(other / (1 - other))
+    return round(float(np.median(lead.std(axis=0, ddof=1))), 4)
+
+
+def open_job(
+    corpus: Corpus,
+    features: Mapping[str, Features],
+    views: Sequence[View],
+    kind: Kind,
+    progress: FitCounter,
+) -> Job:
+    """Make the job of fitting these views' classifiers on a corpus. Raises UsageError."""
+    if not any(view.always for view in views):
+        raise UsageError("no view that speaks of every cover; add the image")
+    return Job(
+        features,
+        {view.name: open_trainer(view, kind, corpus.genres) for view in views},
+        tuple(view.always for view in views),
+        corpus.labels,
+        len(corpus.genres),
+        progress,
+    )
+
+
+def fit_head(
+    features: Mapping[str, Features],
+    labels: Ints,
+    groups: Ints,
+    genres: Sequence[str],
+    *,
+    views: Sequence[View],
+    settings: Settings | None = None,
+) -> Head:
+    """Fit a head on these covers alone, and score nothing: for a split that others have drawn.
+
+    features : for each view, of n covers. labels : int (n,), positions in `genres`. groups :
+    int (n,). Raises TooFewCovers where there are fewer groups than folds.
+    """
+    settings = settings or Settings()
+    settings.check()
+    covers = tuple(LabelledCover(b"", genres[label]) for label in labels)
+    corpus = Corpus(covers, tuple(genres), labels, groups, ())
+    job = open_job(corpus, features, views, settings.kind, FitCounter(None, 0))
+    folds = draw_folds(labels, groups, settings.folds, settings.seeds_for(len(labels))[0])
+    tuning = job.tune(job.hold_out(folds))
+    return make_head(job, tuning, corpus, Making(views, settings, {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What a head is told of itself beside what was fitted."""
+
+    views: Sequence[View]
+    settings: Settings
+    card: Json
+
+
+def make_head(job: Job, tuning: Tuning, corpus: Corpus, making: Making) -> Head:
+    head = Head(
+        name=making.settings.name,
+        kind=making.settings.kind,
+        level=making.settings.level,
+        genres=corpus.genres,
+        predictors=job.refit(tuning),
+        weights=tuning.together.weights,
+        temperature=tuning.together.temperature,
+        frequencies=tuning.frequencies,
+        nonconformity=tuning.scores.nonconformity,
+        true_genres=tuning.scores.true_genres,
+        fingerprints={view.name: view.fingerprint for view in making.views},
+        backbone=making.settings.backbone,
+        counts={"covers": len(corpus.labels), "groups": len(np.unique(corpus.groups))},
+        card=making.card,
+    )
+    if all(job.always) or tuning.alone is None:
+        return head
+    always = [view.name for view in making.views if view.always]
+    alone = head.part(
+        always,
+        tuning.alone.weights[list(job.always)],
+        tuning.alone.temperature,
+        tuning.scores_alone,
+    )
+    return replace(head, alone=alone)
+
+
+def describe_fit(corpus: Corpus, views: Sequence[View], settings: Settings) -> Json:
+    """Return what was fitted on what, for the JSON object of `albo train`."""
+    counts = np.bincount(corpus.labels)
+    known = [bool(cover.artists) for cover in corpus.covers]
+    return {
+        "split": "grouped",
+        "view": "+".join(view.name for view in views),
+        "head": settings.kind,
+        "name": settings.name,
+        "level": settings.level,
+        "backbone": settings.backbone,
+        "covers": len(corpus.covers),
+        "groups": len(np.unique(corpus.groups)),
+        "genres": len(corpus.genres),
+        "majority": round(float(counts.max() / counts.sum()), 4),
+        "artists_known": round(float(np.mean(known)), 4),
+        "near_duplicates_measured": settings.near_duplicates_measured,
+        "folds": settings.folds,
+        "coverage_asked": settings.coverage,
+        "left_out": list(corpus.left_out),
+    }
+
+
+def describe_scores(corpus: Corpus, summary: Summary) -> Json:
+    """Return how good it is, for the JSON object of `albo train`."""
+    groups = [
+        len(np.unique(corpus.groups[corpus.labels == place])) for place in range(len(corpus.genres))
+    ]
+    return summary.as_json(corpus.genres, groups)

@@ -1,0 +1,418 @@
+"""Cross-validation, nested: classifiers fitted without folds, and all that is fitted after them.
+
+Folds are shared between the levels: the inner folds of the training part without fold i are the
+other folds, so the model without i and j serves both as i's inner one that holds out j and as j's
+that holds out i, and the models without i alone are the inner ones of the head that is kept. With
+five folds that makes 16 fits where separate inner folds would take 35, and no cover is ever scored,
+nor anything tuned, by a model that has seen a cover of its group.
+
+What classifiers say of covers held out is kept for every view and setting. So any choice among the
+views is scored without another fit.
+"""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import combinations, islice
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from albo.errors import TooFewCovers
+from albo.heads import Fusion, Scores, answer, conformal_sets, log_softmax
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from albo.heads import Features, Predictor
+    from albo.learning.trainers import Trainer
+    from albo.records import Bools, Doubles, Floats, Ints, Progress
+
+
+HeldOut: TypeAlias = "list[NDArray[np.float32]]"
+"""For each view, log-probabilities of covers while they were held out: float32 (g, n, c), for each
+of its g settings; NaN where the view says nothing of a cover."""
+
+MIN_TOGETHER = 20
+"""Covers that all views speak of, from which on a fusion is fitted."""
+
+_FIT_BYTES = 1 << 30
+"""What the features copied by all fits at work may take together."""
+
+
+def count_fits(folds: int, scored: int | None = None) -> int:
+    """Return how often a classifier is fitted for one seed.
+
+    scored : how many of the folds are, None for all.
+    """
+    wanted = folds if scored is None else scored
+    return wanted + math.comb(folds, 2) - math.comb(folds - wanted, 2)
+
+
+def draw_folds(labels: Ints, groups: Ints, folds: int, seed: int) -> Ints:
+    """Return each cover's fold, int (n,): no group in two, genres spread evenly.
+
+    Raises TooFewCovers where there are fewer groups than folds, or no genre has as many covers.
+    """
+    import warnings
+
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    if len(np.unique(groups)) < folds:
+        raise TooFewCovers(
+            f"{len(np.unique(groups))} groups of covers for {folds} folds; embed more covers"
+        )
+    if np.bincount(labels).max() < folds:
+        raise TooFewCovers(
+            f"no genre has more than {np.bincount(labels).max()} covers to learn from, for {folds}"
+            " folds; embed more covers"
+        )
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    fold_of = np.empty(len(labels), np.int64)
+    with warnings.catch_warnings():
+        # Covers of a genre may be fewer than folds where another has drawn the split.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        for fold, (_, held_out) in enumerate(splitter.split(labels, labels, groups)):
+            fold_of[held_out] = fold
+    return fold_of
+
+
+@dataclass(slots=True)
+class FitCounter:
+    """Tells how many fits are done, of how many."""
+
+    tell: Progress | None
+    total: int
+    done: int = 0
+
+    def step(self, fits: int) -> None:
+        """Count fits that are done."""
+        self.done += fits
+        if self.tell is not None:
+            self.tell(self.done, self.total)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What is fitted after the classifiers.
+
+    choice : for each view, the place of its setting in its trainer's grid. together : of all views.
+    alone : of those that always speak, for covers that another is silent of; None where none
+    always speaks. frequencies : float64 (c,). scores : of all covers; scores_alone : as if only
+    those spoke that always do.
+    """
+
+    choice: tuple[int, ...]
+    together: Fusion
+    alone: Fusion | None
+    frequencies: Doubles
+    scores: Scores
+    scores_alone: Scores
+
+    def say(self, held_out: HeldOut, rows: Ints) -> Doubles:
+        """Return the probabilities (n, c) of what was said of these n covers."""
+        spoken = _chosen(held_out, self.choice, rows)
+        return answer(spoken, self.together, self.alone, self.frequencies)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One cross-validation: what was said of each cover while it was held out.
+
+    rows : int (m,), the covers that were scored. probabilities : (m, c). sets : bool (m, c).
+    tunings : of each scored fold, fitted without it.
+    """
+
+    rows: Ints
+    probabilities: Doubles
+    sets: Bools
+    tunings: tuple[Tuning, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What classifiers fitted without some folds said of the covers in them.
+
+    fold_of : int (n,), each cover's fold. scored : the folds that can be scored. said : by the
+    folds left out beside a cover's own. learnt : bool (n,), the covers that were fitted on and may
+    be tuned on; the others are only scored. always : of each view, whether it always speaks.
+    """
+
+    fold_of: Ints
+    scored: tuple[int, ...]
+    said: Mapping[tuple[int, ...], HeldOut] = field(repr=False)
+    learnt: Bools
+    always: tuple[bool, ...]
+
+    def of_views(self, places: Sequence[int]) -> Fitted:
+        """Return the same of some of the views, by their places."""
+        fewer = {left: [held[place] for place in places] for left, held in self.said.items()}
+        always = tuple(self.always[place] for place in places)
+        return replace(self, said=fewer, always=always)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One corpus, its features and its trainers, by view. always : whether a view always speaks."""
+
+    features: Mapping[str, Features]
+    trainers: Mapping[str, Trainer]
+    always: tuple[bool, ...]
+    labels: Ints
+    genres: int
+    progress: FitCounter
+
+    def cross_validate(
+        self, fold_of: Ints, learnt: Bools | None = None, scored: tuple[int, ...] | None = None
+    ) -> Fitted:
+        """Fit without each fold that is to be scored, and without each of these and another.
+
+        learnt : (n,), the covers to fit on, None for all. scored : folds, None for all.
+        """
+        folds = range(int(fold_of.max()) + 1)
+        wanted = tuple(folds) if scored is None else scored
+        pairs = [pair for pair in combinations(folds, 2) if set(pair) & set(wanted)]
+        without = [*((fold,) for fold in wanted), *pairs]
+        return self._fit_all(fold_of, without, wanted, learnt)
+
+    def hold_out(self, fold_of: Ints) -> Fitted:
+        """Fit without each fold alone: enough to tune on all covers, and to score none."""
+        return self._fit_all(fold_of, _singles(fold_of), (), None)
+
+    def _fit_all(
+        self,
+        fold_of: Ints,
+        without: Sequence[tuple[int, ...]],
+        scored: tuple[int, ...],
+        learnt: Bools | None,
+    ) -> Fitted:
+        """Fit without each of these sets of folds, several at a time.
+
+        Fits are small: one a core, each on one thread, is faster than one on all cores, and by far
+        where other work takes part of the machine and a fit's threads wait for one another. Where
+        memory is for fewer fits than there are cores, they share the cores.
+        """
+        from joblib import cpu_count
+        from threadpoolctl import threadpool_limits
+
+        learnt = np.ones(len(self.labels), np.bool_) if learnt is None else learnt
+        held_out = {others: self._blank() for left_out in without for _, others in _each(left_out)}
+
+        def fit(left_out: tuple[int, ...]) -> None:
+            self._fit_without(left_out, fold_of, learnt, held_out)
+
+        size = sum(getattr(features, "nbytes", 0) for features in self.features.values())
+        workers = max(1, min(cpu_count(), _FIT_BYTES // max(2 * size, 1)))
+        threads = cpu_count() // workers
+        with (
+            threadpool_limits(threads),
+            ThreadPoolExecutor(workers, initializer=threadpool_limits, initargs=(threads,)) as pool,
+        ):
+            for _ in pool.map(fit, without):
+                self.progress.step(len(self.trainers))
+        return Fitted(fold_of, scored, held_out, learnt, self.always)
+
+    def _blank(self) -> HeldOut:
+        return [
+            np.full((len(trainer.grid), len(self.labels), self.genres), np.nan, np.float32)
+            for trainer in self.trainers.values()
+        ]
+
+    def _fit_without(
+        self,
+        left_out: tuple[int, ...],
+        fold_of: Ints,
+        learnt: Bools,
+        held_out: Mapping[tuple[int, ...], HeldOut],
+    ) -> None:
+        """Fit on all other folds, and write what is said of the covers left out in its places.
+
+        No other fit writes there, and what was said is held nowhere else.
+        """
+        outside = np.isin(fold_of, left_out)
+        rows, inside = np.flatnonzero(outside), np.flatnonzero(~outside & learnt)
+        places = [(fold_of[rows] == fold, held_out[others]) for fold, others in _each(left_out)]
+        for number, (view, trainer) in enumerate(self.trainers.items()):
+            features = self.features[view]
+            test = features[rows]
+            path = trainer.path(features[inside], self.labels[inside], self.genres)
+            for setting, predictor in enumerate(path):
+                said = predictor.log_probabilities(test)
+                for own, place in places:
+                    place[number][setting, rows[own]] = said[own]
+
+    def score(self, fitted: Fitted, coverage: float) -> Run:
+        """Score folds by what was fitted and tuned without them."""
+        fold_of = fitted.fold_of
+        rows = np.flatnonzero(np.isin(fold_of, fitted.scored))
+        probabilities = np.empty((len(fold_of), self.genres))
+        sets = np.empty(probabilities.shape, np.bool_)
+        tunings = []
+        for fold in fitted.scored:
+            own = np.flatnonzero(fold_of == fold)
+            others = np.flatnonzero((fold_of != fold) & fitted.learnt)
+            tuning = self.tune(fitted, (fold,), others)
+            probabilities[own] = tuning.say(fitted.said[()], own)
+            limits = tuning.scores.nonconformity["corpus"]
+            sets[own] = conformal_sets(probabilities[own], limits, coverage)
+            tunings.append(tuning)
+        return Run(rows, probabilities[rows], sets[rows], tuple(tunings))
+
+    def tune(
+        self, fitted: Fitted, without: tuple[int, ...] = (), rows: Ints | None = None
+    ) -> Tuning:
+        """Fit all that comes after the classifiers, on what was said of covers held out.
+
+        without : the folds left out beside a cover's own. rows : the covers; None for all.
+        """
+        held_out = fitted.said[without]
+        rows = np.arange(len(self.labels)) if rows is None else rows
+        labels = self.labels[rows]
+        choice = tuple(_best_setting(view, rows, labels) for view in held_out)
+        spoken = _chosen(held_out, choice, rows)
+        together, alone = _fit_fusions(spoken, labels, fitted.always)
+        # A genre that these covers lack is counted as half a cover.
+        counts = np.maximum(np.bincount(labels, minlength=self.genres), 0.5)
+        frequencies = counts / counts.sum()
+        fused = answer(spoken, together, alone, frequencies)
+        by_those = fused if alone is None else alone(spoken)
+        return Tuning(
+            choice,
+            together,
+            alone,
+            frequencies,
+            Scores.of(fused, labels, frequencies),
+            Scores.of(by_those, labels, frequencies),
+        )
+
+    def refit(self, tuning: Tuning) -> dict[str, Predictor]:
+        """Fit each view's classifier, at the setting chosen, on all covers."""
+        predictors = {}
+        for (view, trainer), choice in zip(self.trainers.items(), tuning.choice, strict=True):
+            path = trainer.path(self.features[view], self.labels, self.genres)
+            predictors[view] = next(islice(path, choice, None))
+            self.progress.step(1)
+        return predictors
+
+
+def _singles(fold_of: Ints) -> list[tuple[int, ...]]:
+    return [(fold,) for fold in range(int(fold_of.max()) + 1)]
+
+
+def _each(left_out: tuple[int, ...]) -> list[tuple[int, tuple[int, ...]]]:
+    """Return each fold with the others left out beside it."""
+    return [(fold, tuple(other for other in left_out if other != fold)) for fold in left_out]
+
+
+def _chosen(held_out: HeldOut, choice: Sequence[int], rows: Ints) -> list[Doubles]:
+    return [_widened(view[place], rows) for view, place in zip(held_out, choice, strict=True)]
+
+
+def _best_setting(view: NDArray[np.float32], rows: Ints, labels: Ints) -> int:
+    """Return the place of the setting that predicted best the covers that the view speaks of."""
+    heard = ~np.isnan(view[0, rows, 0])
+    if not heard.any():
+        return 0
+    losses = [
+        _loss_at_best_temperature(_widened(setting, rows[heard]), labels[heard]) for setting in view
+    ]
+    return int(np.argmin(losses))
+
+
+def _fit_fusions(
+    spoken: Sequence[Doubles], labels: Ints, always: Sequence[bool]
+) -> tuple[Fusion, Fusion | None]:
+    """Fit what makes one answer of all views, and of those that always speak."""
+    alone = None
+    if any(always):
+        lasting = np.flatnonzero(always).tolist()
+        alone = _fit_fusion([spoken[place] for place in lasting], labels)
+        weights = np.zeros(len(spoken))
+        weights[lasting] = alone.weights
+        alone = Fusion(weights, alone.temperature)
+        if all(always):
+            return alone, alone
+    heard = ~np.any([np.isnan(view[:, 0]) for view in spoken], axis=0)
+    if heard.sum() < MIN_TOGETHER:
+        equal = Fusion(np.full(len(spoken), 1 / len(spoken)), 1.0)
+        return alone or equal, alone
+    return _fit_fusion([view[heard] for view in spoken], labels[heard]), alone
+
+
+def _fit_fusion(spoken: Sequence[Doubles], labels: Ints) -> Fusion:
+    weights = fit_weights(spoken, labels)
+    fused = np.tensordot(weights, np.stack(spoken), 1)
+    return Fusion(weights, fit_temperature(fused, labels))
+
+
+def _widened(said: Floats, rows: Ints) -> Doubles:
+    return said[rows].astype(np.float64)
+
+
+def _loss(fused: Doubles, labels: Ints) -> float:
+    """Return the mean negative log-likelihood of logits (n, c)."""
+    return float(-log_softmax(fused)[np.arange(len(labels)), labels].mean())
+
+
+def _loss_at_best_temperature(logits: Doubles, labels: Ints) -> float:
+    return _loss(logits / fit_temperature(logits, labels), labels)
+
+
+def fit_temperature(logits: Doubles, labels: Ints) -> float:
+    """Return the temperature, 0.05 to 20, that minimises the negative log-likelihood.
+
+    Guo et al. 2017. logits : (n, c), log-probabilities do as well. labels : int (n,).
+    """
+    from scipy.optimize import minimize_scalar
+
+    widest = math.log(20.0)
+    found = minimize_scalar(
+        lambda log_temperature: _loss(logits / math.exp(log_temperature), labels),
+        bounds=(-widest, widest),
+        method="bounded",
+        options={"xatol": 1e-4},
+    )
+    return math.exp(float(found.x))
+
+
+def fit_weights(spoken: Sequence[Doubles], labels: Ints) -> Doubles:
+    """Return the weights, not negative and of sum 1, that fuse the views' log-probabilities best.
+
+    By negative log-likelihood at the best temperature, on these covers; never worse there than the
+    best single view. spoken : for each of v views (n, c). Returns float64 (v,).
+    """
+    from scipy.optimize import minimize
+
+    count = len(spoken)
+    if count == 1:
+        return np.ones(1)
+    stacked = np.stack(spoken)
+    own = np.arange(len(labels))
+
+    def loss(weights: Doubles) -> tuple[float, Doubles]:
+        said = log_softmax(np.tensordot(weights, stacked, 1))
+        expected = (np.exp(said)[None] * stacked).sum(2)
+        slope = (expected - stacked[:, own, labels]).mean(1)
+        return float(-said[own, labels].mean()), slope
+
+    corners = [
+        corner / fit_temperature(view, labels)
+        for corner, view in zip(np.eye(count), stacked, strict=True)
+    ]
+    starts = [*corners, np.full(count, 1 / count)]
+    best = min(corners, key=lambda weights: loss(weights)[0])
+    found = [
+        minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * count).x
+        for start in starts
+    ]
+    both = [best, min(found, key=lambda weights: loss(weights)[0])]
+    # Weights near nothing say that no view is better than chance; temperatures end before that.
+    scaled = [weights / weights.sum() for weights in both if weights.sum() > 0]
+    return min(
+        scaled,
+        key=lambda weights: _loss_at_best_temperature(np.tensordot(weights, stacked, 1), labels),
+    )

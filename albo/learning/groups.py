@@ -1,0 +1,211 @@
+"""Which covers may not stand on both sides of a split.
+
+A group is a connected component of covers that share an artist, a `dup_group`, or are
+near-duplicates of one another. A head that is scored on covers of a group it was fitted on is
+scored on what it has seen: the same artwork in another scan, or the next album of a band that
+always looks alike.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from itertools import chain
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from albo.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from albo.records import Ints
+
+
+Artist: TypeAlias = tuple[str, str]
+"""Name and id."""
+
+_NOBODY = frozenset(
+    """
+    various|various artist|various artists|various composers|various performers
+    various interpreters|various authors|va|v a|va various artists|various artists va
+    compilation|compilations|sampler
+    soundtrack|soundtracks|original soundtrack|original soundtracks|ost|o s t
+    original soundtrack recording|motion picture soundtrack|original motion picture soundtrack
+    original score|original motion picture score|film soundtrack|movie soundtrack|tv soundtrack
+    original television soundtrack|original game soundtrack
+    original cast|original cast recording|original broadway cast
+    original broadway cast recording|original london cast|original london cast recording
+    original off broadway cast|broadway cast|london cast|studio cast|original studio cast
+    original television cast|original movie cast
+    verschiedene|verschiedene interpreten|verschiedene kunstler|diverse|diverse interpreten
+    diverse kunstler|diverse artiesten|verschillende artiesten|diverse artister
+    blandade artister|forskellige kunstnere|eri esittajia|eri esittajat
+    artistes divers|divers artistes|artistes varies|multi interpretes|compilation d artistes
+    varios|varios artistas|varios interpretes|artistas varios|artistas diversos
+    artisti vari|vari artisti|autori vari|aa vv|colonna sonora|banda sonora|bande originale
+    bande originale du film|trilha sonora|rozni wykonawcy|ruzni interpreti|ruzni umelci
+    kulonbozo eloadok|cesitli sanatcilar|cesitli|razni izvodaci|разные исполнители|сборник
+    разные артисты|різні виконавці|群星|合輯|合辑|オムニバス
+    ヴァリアス アーティスト|ヴァリアス アーティスツ
+    サウンドトラック|여러 아티스트
+    unknown|unknown artist|unbekannt|unbekannter interpret|artiste inconnu|artista desconocido
+    artista sconosciuto|no artist|not available|n a
+    """.replace("\n", "|").split("|")
+)
+"""Names that stand for nobody in particular."""
+
+_CAST_OF = re.compile(r"(original )?((off )?broadway |london |studio )?cast (recording )?of .+")
+
+
+_RARE_LETTERS = 7
+_RARE_COVERS = range(2, 13)
+
+
+def _fold(name: str) -> str:
+    """NFKC, casefold, runs of white space to one blank: how names are compared."""
+    # Casefolding can leave what NFKC would compose, so the normal form is taken on both sides.
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return " ".join(folded.split())
+
+
+def _bare(name: str) -> str:
+    """Fold, and drop accents and punctuation: "[V.A.]" and "va" are one, "Künstler" "kunstler"."""
+    letters = unicodedata.normalize("NFKD", _fold(name).replace("ł", "l").replace("đ", "d"))
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    plain = unicodedata.normalize("NFKC", plain)
+    return " ".join(re.sub(r"[\W_]+", " ", plain.replace(".", "").replace("'", "")).split())
+
+
+_BARE = frozenset(_bare(name) for name in _NOBODY if name.strip())
+
+
+def is_compilation(artist: str) -> bool:
+    """Tell whether an artist's name stands for nobody in particular.
+
+    Compilations, soundtracks and casts ("Various Artists", "V.A.", "Original Cast", "Artistes
+    Divers"), and what stands where nobody is known ("Unknown Artist"); not the blank name.
+    """
+    bare = _bare(artist)
+    return bare in _BARE or _CAST_OF.fullmatch(bare) is not None
+
+
+def is_known(artist: str, artist_id: str = "") -> bool:
+    """Tell whether a cover's artist is known: a name or an id, and none of a compilation."""
+    return bool(artist.strip() or artist_id.strip()) and not is_compilation(artist)
+
+
+def group_covers(
+    artists: Sequence[Sequence[Artist]], dup_groups: Sequence[Sequence[str]], pairs: Ints
+) -> Ints:
+    """Find the groups of covers: the connected components of all that links two of them.
+
+    Parameters
+    ----------
+    artists : for each of n covers, the names and ids it is known under, "" where one is unknown.
+        Names are compared after NFKC and casefold, white space folded. An artist with an id goes
+        by it, so two of one name stay apart; but where another cover has that name and no id, it
+        may be any of them, so it is linked to all.
+    dup_groups : for each of n covers, its marks of the same artwork; of one meaning in all sources.
+    pairs : int (p, 2), near-duplicates as positions from 0 to n - 1.
+
+    Returns int64 (n,): the group of each cover, numbered from 0 in the order of first appearance.
+    Names and ids of compilations (`is_compilation`) and blanks link nothing.
+    Raises UsageError where the columns differ in length or a pair names no cover.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    count = len(artists)
+    if len(dup_groups) != count:
+        raise UsageError(
+            f"artists of {count} covers and dup_groups of {len(dup_groups)};"
+            " give both for every cover"
+        )
+    if count == 0:
+        return np.empty(0, np.int64)
+    nodes: dict[tuple[str, str], int] = {}
+    links = [
+        (cover, nodes.setdefault(mark, count + len(nodes)))
+        for cover, mark in chain(_artist_marks(artists), _artwork_marks(dup_groups))
+    ]
+    edges = np.concatenate(
+        [np.array(links, np.int64).reshape(-1, 2), _checked_pairs(pairs, count)], axis=0
+    )
+    size = count + len(nodes)
+    graph = coo_array((np.ones(len(edges), np.int8), (edges[:, 0], edges[:, 1])), (size, size))
+    components = connected_components(graph, directed=False)[1][:count]
+    return _by_first_appearance(components)
+
+
+def rare_line_links(lines: Sequence[Sequence[str]], *, nameless: Sequence[bool]) -> Ints:
+    """Link covers without an artist that bear the same rare line: most such lines name one.
+
+    A line is rare where 2 to 12 covers bear it; it has at least 7 letters, and is the same however
+    it is written and spaced, as readers lose spaces.
+
+    Parameters
+    ----------
+    lines : of n covers, what stands on them.
+    nameless : of n covers, whether no artist is known. Only these are linked; a line that an
+        artist's covers bear as well is counted with them.
+
+    Returns int64 (p, 2): the first cover of each line with each of the others.
+    """
+    bearers: dict[str, list[int]] = {}
+    for cover, own in enumerate(lines):
+        for mark in {_letters(line) for line in own}:
+            if len(mark) >= _RARE_LETTERS:
+                bearers.setdefault(mark, []).append(cover)
+    links = []
+    for covers in bearers.values():
+        if len(covers) in _RARE_COVERS:
+            linked = [cover for cover in covers if nameless[cover]]
+            links += [(linked[0], other) for other in linked[1:]]
+    return np.array(links, np.int64).reshape(-1, 2)
+
+
+def _letters(line: str) -> str:
+    folded = unicodedata.normalize("NFKC", line).casefold()
+    return "".join(letter for letter in folded if letter.isalpha())
+
+
+def _artist_marks(artists: Sequence[Sequence[Artist]]) -> Iterator[tuple[int, tuple[str, str]]]:
+    """Yield each cover with each mark that its artists go by."""
+    known = [
+        (cover, _fold(name), artist_id.strip())
+        for cover, own in enumerate(artists)
+        for name, artist_id in own
+        if is_known(name, artist_id)
+    ]
+    without_id = {name for _, name, artist_id in known if not artist_id}
+    for cover, name, artist_id in known:
+        if artist_id:
+            yield cover, ("id", artist_id)
+        if name and name in without_id:
+            yield cover, ("name", name)
+
+
+def _artwork_marks(dup_groups: Sequence[Sequence[str]]) -> Iterator[tuple[int, tuple[str, str]]]:
+    for cover, own in enumerate(dup_groups):
+        for mark in own:
+            if mark.strip():
+                yield cover, ("dup", mark.strip())
+
+
+def _checked_pairs(pairs: Ints, count: int) -> Ints:
+    ends = np.asarray(pairs, np.int64).reshape(-1, 2)
+    if len(ends) and (ends.min() < 0 or ends.max() >= count):
+        raise UsageError(
+            f"a pair names cover {ends.max() if ends.max() >= count else ends.min()} of {count};"
+            f" count from 0 to {count - 1}"
+        )
+    return ends
+
+
+def _by_first_appearance(labels: Ints) -> Ints:
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[inverse]

@@ -1,0 +1,39 @@
+"""How large a file and a picture may be, and the digest of bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from albo.errors import BadCover
+
+if TYPE_CHECKING:
+    from albo.records import Digest
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a cover may cost.
+
+    max_bytes : size of the file. max_pixels : width times height, as the file's header says.
+    """
+
+    max_bytes: int = 64 * 2**20
+    max_pixels: int = 64_000_000
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def digest_of(data: bytes) -> Digest:
+    """SHA-256 of a file's bytes: 32 bytes, the name of a cover."""
+    return hashlib.sha256(data).digest()
+
+
+def check_bytes(length: int, max_bytes: int) -> None:
+    """Raise BadCover, with both numbers, where a file has more bytes than the limit."""
+    if length > max_bytes:
+        raise BadCover(
+            f"{length:,} bytes is over the limit of {max_bytes:,}: save a smaller copy of it"
+        )

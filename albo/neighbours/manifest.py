@@ -1,0 +1,328 @@
+"""The files of an index, and the manifest that describes them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from albo.errors import StaleArtifact
+from albo.neighbours.lists import Lists
+from albo.neighbours.rows import Rows
+from albo.store import read_manifest, sweep, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from pathlib import Path
+
+    from albo.records import Digest, Halves, Ints, Json, Pixels
+
+
+MEND = "albo index"
+
+DIGEST_BYTES = 32
+_FULLY_HASHED_BYTES = 16 << 20
+_SAMPLED_PAGES = 256
+_PAGE_BYTES = 4096
+_NAME = re.compile(
+    r"(?:vectors-(\d{1,12})\.f(?:32|16)|digests-(\d{1,12})\.bin|lists-(\d{1,12})\.faiss)"
+)
+
+
+class IndexKind(StrEnum):
+    """How an index searches: `auto` chooses between the other two by size."""
+
+    AUTO = "auto"
+    FLAT = "flat"
+    IVF = "ivf"
+
+
+class VectorStore(Protocol):
+    """Where the vectors of one backbone are kept."""
+
+    @property
+    def state(self) -> str:
+        """A text that changes whenever the content does."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the backbone."""
+
+    @property
+    def backbone(self) -> str:
+        """The name of the backbone."""
+
+    @property
+    def dimension(self) -> int:
+        """How many numbers a vector has."""
+
+    def digests(self) -> Collection[Digest]:
+        """Every cover that has a vector."""
+
+    def batches(self, among: Collection[Digest]) -> Iterator[tuple[Sequence[Digest], Halves]]:
+        """Go through the vectors of those covers: some digests and float16 (n, d) at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How an inverted file is searched, and how well that does.
+
+    recall : recall@10 of `sample` of its own covers against brute force. trained_on : covers in
+    the index when it was trained. changed : covers added and removed since recall was measured.
+    """
+
+    nlist: int
+    nprobe: int
+    candidates: int
+    recall: float
+    sample: int
+    trained_on: int
+    changed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    name: str
+    bytes: int
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class IndexManifest:
+    """What the manifest says, checked; `rows` counts the holes that removed covers leave."""
+
+    kind: IndexKind
+    asked_kind: IndexKind
+    generation: int
+    count: int
+    rows: int
+    dimension: int
+    fingerprint: str
+    backbone: str
+    vectors_state: str
+    digest_set: str
+    files: dict[str, _File]
+    tuning: Tuning | None = None
+    flat_until: int = 0
+    libraries: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def row_type(self) -> np.dtype[Any]:
+        """How a number is kept in the vectors file."""
+        return _ROW_TYPE[self.kind]
+
+    @property
+    def row_bytes(self) -> int:
+        """The size of a row of the vectors file."""
+        return self.dimension * self.row_type.itemsize
+
+    def to_json(self) -> Json:
+        """Return the manifest's content."""
+        return asdict(self)
+
+    @classmethod
+    def parse(cls, content: Json) -> IndexManifest:
+        """Read it back; raises KeyError, TypeError or ValueError for what cannot be one."""
+        given: Json = {name: _natural(content[name]) for name in _COUNTS}
+        given |= {name: _text(content[name]) for name in _TEXTS}
+        given |= {name: IndexKind(content[name]) for name in ("kind", "asked_kind")}
+        tuning = content["tuning"]
+        manifest = cls(
+            **given,
+            files={role: _parse_file(content["files"][role]) for role in content["files"]},
+            tuning=None if tuning is None else _parse_tuning(tuning),
+            libraries=dict(content["libraries"]),
+        )
+        roles = {"vectors", "digests"} | ({"lists"} if manifest.kind is IndexKind.IVF else set())
+        if set(manifest.files) != roles or (tuning is None) != (manifest.kind is IndexKind.FLAT):
+            raise ValueError("files")
+        if not manifest.count <= manifest.rows or manifest.dimension < 1:
+            raise ValueError("counts")
+        return manifest
+
+
+_ROW_TYPE: dict[IndexKind, np.dtype[Any]] = {
+    IndexKind.FLAT: np.dtype("<f4"),
+    IndexKind.IVF: np.dtype("<f2"),
+}
+INDEX_SUFFIX = {IndexKind.FLAT: ".f32", IndexKind.IVF: ".f16"}
+_COUNTS = ("generation", "count", "rows", "dimension", "flat_until")
+_TEXTS = ("fingerprint", "backbone", "vectors_state", "digest_set")
+
+
+def _natural(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 48:
+        raise ValueError(f"{value!r} is no count")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _parse_file(content: Json) -> _File:
+    name = _text(content["name"])
+    if _NAME.fullmatch(name) is None:
+        raise ValueError(f"{name!r} is no file of an index")
+    return _File(name, _natural(content["bytes"]), _text(content["checksum"]))
+
+
+def _parse_tuning(content: Json) -> Tuning:
+    recall = content["recall"]
+    if not isinstance(recall, float | int) or not 0 <= recall <= 1:
+        raise ValueError(f"{recall!r} is no recall")
+    names = ("nlist", "nprobe", "candidates", "sample", "trained_on", "changed")
+    counts = {name: _natural(content[name]) for name in names}
+    if not 1 <= counts["nprobe"] <= counts["nlist"] or counts["candidates"] < 1:
+        raise ValueError("tuning")
+    return Tuning(recall=float(recall), **counts)
+
+
+class OpenedIndex:
+    """An index's files, open: the manifest, the rows, their digests and, for ivf, the lists."""
+
+    def __init__(
+        self, manifest: IndexManifest, rows: Rows, table: Pixels, lists: Lists | None
+    ) -> None:
+        self.manifest = manifest
+        self.rows = rows
+        self.table = table
+        self.lists = lists
+
+    @cached_property
+    def live(self) -> Ints:
+        """The rows that hold a cover, ascending."""
+        return np.flatnonzero(self.table.any(axis=1))
+
+    @cached_property
+    def row_of(self) -> dict[Digest, int]:
+        """The row of each cover."""
+        return dict(zip(self.names(self.live), self.live.tolist(), strict=True))
+
+    def names(self, ids: Ints) -> list[Digest]:
+        """Return the digests of some rows."""
+        plain = self.table[ids].tobytes()
+        return [plain[at : at + DIGEST_BYTES] for at in range(0, len(plain), DIGEST_BYTES)]
+
+    def rows_of(self, names: Collection[Digest]) -> Ints:
+        """Return the rows of some covers, ascending."""
+        row_of = self.row_of
+        return np.sort(np.array([row_of[name] for name in names], dtype=np.int64))
+
+
+def read_index_manifest(folder: Path) -> IndexManifest:
+    content = read_manifest(folder, "index", MEND)
+    try:
+        return IndexManifest.parse(content)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise damaged_index(folder, "its manifest describes no index") from None
+
+
+def read_if_there(folder: Path) -> IndexManifest | None:
+    """Return the manifest that stands in the folder, if one does, whatever its files are like."""
+    with suppress(StaleArtifact):
+        return read_index_manifest(folder)
+    return None
+
+
+def open_if_whole(folder: Path, vectors: VectorStore) -> OpenedIndex | None:
+    """Open the index that stands there, if it is whole and of these vectors."""
+    with suppress(StaleArtifact, FileNotFoundError):
+        manifest = read_index_manifest(folder)
+        ours = (vectors.fingerprint, vectors.dimension)
+        if (manifest.fingerprint, manifest.dimension) == ours:
+            return load_index_files(folder, manifest)
+    return None
+
+
+def next_generation(folder: Path, former: IndexManifest | None) -> int:
+    """Return a number that no file in the folder has had: a reader may still hold any of them."""
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    matches = [match for match in map(_NAME.fullmatch, names) if match]
+    used = [int(next(filter(None, match.groups()))) for match in matches]
+    return max([*used, former.generation if former else 0]) + 1
+
+
+def load_index_files(folder: Path, manifest: IndexManifest) -> OpenedIndex:
+    """Open and check the files of a manifest. Raises FileNotFoundError, StaleArtifact."""
+    files = manifest.files
+    rows = map_rows(folder / files["vectors"].name, manifest)
+    vectors = describe_file(folder / files["vectors"].name, manifest.rows * manifest.row_bytes)
+    if vectors != files["vectors"]:
+        raise damaged_index(folder, f"checksum of {vectors.name}")
+    plain = np.frombuffer(_read_file(folder, files["digests"]), dtype=np.uint8)
+    if len(plain) != manifest.rows * DIGEST_BYTES:
+        raise damaged_index(folder, f"{files['digests'].name} has {len(plain)} bytes")
+    table = plain.reshape(-1, DIGEST_BYTES)
+    if manifest.tuning is None:  # and so there are no lists
+        return OpenedIndex(manifest, rows, table, None)
+    try:
+        content = _read_file(folder, files["lists"])
+        lists = Lists.deserialise(
+            content, manifest.dimension, manifest.count, manifest.tuning.nlist
+        )
+    except ValueError as error:
+        raise damaged_index(folder, f"{files['lists'].name}: {error}") from error
+    return OpenedIndex(manifest, rows, table, lists)
+
+
+def map_rows(path: Path, manifest: IndexManifest) -> Rows:
+    """Map the first rows of a vectors file; past them there may be what a killed writer left."""
+    shape = (manifest.rows, manifest.dimension)
+    needed = manifest.rows * manifest.row_bytes
+    size = path.stat().st_size
+    if size < needed:
+        raise damaged_index(path.parent, f"{path.name} has {size} bytes of {needed}")
+    if needed == 0:
+        return Rows(np.empty(shape, dtype=manifest.row_type))
+    matrix = np.memmap(path, dtype=manifest.row_type, mode="r", shape=shape)
+    return Rows(np.asarray(matrix))
+
+
+def describe_file(path: Path, size: int) -> _File:
+    """Hash the first `size` bytes of a file: all of them, or 256 pages where it is large."""
+    total = hashlib.sha256()
+    with path.open("rb") as file:
+        if size <= _FULLY_HASHED_BYTES:
+            total.update(file.read(size))
+        else:
+            for at in np.linspace(0, size - _PAGE_BYTES, _SAMPLED_PAGES).astype(np.int64).tolist():
+                file.seek(at)
+                total.update(file.read(_PAGE_BYTES))
+    return _File(path.name, size, total.hexdigest())
+
+
+def write_file(path: Path, content: Pixels) -> _File:
+    write_atomically(path, lambda file: file.write(content.data))
+    return _File(path.name, content.nbytes, hashlib.sha256(content.data).hexdigest())
+
+
+def _read_file(folder: Path, wanted: _File) -> bytes:
+    """Read a file whole, as it was written or not at all."""
+    with (folder / wanted.name).open("rb") as file:
+        content = file.read(wanted.bytes + 1)
+    if len(content) != wanted.bytes or hashlib.sha256(content).hexdigest() != wanted.checksum:
+        raise damaged_index(folder, f"checksum of {wanted.name}")
+    return content
+
+
+def remove_others(folder: Path, kept: set[str]) -> None:
+    """Remove former generations' files, and what killed writers left."""
+    sweep(folder)
+    for path in list(folder.iterdir()):
+        if path.name not in kept and _NAME.fullmatch(path.name):
+            # Windows does not remove what a reader has open: the next update will.
+            with suppress(PermissionError):
+                path.unlink(missing_ok=True)
+
+
+def damaged_index(folder: Path, reason: str) -> StaleArtifact:
+    return StaleArtifact(f"the index in {folder} is damaged ({reason}); run `{MEND}`")

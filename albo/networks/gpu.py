@@ -1,0 +1,197 @@
+"""Run a network with torch, on CUDA, MPS or, as a fall-back, the CPU."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from albo.errors import RuntimeFailed
+from albo.networks import weights as networks
+from albo.networks.engines import Device
+from albo.networks.precision import agrees, probe_images
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import torch
+    from torch import nn
+
+    from albo.networks.cards import Card
+    from albo.records import Floats, Pixels
+
+GPU_BATCH = 256
+_MAX_REASON = 160
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def first_line(error: object) -> str:
+    """Return the line of an error that says what happened, as torch writes them."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:_MAX_REASON]
+
+
+class TorchRuntime:
+    """A network run by torch: graph-captured on CUDA, eager elsewhere."""
+
+    def __init__(self, card: Card, device: Device, batch_size: int) -> None:
+        import torch
+
+        self.device = device
+        self.batch_size = batch_size
+        self._where = torch.device(device.value)
+        self._size = card.size
+        network = networks.build(card).to(self._where)
+        if device is not Device.MPS:  # whose convolutions are written for channels first
+            network = network.to(memory_format=torch.channels_last)
+        self.arithmetic, self._network = _fastest_that_agrees(network, card, self._where)
+        self._graphs: dict[int, _Graph] = {}
+        self._captures = self._where.type == "cuda"
+
+    def encode(self, batches: Iterable[Pixels]) -> Iterator[tuple[Floats, Floats]]:
+        """Yield (top, middle) for each batch, in order; one too big for the memory is halved.
+
+        Raises RuntimeFailed where not even one cover fits.
+        """
+        for pixels in batches:
+            parts = list(self._parts(pixels))
+            yield (
+                np.concatenate([top for top, _ in parts]),
+                np.concatenate([middle for _, middle in parts]),
+            )
+
+    def _parts(self, pixels: Pixels) -> Iterator[tuple[Floats, Floats]]:
+        """Run a batch in as many parts as it takes; what was too big once is not tried again."""
+        start = 0
+        while start == 0 or start < len(pixels):
+            part = pixels[start : start + self.batch_size]
+            found = self._forward_if_it_fits(part)
+            if found is None:
+                self._make_room(len(part))
+            else:
+                yield found
+                start += max(1, len(part))
+
+    def _forward_if_it_fits(self, pixels: Pixels) -> tuple[Floats, Floats] | None:
+        # The room is made by the caller: as long as the error lives, so does what it ran out over.
+        try:
+            with self._float32():
+                return self._forward(pixels)
+        except RuntimeError as error:
+            if _is_out_of_memory(error):
+                return None
+            if self.device is Device.CPU:
+                raise
+            raise RuntimeFailed(
+                f"{self.device.value} failed ({first_line(error)}); use --device cpu"
+            ) from error
+
+    def _make_room(self, n: int) -> None:
+        import torch
+
+        if n <= 1:
+            raise RuntimeFailed("one cover does not fit into the memory there; use --device cpu")
+        self.batch_size = n // 2
+        self._graphs.clear()
+        if self._where.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _float32(self) -> contextlib.AbstractContextManager[object]:
+        coarse = self.arithmetic != "float32" or self._where.type != "cuda"
+        return contextlib.nullcontext() if coarse else _true_float32()
+
+    def _forward(self, pixels: Pixels) -> tuple[Floats, Floats]:
+        import torch
+
+        n = len(pixels)
+        with torch.inference_mode():
+            graph = self._graph(n) if self._captures and n else None
+            if graph is not None:
+                top, middle = graph.replay(pixels)
+            else:
+                top, middle = self._network(torch.from_numpy(pixels).to(self._where))
+            return top[:n].float().cpu().numpy(), middle[:n].float().cpu().numpy()
+
+    def _graph(self, n: int) -> _Graph | None:
+        """Return a captured graph for up to n covers; one size serves all batches but the last."""
+        size = self.batch_size if n > self.batch_size // 2 else n
+        if size not in self._graphs:
+            self._graphs.clear()  # before the next: two would take twice the memory
+            try:
+                self._graphs[size] = _Graph(self._network, size, self._size, self._where)
+            except RuntimeError as error:
+                if _is_out_of_memory(error):
+                    raise
+                self._captures = False  # some networks do what no graph can hold
+        return self._graphs.get(size)
+
+
+class _Graph:
+    """One forward pass captured as a CUDA graph: replayed without Python or launch overhead."""
+
+    def __init__(self, network: nn.Module, batch: int, size: int, where: torch.device) -> None:
+        import torch
+
+        shape = (batch, size, size, 3)
+        self._staging = torch.zeros(shape, dtype=torch.uint8).pin_memory()
+        self._input = torch.zeros(shape, dtype=torch.uint8, device=where)
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):  # warm up outside the capture, as PyTorch asks
+            for _ in range(3):
+                network(self._input)
+        torch.cuda.current_stream().wait_stream(side)
+        self._captured = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._captured):
+            self._outputs = network(self._input)
+
+    def replay(self, pixels: Pixels) -> tuple[torch.Tensor, torch.Tensor]:
+        import torch
+
+        n = len(pixels)
+        self._staging[:n] = torch.from_numpy(pixels)
+        self._input.copy_(self._staging, non_blocking=True)
+        self._captured.replay()
+        return self._outputs[0], self._outputs[1]
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error means too little memory; only CUDA has a type for it."""
+    import torch
+
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or any(x in text for x in _NO_MEMORY)
+
+
+def _true_float32() -> contextlib.AbstractContextManager[None]:
+    """Keep cuDNN from rounding float32 to TF32, its default, which has float16's ten bits."""
+    import torch
+
+    before = torch.backends.cudnn
+    return torch.backends.cudnn.flags(
+        enabled=before.enabled,
+        benchmark=before.benchmark,
+        deterministic=before.deterministic,
+        allow_tf32=False,
+        fp32_precision="ieee",
+    )
+
+
+def _fastest_that_agrees(
+    network: nn.Module, card: Card, where: torch.device
+) -> tuple[str, nn.Module]:
+    """Choose bfloat16, else float16, else float32, by the cosine to float32 on probe images."""
+    import torch
+
+    if where.type != "cuda":
+        return "float32", network
+    pixels = torch.from_numpy(probe_images(card.size)).to(where)
+    with torch.inference_mode(), _true_float32():
+        expected = network(pixels)[0].float().cpu().numpy()
+        for kind in (torch.bfloat16, torch.float16):
+            candidate = copy.deepcopy(network)
+            candidate.get_submodule("trunk").to(kind)
+            if agrees(candidate(pixels)[0].float().cpu().numpy(), expected):
+                return str(kind).removeprefix("torch."), candidate
+    return "float32", network

@@ -1,0 +1,55 @@
+"""What was found out about large files, so that it need not be found out at each start.
+
+One JSON file for each question, in `$XDG_CACHE_HOME/albo/cards`. An answer holds as long as the
+files that it rests on have the size, modification time and inode they had.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from albo.errors import AlboError
+from albo.store import cache_folder, read_json, write_json
+
+if TYPE_CHECKING:
+    from albo.records import Json
+
+
+def recall(question: str) -> Json | None:
+    """Return the card that was kept as the answer to a question.
+
+    None where there is none, it is damaged, or one of its files has changed since.
+    """
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, AlboError):
+        content = read_json(_file(question))
+        checksum = content.pop("checksum")
+        sound = checksum == _checksum(content) and content["stamp"] == _stamps(content["files"])
+        card: Json = content["card"]
+        return card if sound else None
+    return None
+
+
+def remember(question: str, card: Json, *files: Path) -> None:
+    """Keep a card as the answer to a question, until one of the files changes that it rests on."""
+    # A home that is missing or read-only costs the time to find out again, nothing else.
+    with suppress(OSError, AlboError):
+        names = [str(file) for file in files]
+        content = {"card": card, "files": names, "stamp": _stamps(names)}
+        write_json(_file(question), {**content, "checksum": _checksum(content)})
+
+
+def _file(question: str) -> Path:
+    return cache_folder() / "cards" / f"{hashlib.sha256(question.encode()).hexdigest()[:16]}.json"
+
+
+def _checksum(content: Json) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _stamps(files: list[str]) -> list[list[int]]:
+    found = [Path(file).stat() for file in files]
+    return [[stat.st_size, stat.st_mtime_ns, stat.st_ino] for stat in found]

@@ -1,0 +1,116 @@
+"""Pictures of answers: why covers read as they do, and a genre's most and least typical covers."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from albo.images import faded
+from albo.show.sheet import Bar, SheetRow, Tile, draw_grid, draw_sheet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from albo.answers import Explained, Typical
+    from albo.heads import Reasons
+    from albo.sources import NearCover
+
+
+_BETWEEN = " \N{MIDDLE DOT} "
+MOST_ROWS = 100
+"""Covers that are explained in one picture."""
+
+_NEAR = 3
+_WORDS = 8
+_HEADINGS = ("cover", "for its first genre, and against", "reads as")
+_SUBTITLE = (
+    "evidence in log-odds against the mean of the other genres: +0.7 doubles the odds, -0.7 halves"
+    " them"
+)
+
+
+def draw_explained(answers: Sequence[Explained]) -> Image.Image:
+    """Draw why covers read as they do: a row each, those that could be read.
+
+    The cover, where its picture speaks for its first genre, the nearest covers of that genre and of
+    others, all genres named, and below what the views and the words add. Raises UsageError for more
+    rows than a picture holds.
+    """
+    rows = [_row(one, one.reasons) for one in answers if one.reasons is not None]
+    heads = ", ".join(dict.fromkeys(one.classified.head for one in answers if one.reasons))
+    title = f"albo: what it reads as, and why (head {heads})"
+    return draw_sheet(rows, title, _SUBTITLE, headings=_HEADINGS)
+
+
+def _row(answer: Explained, reasons: Reasons) -> SheetRow:
+    said = answer.classified.prediction
+    bars = () if said is None else zip(said.genres, said.probabilities, strict=True)
+    inside = () if said is None else said.conformal_set
+    return SheetRow(
+        Tile(answer.page, reasons.genre, _file_name(answer.classified.query)),
+        tuple(_evidence(answer, reasons)),
+        tuple(Bar(genre, probability, genre in inside) for genre, probability in bars),
+        tuple(_lines(answer, reasons)),
+    )
+
+
+def _file_name(query: str) -> str:
+    return query.replace("\\", "/").rpartition("/")[2]
+
+
+def _evidence(answer: Explained, reasons: Reasons) -> Iterator[Tile]:
+    activation = reasons.activation
+    if activation is not None and answer.page is not None:
+        share = f"{activation.share:.0%} of what the picture says"
+        yield Tile(faded(answer.page, activation.evidence), "where it speaks for it", share)
+    for mark, near in (("for", answer.own), ("against", answer.others)):
+        for one in near[:_NEAR]:
+            yield _near_tile(one, mark)
+
+
+def _near_tile(near: NearCover, mark: str) -> Tile:
+    cover = near.cover
+    named = " - ".join(text for text in (cover.artist, cover.album) if text)
+    title = f"{near.score:.2f}  {cover.genre}"
+    return Tile(_opened(cover.thumbnail), title, named or _file_name(cover.uri), mark)
+
+
+def _lines(answer: Explained, reasons: Reasons) -> Iterator[str]:
+    views = [str(one) for one in reasons.views]
+    if votes := answer.votes:
+        views.append(
+            f"{votes.genre}: {votes.in_favour} of the {votes.voters} nearest covers,"
+            f" {votes.by_chance:.1f} expected by chance"
+        )
+    yield _BETWEEN.join(views)
+    if reasons.activation is None:
+        yield f"no map: {reasons.no_map}"
+    if reasons.words:
+        yield f"words: {_BETWEEN.join(map(str, reasons.words[:_WORDS]))}"
+
+
+def draw_typical(found: Sequence[Typical], title: str) -> Image.Image:
+    """Draw covers of a genre in a grid, with their rank and what they look most like.
+
+    Raises UsageError for more than a picture holds.
+    """
+    tiles = []
+    for one in found:
+        album = one.ranked.album
+        named = " - ".join(text for text in (album.artist, album.name) if text)
+        share = f"{one.ranked.typicality.among.percentile:.0%}"
+        tiles.append(
+            Tile(
+                _opened(one.thumbnail),
+                f"{one.rank}. {named or _file_name(album.uri)}",
+                f"{share}{_BETWEEN}like {one.ranked.looks_like}",
+            )
+        )
+    return draw_grid(tiles, title, columns=6)
+
+
+def _opened(picture: bytes) -> Image.Image | None:
+    """Open a picture that was made here; None for none."""
+    return Image.open(io.BytesIO(picture)) if picture else None

@@ -1,0 +1,173 @@
+"""Classifications, reasons and reports as text in a terminal."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from albo.show import terminal
+from albo.show.tables import FEW_GENRES, cut_cell
+from albo.show.terminal import many, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from albo.answers import Apart, Draft, Explained, Report, Title, Votes
+    from albo.classify import Classified
+    from albo.heads import Reasons, WordReason
+
+_SHOWN_WORDS = 8
+_TELLING = 0.05  # log-odds from which on a word is named
+_MOST_WORDS = 300  # characters of a cover's words
+
+
+def show_classified(answer: Classified, coverage: float) -> None:
+    """Print what a cover reads as, with a bar for each genre, and the set."""
+    said = answer.prediction
+    if said is None:
+        return
+    verdict = f"reads as {cut_cell(printable(said.genres[0]))}" if said.decided else "can't tell"
+    terminal.say(f"{printable(answer.query)}: {verdict}")
+    genres = [cut_cell(printable(genre)) for genre in said.genres]
+    width = max(map(len, genres))
+    for genre, probability in zip(genres, said.probabilities, strict=True):
+        bar = "█" * round(probability * 40)
+        terminal.say(f"  {genre:{width}}  {probability:6.1%}  {bar}")
+    members = said.conformal_set
+    of = "one of" if len(members) <= FEW_GENRES else f"one of these {len(members)}"
+    listed = ", ".join(cut_cell(printable(genre)) for genre in members)
+    terminal.say(f"  {coverage * 100:g}% sure that it is {of}: {listed}")
+    if answer.words is not None:
+        terminal.say(f"  words on it: {_quote(answer.words) or 'none'}")
+
+
+def show_why(answer: Explained) -> None:
+    """Print why a cover reads as its first genre: votes, views and the words that counted."""
+    reasons = answer.reasons
+    if reasons is None:
+        return
+    genre = cut_cell(printable(reasons.genre))
+    if votes := answer.votes:
+        terminal.say(f"  {_voted(votes, genre)}")
+    terminal.say(f"  why {genre}, in log-odds: {_name_evidence(reasons)}")
+    counted = [one for one in reasons.words if abs(one.evidence) >= _TELLING]
+    if counted:
+        terminal.say(f"  words that counted: {_name_words(counted)}")
+    if reasons.no_map:
+        terminal.say(f"  no map of the picture: {printable(reasons.no_map)}")
+
+
+def _name_evidence(reasons: Reasons) -> str:
+    said = [printable(str(one)) for one in reasons.views]
+    if reasons.activation is not None:
+        said.append(f"{reasons.activation.share:.0%} of the picture's is on its map")
+    return ", ".join(said)
+
+
+def _name_words(words: Sequence[WordReason]) -> str:
+    return ", ".join(printable(str(one)) for one in words[:_SHOWN_WORDS])
+
+
+def show_report(found: Report, page: str, *, quiet: bool) -> None:
+    """Print what a report says of each draft, the best first, and where all of it is."""
+    if not quiet:
+        for draft in found.ranking:
+            letter = f"{draft.letter}  " if len(found.drafts) > 1 else ""
+            terminal.say(f"{letter}{printable(draft.query)}: {_verdict(draft, found.genre)}")
+            for line in _about(draft, found):
+                terminal.say(f"  {line}")
+        for apart in found.apart:
+            terminal.say(_lead(apart))
+        if found.accuracy is not None:
+            terminal.say(
+                f"head {printable(found.head)}, learnt from {found.learnt:,} covers, names the"
+                f" right genre first for {found.accuracy:.0%} of covers that it has not seen"
+            )
+    terminal.say(printable(terminal.short(page)))
+
+
+def _lead(apart: Apart) -> str:
+    one, other = apart.better, apart.worse
+    if one.digest == other.digest:
+        return f"{one.letter} and {other.letter} are the very same file"
+    if apart.is_close:
+        lead = f"{apart.lead:.2f} in log-odds apart"
+        return f"{one.letter} and {other.letter} are too close to call: {lead}"
+    times = f"{math.exp(apart.lead):,.1f} times the odds"
+    return f"{one.letter} is ahead of {other.letter}: {times}"
+
+
+def _verdict(draft: Draft, genre: str) -> str:
+    from albo.answers import Verdict
+
+    asked = cut_cell(printable(genre))
+    first = cut_cell(printable(draft.prediction.genres[0])) if draft.prediction else ""
+    return {
+        Verdict.READS: f"reads as {asked}",
+        Verdict.OTHER: f"reads as {first}, not {asked}",
+        Verdict.UNLIKELY: f"can't tell, but {asked} is unlikely",
+        Verdict.UNSURE: f"can't tell whether it reads as {asked}",
+    }[draft.verdict]
+
+
+def _voted(votes: Votes, genre: str) -> str:
+    if not votes.by_chance:
+        return f"nearest covers: none of {genre} is known here"
+    are = "is" if votes.in_favour == 1 else "are"
+    of = f"{votes.in_favour} of {votes.voters} {are} {genre}"
+    return f"nearest covers: {of}, {votes.by_chance:.1f} expected by chance"
+
+
+def _titled(title: Title) -> str:
+    """Say in a line whether a cover's title can be read at thumbnail size."""
+    from albo.answers import Seen
+
+    text = cut_cell(printable(title.text))
+    what = "title" if title.is_named else "largest text"
+    return {
+        Seen.LEGIBLE: f"albo can read its {what} at 55 pixels: {text}",
+        Seen.PARTLY: f"albo can in part read its {what} at 55 pixels: {text}",
+        Seen.LOST: f"albo cannot read its {what} at 55 pixels: {text}",
+        Seen.UNCLEAR: f"albo can read only a part of its {what} on it: {text}",
+        Seen.MISSING: f"its {what}, {text}, is not among the words that albo read on it",
+    }[title.seen]
+
+
+def _about(draft: Draft, found: Report) -> Iterator[str]:
+    """Yield what is said of one draft, a line each."""
+    genre = cut_cell(printable(found.genre))
+    yield f"{genre} {draft.probability:.1%}, number {draft.rank} of {found.genres} genres"
+    if draft.among is not None:
+        yield (
+            f"reads more like {genre} than {draft.among.percentile:.0%} of"
+            f" {many(draft.among.count, f'{genre} cover')} held out from learning"
+        )
+    if draft.typicality is not None:
+        among = draft.typicality.among
+        yield f"looks more typical than {among.percentile:.0%} of {among.count} {genre} covers"
+    if draft.prediction is not None:
+        others = zip(draft.prediction.genres, draft.prediction.probabilities, strict=True)
+        named = [f"{cut_cell(printable(g))} {p:.1%}" for g, p in others if g != found.genre][:3]
+        yield f"may be taken for {', '.join(named)}"
+    if votes := draft.votes:
+        yield _voted(votes, genre)
+    if draft.thumbnail is not None and (title := draft.thumbnail.title):
+        yield _titled(title)
+    if more := draft.copies - len(draft.same):
+        yield f"shows the same artwork as {draft.copies} covers here, {more} of which are not named"
+    for same in draft.same:
+        yield f"shows the same artwork as {printable(terminal.short(same.cover.uri))}"
+
+
+def _quote(lines: Sequence[str]) -> str:
+    """Put lines of a cover side by side, as many as are read at a glance; --json has them all."""
+    shown, room = [], _MOST_WORDS
+    for line in lines:
+        text = cut_cell(printable(line))
+        room -= len(text)
+        if room < 0:
+            break
+        shown.append(text)
+    if more := len(lines) - len(shown):
+        shown.append(f"and {more} more")
+    return " · ".join(shown)

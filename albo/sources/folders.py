@@ -1,0 +1,159 @@
+"""A folder of covers as a source: its subfolders may name genres."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import Counter, deque
+from typing import TYPE_CHECKING
+
+from albo.images import IMAGE_SUFFIXES
+from albo.records import Album, Skipped
+from albo.sources.listing import (
+    FROM_FOLDERS,
+    NOT_UTF8,
+    Entry,
+    Report,
+    genre_from_folder,
+    is_utf8,
+    printable_path,
+    stamp_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SHOWN_GENRES = 8
+
+
+# --- folders -------------------------------------------------------------------------------------
+
+
+class Folder:
+    """A folder, read recursively; the folder that holds an image names its genre.
+
+    Links to folders are followed after all else and each folder is gone through once, so that a
+    link more or less changes no path by which a cover is known.
+    """
+
+    def __init__(self, path: str, genre: str) -> None:
+        self.name = os.path.realpath(path)
+        self.report = Report(names_genres=genre == FROM_FOLDERS)
+        self._genre = genre
+        self._unread: list[str] = []  # how ids begin below the folders that could not be read
+
+    def entries(self) -> Iterator[Entry]:
+        """List the images below the folder, folder by folder, by name."""
+        seen: dict[tuple[int, int], str] = {}
+        waiting = [self.name]
+        links: deque[str] = deque()
+        while waiting or links:
+            folder = waiting.pop() if waiting else links.popleft()
+            subfolders: list[str] = []
+            genre = genre_from_folder(folder, self._genre)
+            for item in self._items(folder, seen):
+                if item.name.startswith("."):  # .git, AppleDouble's ._cover.jpg, thumbnails
+                    self.report.ignored += 1
+                elif not self._is_folder(item):
+                    yield from self._entry(item, genre)
+                elif item.is_symlink():
+                    links.append(item.path)
+                else:
+                    subfolders.append(item.path)
+            waiting.extend(reversed(subfolders))
+
+    def is_gone(self, album_id: str) -> bool:
+        """Say that it has vanished, unless it is below what could not be read."""
+        return not album_id.startswith(tuple(self._unread))
+
+    def _items(self, folder: str, seen: dict[tuple[int, int], str]) -> list[os.DirEntry[str]]:
+        """Return what is in a folder, by name; nothing where it was gone through, or cannot be."""
+        if not is_utf8(folder):
+            self.report.failures.append(Skipped(printable_path(folder), NOT_UTF8))
+            return []
+        try:
+            if not self._is_new(folder, seen):
+                return []
+            with os.scandir(folder) as items:
+                return sorted(items, key=lambda item: item.name)
+        except OSError as error:
+            # What was known below it has not vanished: it cannot be seen.
+            below = self._relative(folder)
+            self._unread.append(below + os.sep if below else "")
+            reason = f"cannot be read: {error.strerror or error}"
+            self.report.failures.append(Skipped(folder, reason))
+            return []
+
+    def _is_new(self, folder: str, seen: dict[tuple[int, int], str]) -> bool:
+        found = os.stat(folder)
+        first = seen.setdefault((found.st_dev, found.st_ino), folder)
+        real = os.path.realpath(folder) if os.path.islink(folder) else ""
+        if real and _is_below(self.name, real):
+            first = real  # above the source: following it would list whatever else is there
+        elif first == folder:
+            return True
+        kind = "a symbolic link back to" if _is_below(folder, first) else "the same folder as"
+        self.report.notes.append(f"{folder}: {kind} {first}, left out")
+        return False
+
+    def _is_folder(self, item: os.DirEntry[str]) -> bool:
+        try:
+            return item.is_dir()
+        except OSError as error:
+            # An image's name gets a line of its own, when it cannot be read.
+            suffix = os.path.splitext(item.name)[1].lower()
+            if error.errno == errno.ELOOP and suffix not in IMAGE_SUFFIXES:
+                self.report.notes.append(
+                    f"{printable_path(item.path)}: a symbolic link that leads back to itself,"
+                    " left out"
+                )
+            return False
+
+    def _entry(self, item: os.DirEntry[str], genre: str) -> Iterator[Entry]:
+        has_suffix = os.path.splitext(item.name)[1].lower() in IMAGE_SUFFIXES
+        try:
+            stamp = stamp_of(item.stat())
+        except OSError:
+            stamp = None
+        is_text = is_utf8(item.name)
+        if not has_suffix and (stamp is None or not is_text):  # sockets, pipes, links to nowhere
+            self.report.ignored += 1
+        elif not is_text:
+            self.report.failures.append(Skipped(printable_path(item.path), NOT_UTF8))
+        else:
+            relative = self._relative(item.path)
+            yield Entry(Album(self.name, relative, item.path, genre=genre), stamp, not has_suffix)
+
+    def _relative(self, path: str) -> str:
+        return path[len(self.name) :].lstrip(os.sep)
+
+
+def genre_notes(genres: Counter[str]) -> list[str]:
+    """Say which genres were taken from folders' names, and where they look wrong.
+
+    genres : how many covers each has, of those that could be read.
+    """
+    if not genres:
+        return []
+    ranked = sorted(genres.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN_GENRES]
+    shown = ", ".join(f"{name} {n}" for name, n in ranked)
+    more = f" and {len(genres) - _SHOWN_GENRES} more" if len(genres) > _SHOWN_GENRES else ""
+    plural = "s" if len(genres) > 1 else ""
+    notes = [f"{len(genres)} genre{plural} from the folders' names: {shown}{more}"]
+    single = sum(n == 1 for n in genres.values())
+    if 1 < len(genres) < 2 * single:
+        notes.append(
+            f"{single} of {len(genres)} folders hold one cover each, as in an Artist/Album"
+            " tree: their names are hardly genres; use --genre none"
+        )
+    elif len(genres) == 1 and genres.total() > 1:
+        notes.append(
+            f"all covers are in one folder, so all are of the genre {next(iter(genres))!r};"
+            " use --genre none, --genre NAME or a manifest if that is not so"
+        )
+    return notes
+
+
+def _is_below(path: str, folder: str) -> bool:
+    """Whether a path is that of a folder or of something in it."""
+    return os.path.commonpath([path, folder]) == folder

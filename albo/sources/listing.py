@@ -1,0 +1,114 @@
+"""Where covers come from: folders, image files, CSV and Parquet manifests, paths on standard input.
+
+A source only lists: nothing is decoded here, and no file's content is read but a manifest's.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from albo.records import Album, Skipped, Stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+# Paths are plain strings here, taken apart by os.path: several times faster than Path, and a
+# listing has nothing else to do.
+
+FROM_FOLDERS = "folder"
+NO_GENRE = "none"
+FILES = "files"
+"""The source of covers that were named one by one."""
+ABSENCE = (FileNotFoundError, NotADirectoryError)
+_INT63 = (1 << 63) - 1
+NOT_UTF8 = "its name is not valid UTF-8; rename it"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file that a source lists: its album row (the digest is not known yet) and its stamp.
+
+    `stamp` is None where the file could not be looked at; `sniff` where its name does not say that
+    it is an image, so that its first bytes must.
+    """
+
+    album: Album
+    stamp: Stamp | None
+    sniff: bool = False
+
+
+@dataclass(slots=True)
+class Report:
+    """What a listing met beside its entries; complete once the entries are used up.
+
+    ignored : files that are no images. notes : lines for the user. failures : what should have been
+    listed and could not be. names_genres : whether folders' names are taken for genres, so that
+    `genre_notes` are due.
+    """
+
+    ignored: int = 0
+    notes: list[str] = field(default_factory=list)
+    failures: list[Skipped] = field(default_factory=list)
+    names_genres: bool = False
+
+
+class Source(Protocol):
+    """Something that lists covers."""
+
+    name: str
+    """The key under which its albums are kept: an absolute path, or `FILES`."""
+
+    report: Report
+
+    def entries(self) -> Iterator[Entry]:
+        """List the covers, each album id once, in a fixed order. May be gone through once."""
+        ...
+
+    def is_gone(self, album_id: str) -> bool:
+        """Say, after the listing, whether an album that it did not list has vanished."""
+        ...
+
+
+def stamp_file(path: str) -> Stamp | None:
+    """Return what tells whether a file has changed; None where it cannot be looked at."""
+    try:
+        return stamp_of(os.stat(path))
+    except (OSError, ValueError):
+        return None
+
+
+def is_gone(path: str) -> bool:
+    """Whether nothing is at a path; not where that cannot be told, as on a disk that fails."""
+    try:
+        os.lstat(path)
+    except (*ABSENCE, ValueError):  # the last for what is no path at all
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def stamp_of(found: os.stat_result) -> Stamp | None:
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    # Some file systems have inodes of 64 bits and times after 2262; SQLite counts to 2^63.
+    return Stamp(found.st_size, found.st_mtime_ns & _INT63, found.st_ino & _INT63)
+
+
+def genre_from_folder(folder: str, genre: str) -> str:
+    if genre == FROM_FOLDERS:
+        return os.path.basename(folder)
+    return "" if genre == NO_GENRE else genre
+
+
+def is_utf8(path: str) -> bool:
+    # What is not UTF-8 on the disk comes as lone surrogates, which no table can hold.
+    return path.isascii() or not any("\ud800" <= c <= "\udfff" for c in path)
+
+
+def printable_path(path: str) -> str:
+    return path.encode("utf-8", "backslashreplace").decode()

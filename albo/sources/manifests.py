@@ -1,0 +1,120 @@
+"""A table of covers as a source."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from albo.errors import UsageError
+from albo.records import Album, Skipped
+from albo.sources.listing import Entry, Report, genre_from_folder, stamp_file
+from albo.sources.rows import Row, check_text, csv_rows, parquet_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+# --- manifests -----------------------------------------------------------------------------------
+
+
+class Manifest:
+    """A CSV or Parquet table of covers: `file`; where known `genre`, `artist`, `album` and more.
+
+    Raises UsageError for what is no such table, as far as its beginning tells.
+    """
+
+    def __init__(self, path: str, genre: str | None) -> None:
+        self.name = os.path.realpath(path)
+        self.report = Report()
+        self._genre = genre
+        self._folder = os.path.dirname(self.name)
+        self._is_whole = True
+        next(self._rows(), None)
+
+    def entries(self) -> Iterator[Entry]:
+        """List the table's rows in order; those that cannot be read, and why, are reported."""
+        times: Counter[str] = Counter()
+        repeated = 0
+        for row in self._readable_rows():
+            file = row["file"]
+            key = row.get("album_id") or file
+            repeated += key in times
+            album = self._album(row, file, _own_id(key, times))
+            yield Entry(album, stamp_file(album.uri))
+        if repeated:
+            self.report.notes.append(
+                f"{self.name}: {repeated} rows have the file or album_id of an earlier row;"
+                " each counts as an album of its own"
+            )
+
+    def is_gone(self, album_id: str) -> bool:  # noqa: ARG002
+        """Say yes, unless it may be what could not be read."""
+        return self._is_whole
+
+    def _readable_rows(self) -> Iterator[dict[str, str]]:
+        failures = self.report.failures
+        try:
+            for number, row in enumerate(self._rows(), start=1):
+                where = f"{self.name}, row {number}"
+                if isinstance(row, str):
+                    self._is_whole = False
+                    failures.append(Skipped(where, row))
+                elif problem := _unusable(row["file"]):
+                    failures.append(Skipped(where, problem))
+                else:
+                    yield row
+        except UsageError as error:
+            self._is_whole = False
+            failures.append(Skipped(self.name, str(error).removeprefix(f"{self.name} ")))
+
+    def _rows(self) -> Iterator[Row]:
+        is_parquet = self.name.lower().endswith(".parquet")
+        return map(check_text, parquet_rows(self.name) if is_parquet else csv_rows(self.name))
+
+    def _album(self, row: dict[str, str], file: str, album_id: str) -> Album:
+        uri = os.path.normpath(os.path.join(self._folder, file))
+        if self._genre is None:
+            genre = row.get("genre", "")
+        else:
+            genre = genre_from_folder(os.path.dirname(uri), self._genre)
+        return Album(
+            source=self.name,
+            album_id=album_id,
+            uri=uri,
+            name=row.get("album", ""),
+            year=_year(row.get("year", "")),
+            genre=genre,
+            subgenre=row.get("subgenre", ""),
+            artist=row.get("artist", ""),
+            artist_id=row.get("artist_id", ""),
+            dup_group=row.get("dup_group", ""),
+        )
+
+
+def _unusable(file: str) -> str:
+    """Say why a row's file cannot be one; "" where it can."""
+    if not file or "\0" in file:
+        return "no usable file name in column `file`"
+    if _URL.match(file):
+        return f"{file} is a URL; albo reads files only: download it and name the file"
+    return ""
+
+
+def _own_id(key: str, times: Counter[str]) -> str:
+    """Tell rows of one key apart, by a number that stays the same while their order does."""
+    wanted = key
+    while times[wanted]:
+        times[key] += 1
+        wanted = f"{key}#{times[key]}"
+    times[wanted] += 1
+    return wanted
+
+
+def _year(text: str) -> int | None:
+    """Read a year from `2015`, `2015.0`, a date or `2015-03-01`; None where there is none."""
+    found = re.match(r"\d{4}(?!\d)", text)
+    return int(found[0]) if found else None

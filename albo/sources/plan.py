@@ -1,0 +1,255 @@
+"""Which charts a harvest asks for, how fast, and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from albo.errors import UsageError
+from albo.genres import find_genre, umbrellas, with_subgenres
+from albo.sources.charts import (
+    BASE_URL,
+    LIMIT,
+    Address,
+    admits_artwork,
+    check_base_url,
+    check_storefront,
+)
+from albo.sources.downloads import Downloads, Manners
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from albo.records import Json
+
+
+EVERY_GENRE = "all"
+"""What stands for every umbrella genre."""
+
+ART_SIZE = 1_000
+RATE = 20.0
+"""Charts a minute; Apple asks for about that."""
+ART_RATE = 5.0
+"""Artworks a second."""
+_LARGEST_CHART = 32 << 20
+_LARGEST_ARTWORK = 16 << 20
+_SIZES = 3  # that one artwork is asked for in
+_USUAL = 100  # albums that a chart lists, whatever it is asked for
+
+
+# --- what is asked for ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a harvest is asked for.
+
+    genres : names or ids, "all" for every umbrella; each comes with its subgenres. storefronts :
+    countries by two letters. base_url : the charts' server; None is `$ALBO_ITUNES_URL`, else
+    Apple's. limit : albums that each chart is asked for. art_size : pixels a side of artwork.
+    rate : charts a minute, art_rate : artworks a second; 0 for as fast as can be. contact : a mail
+    or web address that is sent along. timeout : seconds for one attempt. attempts : how often one
+    thing is asked for. backoff : seconds until the second attempt; they double.
+    """
+
+    genres: Sequence[str]
+    storefronts: Sequence[str] = ("us",)
+    base_url: str | None = None
+    limit: int = LIMIT
+    art_size: int = ART_SIZE
+    rate: float = RATE
+    art_rate: float = ART_RATE
+    contact: str = ""
+    timeout: float = 60.0
+    attempts: int = 5
+    backoff: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for numbers that make no sense."""
+        least = {
+            "limit": 1, "art_size": 1, "rate": 0, "art_rate": 0, "timeout": 0.01, "attempts": 1,
+            "backoff": 0,
+        }  # fmt: skip
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if not bound <= value < math.inf:
+                raise UsageError(f"{name} is {value}; it has to be {bound:g} or more")
+
+    def plan(self) -> Plan:
+        """Choose the charts. Raises UsageError, UnknownGenre for what is not understood."""
+        url = self.base_url or os.environ.get("ALBO_ITUNES_URL") or BASE_URL
+        parts = plan_parts(self.genres, self.storefronts)
+        return Plan(parts, check_base_url(url), self.limit, self.art_size)
+
+    def downloads(self, plan: Plan) -> tuple[Downloads, Downloads]:
+        """Prepare what fetches charts, and what fetches artwork. Raises UsageError."""
+        charts = Manners(
+            seconds_apart=60 / self.rate if self.rate else 0.0,
+            attempts=self.attempts,
+            backoff=self.backoff,
+            timeout=self.timeout,
+            max_bytes=_LARGEST_CHART,
+            contact=self.contact,
+        )
+        import requests
+
+        apart = 1 / self.art_rate if self.art_rate else 0.0
+        artwork = replace(
+            charts,
+            seconds_apart=apart,
+            max_bytes=_LARGEST_ARTWORK,
+            give_up=_SIZES * charts.give_up,
+        )
+        # As it will be written when it is asked: names in other scripts are encoded.
+        asked = requests.Request("GET", plan.base_url).prepare().url or ""
+        home = urlsplit(asked).hostname or ""
+        return (
+            Downloads(lambda host: host == home, charts),
+            Downloads(lambda host: admits_artwork(host, home), artwork),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What was asked for by one name: its charts, that of the genre itself first."""
+
+    name: str
+    charts: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a harvest asks for.
+
+    limit : albums that each chart is asked for. art_size : pixels a side that artwork is asked for.
+    """
+
+    parts: tuple[Part, ...]
+    base_url: str
+    limit: int
+    art_size: int
+
+    @property
+    def charts(self) -> list[tuple[Part, Address]]:
+        """Every chart with the part that it belongs to, in the order of asking."""
+        return [(part, chart) for part in self.parts for chart in part.charts]
+
+    @property
+    def key(self) -> str:
+        """What is the same for the same command given again."""
+        urls = "\n".join(chart.url(self.base_url, self.limit) for _, chart in self.charts)
+        return hashlib.sha256(urls.encode()).hexdigest()
+
+    def describe(self, rate: float, art_rate: float) -> Json:
+        """Say what will be asked for, and how long that takes at least.
+
+        rate : charts a minute; art_rate : artworks a second; 0 for as fast as can be.
+        """
+        charts, albums = len(self.charts), len(self.charts) * self.limit
+        return {
+            "charts": charts,
+            "storefronts": sorted({chart.storefront for _, chart in self.charts}),
+            "albums_at_most": albums,
+            "albums_usually": min(albums, charts * _USUAL),
+            "chart_seconds": round(charts * 60 / rate) if rate else 0,
+            "artwork_seconds_at_most": round(albums / art_rate) if art_rate else 0,
+            "artwork_seconds_usually": (
+                round(min(albums, charts * _USUAL) / art_rate) if art_rate else 0
+            ),
+        }
+
+
+def plan_parts(genres: Sequence[str], storefronts: Sequence[str]) -> tuple[Part, ...]:
+    """Choose the charts of genres, by name or id, each with its subgenres; none of them twice.
+
+    Raises UsageError, UnknownGenre, also where nothing is named.
+    """
+    if not genres:
+        raise UsageError("which genres? name some with --genre, or --genre all")
+    named = [
+        genre
+        for text in genres
+        for genre in (
+            umbrellas() if text.strip().casefold() == EVERY_GENRE else (find_genre(text),)
+        )
+    ]
+    codes = list(dict.fromkeys(map(check_storefront, storefronts)))
+    taken: set[int] = set()
+    parts = []
+    # Umbrellas first, whatever the order: a subgenre that is named too belongs to its umbrella.
+    for genre in sorted(dict.fromkeys(named), key=lambda genre: genre.parent_id is not None):
+        own = [each for each in with_subgenres(genre) if each.id not in taken]
+        taken.update(each.id for each in own)
+        if own:
+            charts = tuple(Address(code, each) for code in codes for each in own)
+            parts.append(Part(genre.name, charts))
+    return tuple(parts)
+
+
+# --- the outcome ---------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a harvest did for one name.
+
+    asked : albums asked for; listed : how many came, each of them either new to the catalog or
+    known. covers : stored. failed : charts and covers that were not to be had, each counted in
+    reasons. art_missing : albums for which the charts give no artwork.
+    """
+
+    genre: str
+    asked: int = 0
+    listed: int = 0
+    new: int = 0
+    known: int = 0
+    covers: int = 0
+    failed: int = 0
+    art_missing: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def fail(self, reason: str) -> None:
+        """Count something that was not to be had."""
+        self.failed += 1
+        self.reasons[reason] += 1
+
+    def as_json(self) -> Json:
+        """Return the object that `albo harvest --json` prints for it."""
+        return {
+            "genre": self.genre,
+            "asked": self.asked,
+            "listed": self.listed,
+            "new": self.new,
+            "known": self.known,
+            "covers": self.covers,
+            "failed": self.failed,
+            "reasons": dict(self.reasons.most_common()),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Harvested:
+    """What a harvest did: a tally for each part of the plan, and seconds."""
+
+    tallies: tuple[Tally, ...]
+    seconds: float
+
+    @property
+    def total(self) -> Tally:
+        """All of it together."""
+        total = Tally("total")
+        for tally in self.tallies:
+            total.asked += tally.asked
+            total.listed += tally.listed
+            total.new += tally.new
+            total.known += tally.known
+            total.covers += tally.covers
+            total.failed += tally.failed
+            total.art_missing += tally.art_missing
+            total.reasons += tally.reasons
+        return total

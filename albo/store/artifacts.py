@@ -1,0 +1,327 @@
+"""The folder that holds all that albo makes, and how files are written safely there.
+
+Whatever is written gets a temporary name first and is renamed when it is whole and on the disk,
+so a reader never sees half a file and needs no lock. Writers take turns by one lock, which the
+kernel gives back when a process is killed. Each built thing has a `manifest.json` that says what
+it was built from; it is written last and checked before anything beside it is believed.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import sys
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from albo.errors import StaleArtifact, UsageError, WriterAtWork
+from albo.store.writing import plain_write_errors, read_json, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from filelock import BaseFileLock
+
+    from albo.records import Json, Note
+
+
+_LOCK = "writer.lock"
+_HOLDER = "writer.json"
+_GRACE_SECONDS = 0.2
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_MAX_HEAD_NAME = 64
+_MAX_KEY = 128
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """The artifacts folder: where everything in it stands, and the lock that its writers share."""
+
+    root: Path
+
+    @classmethod
+    def locate(cls, path: Path | None) -> Artifacts:
+        """Take the folder given, else `$ALBO_ARTIFACTS`, else `./artifacts`; nothing is made yet.
+
+        Raises UsageError where something stands there, or above it, that is no folder.
+        """
+        root = (path or Path(os.environ.get("ALBO_ARTIFACTS") or "artifacts")).expanduser()
+        check_can_be_folder(root, "name another with --artifacts")
+        return cls(root)
+
+    # What is of the wrong kind is refused where it is asked for, so that all else goes on.
+
+    @property
+    def catalog_file(self) -> Path:
+        """The SQLite file of albums and covers. Raises StaleArtifact where a folder is there."""
+        return _no_folder(self.root / "catalog.sqlite", "run `albo embed SOURCE`")
+
+    @property
+    def files_file(self) -> Path:
+        """The SQLite file that remembers path, size, mtime_ns and inode of each file read.
+
+        Raises StaleArtifact where a folder is there.
+        """
+        return _no_folder(self.root / "files.sqlite", "run `albo embed SOURCE`")
+
+    @property
+    def vectors_folder(self) -> Path:
+        """The folder of all backbones' vectors. Raises StaleArtifact where a file is there."""
+        return _no_file(self.root / "vectors", "run `albo embed`")
+
+    @property
+    def words_folder(self) -> Path:
+        """The folder of all readers' words. Raises StaleArtifact where a file is there."""
+        return _no_file(self.root / "words", "run `albo words`")
+
+    @property
+    def index_folder(self) -> Path:
+        """The folder of all backbones' indexes. Raises StaleArtifact where a file is there."""
+        return _no_file(self.root / "index", "run `albo index`")
+
+    @property
+    def heads_folder(self) -> Path:
+        """The folder of all heads. Raises StaleArtifact where a file is there."""
+        return _no_file(self.root / "heads", "run `albo train`")
+
+    @property
+    def reports_folder(self) -> Path:
+        """The folder of reports."""
+        return self.root / "reports"
+
+    def report(self, name: str, suffix: str) -> Path:
+        """Return the file of a report; the name may hold anything, and is made a plain one."""
+        plain = _plain(name).rstrip(".-") or "report"
+        if not name.isascii():  # what is lost of it keeps others apart
+            plain += f"-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+        return self.reports_folder / f"{plain}.{suffix}"
+
+    @property
+    def lock_file(self) -> Path:
+        """The file whose lock the one writer holds; it stays when the writer has gone."""
+        return self.root / _LOCK
+
+    def vectors(self, key: str) -> Path:
+        """Return the folder of one backbone's vectors; `key` as from `backbone_key`."""
+        return self.vectors_folder / _checked_name(key, "backbone key", _MAX_KEY)
+
+    def words(self, key: str) -> Path:
+        """Return the folder of one reader's words; `key` as from `reader_key`."""
+        return self.words_folder / _checked_name(key, "reader key", _MAX_KEY)
+
+    def index(self, key: str) -> Path:
+        """Return the folder of one backbone's index; `key` as from `backbone_key`."""
+        return self.index_folder / _checked_name(key, "backbone key", _MAX_KEY)
+
+    def head(self, name: str) -> Path:
+        """Return the folder of one head.
+
+        Raises UsageError where the name is more than a plain file name of at most 64 characters.
+        """
+        return self.heads_folder / _checked_name(name, "head name", _MAX_HEAD_NAME)
+
+    @contextmanager
+    def lock(
+        self,
+        purpose: str,
+        on_wait: Note | None = None,
+        timeout: float | None = None,
+    ) -> Iterator[None]:
+        """Hold the writer lock; the folder is made where it is missing.
+
+        Parameters
+        ----------
+        purpose : the command that writes ("albo embed"), told to whoever waits.
+        on_wait : called once, with one line that says for whom, where the lock is not free.
+        timeout : seconds to wait at most; None waits for as long as it takes.
+
+        A thread that holds the lock may take it again. The kernel releases it when the process
+        ends, however it ends. Raises WriterAtWork after `timeout`, CannotWrite where the folder
+        cannot be written to, StaleArtifact where a folder has the lock's name.
+        """
+        from filelock import FileLock
+
+        _no_folder(self.lock_file, "run it again")
+        with plain_write_errors(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.root.resolve() / _LOCK, is_singleton=True)
+            self._acquire(lock, on_wait, timeout)
+        try:
+            outermost = lock.lock_counter == 1
+            if outermost:
+                write_json(self.root / _HOLDER, _describe_self(purpose))
+            try:
+                yield
+            finally:
+                if outermost:
+                    with suppress(OSError):
+                        (self.root / _HOLDER).unlink(missing_ok=True)
+        finally:
+            lock.release()
+
+    def _acquire(self, lock: BaseFileLock, on_wait: Note | None, timeout: float | None) -> None:
+        from filelock import Timeout
+
+        patience = float("inf") if timeout is None else max(timeout, 0.0)
+        began = time.monotonic()
+        # The short first wait lets a passing `writer_at_work` go by, and a new holder sign.
+        with suppress(Timeout):
+            lock.acquire(timeout=min(_GRACE_SECONDS, patience))
+            return
+        if on_wait is not None and patience > _GRACE_SECONDS:
+            on_wait(f"waiting for {self._holder()}")
+        left = -1.0 if timeout is None else max(0.0, patience - (time.monotonic() - began))
+        try:
+            lock.acquire(timeout=left)
+        except Timeout:
+            raise WriterAtWork(
+                f"{self._holder()} still writes to {self.root} after {timeout:g} s;"
+                " wait until it is done, or end it"
+            ) from None
+
+    def writer_at_work(self) -> str | None:
+        """Say who holds the writer lock now ("albo embed (process 1234, since …)"), if anyone does.
+
+        Nothing is written, so it works on a read-only folder, and no writer is kept waiting.
+        """
+        return self._holder() if _is_held(self.lock_file) else None
+
+    def _holder(self) -> str:
+        """Describe the holder from the file beside the lock; only where the lock is held."""
+        anonymous = "another albo"
+        try:
+            holder = read_json(self.root / _HOLDER)
+            purpose, process, host = (holder[key] for key in ("purpose", "process", "host"))
+            since = datetime.fromisoformat(holder["since"]).astimezone()
+        except (OSError, ValueError, TypeError, KeyError, OverflowError):
+            return anonymous
+        if not isinstance(process, int) or process < 1:
+            return anonymous
+        here = host == _host()
+        if here and not _is_alive(process):
+            return anonymous  # left behind by a writer that was killed; the new one has not signed
+        today = since.date() == datetime.now().astimezone().date()
+        return (
+            f"{_one_line(purpose)} (process {process}{'' if here else ' on ' + _one_line(host)},"
+            f" since {since:{'%H:%M:%S' if today else '%Y-%m-%d %H:%M:%S'}})"
+        )
+
+
+def check_can_be_folder(path: Path, remedy: str) -> None:
+    """Raise UsageError where something that is no folder stands at a path or above it."""
+    there = next((found for found in (path, *path.parents) if found.exists()), None)
+    if there is not None and not there.is_dir():
+        raise UsageError(f"{there} is not a folder; {remedy}")
+
+
+def _no_folder(file: Path, then: str) -> Path:
+    if file.is_dir():
+        raise StaleArtifact(f"{file} is a folder where albo keeps a file; move it away and {then}")
+    return file
+
+
+def _no_file(folder: Path, then: str) -> Path:
+    if folder.exists() and not folder.is_dir():
+        raise StaleArtifact(
+            f"{folder} is a file where albo keeps a folder; move it away and {then}"
+        )
+    return folder
+
+
+def backbone_key(name: str, fingerprint: str) -> str:
+    """Make the folder name of a backbone: `<name>-<fingerprint8>`, safe on every file system.
+
+    Two names may become one here ("timm/x", "timm:x"); the fingerprint keeps them apart.
+    Raises ValueError where the fingerprint has no eight letters or digits to begin with.
+    """
+    return _key(name, fingerprint, "backbone")
+
+
+def reader_key(name: str, fingerprint: str) -> str:
+    """Make the folder name of a reader of words, as `backbone_key` does for a backbone."""
+    return _key(name, fingerprint, "reader")
+
+
+def _key(name: str, fingerprint: str, otherwise: str) -> str:
+    if re.match(r"[0-9A-Za-z]{8}", fingerprint) is None:
+        raise ValueError(f"the fingerprint {fingerprint!r} does not begin with 8 letters or digits")
+    return f"{_plain(name) or otherwise}-{fingerprint[:8]}"
+
+
+def _plain(name: str) -> str:
+    """Keep of a name what every file system takes; "" where that is nothing."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-")[:80]
+
+
+def _checked_name(name: str, what: str, limit: int) -> str:
+    if len(name) > limit or _SAFE_NAME.fullmatch(name) is None:
+        raise UsageError(
+            f"{name[: limit + 1]!r} is no {what}; use letters, digits, dot, underscore and hyphen,"
+            f" no dot first, {limit} characters at most"
+        )
+    return name
+
+
+def _host() -> str:
+    from platform import node
+
+    return node()
+
+
+def _describe_self(purpose: str) -> Json:
+    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    return {"purpose": purpose, "process": os.getpid(), "host": _host(), "since": now}
+
+
+def _one_line(text: object) -> str:
+    return "".join(letter for letter in str(text)[:80] if letter.isprintable()) or "another albo"
+
+
+def _is_alive(process: int) -> bool:
+    if sys.platform == "win32":
+        return True  # os.kill would end it there
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True  # it is another user's
+    return True
+
+
+def _is_held(lock_file: Path) -> bool:
+    """Try the lock shared and without waiting, on a descriptor that need not be writable."""
+    if sys.platform == "win32":
+        return _is_held_on_windows(lock_file)
+    import fcntl
+
+    try:
+        descriptor = os.open(lock_file, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False  # nobody has ever written here, or nobody can tell
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    except OSError as error:
+        return error.errno in {errno.EAGAIN, errno.EACCES}
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _is_held_on_windows(lock_file: Path) -> bool:
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(lock_file, blocking=False):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return False

@@ -1,0 +1,62 @@
+"""Files that users name for albo to write: looked at before the work, so that nothing is lost.
+
+A word left out of a command line makes a cover the name of a page. So a file that stands there is
+replaced only if albo made it, which it leaves a mark in, or if it is empty.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from albo.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+MARK = "made by albo"
+"""What is written near the beginning of every page and picture."""
+
+PAGES = (".html", ".htm")
+PICTURES = (".png", ".jpg", ".jpeg")
+
+_MARKED_WITHIN = 4096
+
+
+def check_output(path: Path, suffixes: tuple[str, ...], option: str) -> Path:
+    """Return the file to be written, links followed. option : which named it, for the message.
+
+    Raises UsageError where it cannot be written, or is a file that albo did not make.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name a file in it, as {path / f'albo{suffixes[0]}'}")
+    if path.suffix.lower() not in suffixes:
+        kind = "page" if suffixes is PAGES else "PNG or JPEG"
+        ends = " or ".join(suffixes[:2])
+        raise UsageError(f"{path} would be no {kind}; give it a name that ends in {ends}")
+    target = path.resolve()
+    if target.exists() and not target.is_file():
+        raise UsageError(f"{path} is a device or a pipe; name a file with {option}")
+    _check_folder(path, target, option)
+    if target.is_file() and not _is_ours(target):
+        raise UsageError(f"{path} is a file that albo did not make; name another with {option}")
+    return target
+
+
+def _check_folder(path: Path, target: Path, option: str) -> None:
+    there = next((folder for folder in target.parents if folder.exists()), None)
+    if there is None or not there.is_dir() or not os.access(there, os.W_OK):
+        raise UsageError(
+            f"{path} cannot be written: {there} is no folder to write to; name another with"
+            f" {option}"
+        )
+
+
+def _is_ours(file: Path) -> bool:
+    try:
+        with file.open("rb") as opened:
+            begins = opened.read(_MARKED_WITHIN)
+    except OSError:
+        return False
+    return not begins or MARK.encode() in begins

@@ -1,0 +1,414 @@
+"""Covers in an S3 bucket."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import threading
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from albo.errors import AlboError, BadCover, CannotWrite, LostCover, UsageError
+from albo.limits import check_bytes, digest_of
+from albo.store.cover_kinds import GONE, OTHER_KIND, SUFFIXES, check_digest, plain_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from albo.records import Digest
+
+
+ATTEMPTS = 5
+"""How often a request is sent to an S3 server that does not answer or is busy."""
+
+PAGE_SIZE = 1000
+"""Names asked for at once when a bucket is listed: as many as S3 gives."""
+_READS = 3
+_KEY = re.compile(r"[0-9a-f]{64}")
+BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}")
+_MAX_PREFIX = 900  # bytes; S3 allows 1,024 for the whole key
+
+
+# A bucket
+
+
+class S3Covers:
+    """Covers as objects `prefix/<64 hex digits>` of a bucket, on Amazon's or any other S3 server.
+
+    The digest goes along as the checksum, so the server refuses what was damaged on the way.
+    Credentials are found the way boto3 does it.
+
+    Raises UsageError for a name that no bucket has, a prefix that servers read differently, and
+    an endpoint that is no plain http(s) URL.
+    """
+
+    def __init__(
+        self, bucket: str, prefix: str, endpoint: str | None = None, page_size: int = PAGE_SIZE
+    ) -> None:
+        _check_bucket(bucket)
+        _check_prefix(prefix)
+        self._bucket = bucket
+        self._start = f"{prefix}/" if prefix else ""
+        self._server = Server(endpoint)
+        self._page_size = page_size
+        self._takes_sha256 = True
+        self.place = f"s3://{bucket}/{prefix}".rstrip("/")
+
+    def check(self) -> None:
+        """Write, look for, list and remove an object. See `CoverStore.check`.
+
+        Not being allowed to remove it is no obstacle: then `albo-check` stays.
+        """
+        name = f"{self._start}albo-check"
+        with self._writing():
+            self._upload(name, b"albo", digest_of(b"albo"), "text/plain")
+            self._head(name)
+            self._server.client.list_objects_v2(Bucket=self._bucket, Prefix=self._start, MaxKeys=1)
+        with suppress(AlboError), self._writing():
+            self._server.client.delete_object(Bucket=self._bucket, Key=name)
+
+    def put(self, digest: Digest, data: bytes, kind: str) -> str:
+        """Store a cover under its digest. See `CoverStore.put`."""
+        check_digest(digest, data)
+        plain = plain_kind(kind)
+        with self._writing():
+            if not self._is_there(self._key(digest), data):
+                stored_as = plain if plain in SUFFIXES else OTHER_KIND
+                self._upload(self._key(digest), data, digest, stored_as)
+        return self._uri(digest)
+
+    def find(self, digest: Digest) -> str | None:
+        """Return the URI of a cover that is there. See `CoverStore.find`."""
+        with self._reading():
+            head = self._head(self._key(digest))
+        return self._uri(digest) if head and head.get("ContentLength") else None
+
+    def digests(self) -> Iterator[Digest]:
+        """Yield all that is there, in order. See `CoverStore.digests`."""
+        with self._reading():
+            # With a delimiter, what lies deeper is not listed, however much it is.
+            pages = self._server.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket,
+                Prefix=self._start,
+                Delimiter="/",
+                PaginationConfig={"PageSize": self._page_size},
+            )
+            for page in pages:
+                for item in page.get("Contents", ()):
+                    name = item["Key"].removeprefix(self._start)
+                    if item.get("Size") and _KEY.fullmatch(name):
+                        yield bytes.fromhex(name)
+
+    def _key(self, digest: Digest) -> str:
+        return f"{self._start}{digest.hex()}"
+
+    def _uri(self, digest: Digest) -> str:
+        return f"s3://{self._bucket}/{self._key(digest)}"
+
+    def _head(self, key: str) -> dict[str, Any] | None:
+        """Ask about an object; None where it is not, or its bucket, which a HEAD does not tell."""
+        from botocore.exceptions import ClientError
+
+        try:
+            head: dict[str, Any] = self._server.client.head_object(Bucket=self._bucket, Key=key)
+        except ClientError as error:
+            if _status_of(error) == 404:  # noqa: PLR2004  (not found)
+                return None
+            raise
+        return head
+
+    def _is_there(self, key: str, data: bytes) -> bool:
+        """Compare an object with what it should be; most servers tell its MD5: no need to read."""
+        head = self._head(key)
+        if head is None or head.get("ContentLength") != len(data):
+            return False
+        if str(head.get("ETag", "")).strip('"') == _md5(data).hex():
+            return True
+        try:
+            return self._server.read(self._bucket, key, len(data)) == data
+        except BadCover:
+            return False
+
+    def _upload(self, key: str, data: bytes, digest: Digest, kind: str) -> None:
+        from botocore.exceptions import ClientError
+
+        put = self._server.client.put_object
+        given = {"Bucket": self._bucket, "Key": key, "Body": data, "ContentType": kind}
+        if self._takes_sha256:
+            try:
+                put(**given, ChecksumSHA256=_base64(digest))
+            except ClientError as error:
+                if not _knows_no_sha256(error):
+                    raise
+                self._takes_sha256 = False
+            else:
+                return
+        put(**given, ContentMD5=_base64(_md5(data)))  # older than the other, and known everywhere
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return self._server.plain_errors(f"cannot write to {self.place}", CannotWrite)
+
+    def _reading(self) -> AbstractContextManager[None]:
+        return self._server.plain_errors(f"cannot read {self.place}", AlboError)
+
+
+# The server
+
+
+class Server:
+    """An S3 server and the one client for it, made when it is first needed; safe in threads."""
+
+    def __init__(self, endpoint: str | None) -> None:
+        if endpoint is not None:
+            check_endpoint(endpoint)
+        self._endpoint = endpoint
+        self._lock = threading.Lock()
+        self._client: Any = None
+
+    @property
+    def client(self) -> Any:  # noqa: ANN401  (boto3 makes its classes as it runs)
+        """The client, whose methods any thread may call."""
+        with self._lock:
+            if self._client is None:
+                self._client = self._make_client()
+            return self._client
+
+    @property
+    def name(self) -> str:
+        """What to call the server in a message."""
+        endpoint = self._endpoint or (self._client and self._client.meta.endpoint_url)
+        return _shown_url(endpoint) if endpoint else "the S3 server"
+
+    @contextmanager
+    def plain_errors(self, what: str, kind: type[AlboError]) -> Iterator[None]:
+        """Turn whatever boto3 raises into one line: `what`, why, and the remedy."""
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
+        from urllib3.exceptions import HTTPError
+
+        try:
+            yield
+        except ClientError as error:
+            raise kind(f"{what}: {_say_refusal(error)}") from None
+        except RecursionError:  # boto3 looks for the bucket's region behind each redirection
+            raise kind(
+                f"{what}: {self.name} redirects every request; write the endpoint that it leads to"
+            ) from None
+        # boto3 lets ValueError and OSError through for what is wrong in its configuration.
+        except (BotoCoreError, ResponseParserError, HTTPError, ValueError, OSError) as error:
+            raise kind(f"{what}: {_say_failure(error, self.name)}") from None
+
+    def read(self, bucket: str, key: str, max_bytes: int) -> bytes:
+        """Read an object whole. Raises BadCover where it is gone or too large, and boto3's own."""
+        for left in reversed(range(_READS)):
+            answer = self._ask_for(bucket, key)
+            try:
+                return _read_body(answer, max_bytes)
+            except _broken_streams():  # in the middle, where boto3 does not ask again
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _ask_for(self, bucket: str, key: str) -> dict[str, Any]:
+        from botocore.exceptions import ClientError
+
+        try:
+            answer: dict[str, Any] = self.client.get_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if _code_of(error) == "NoSuchKey":
+                raise LostCover(GONE, is_gone=True) from None
+            raise
+        return answer
+
+    def _make_client(self) -> Any:  # noqa: ANN401
+        from boto3.session import Session
+        from botocore.config import Config
+
+        session = Session()
+        # With another endpoint than Amazon's, boto3 puts the bucket into the path, as servers on
+        # plain host names need it, unless the user's AWS configuration says otherwise.
+        client = session.client(
+            "s3",
+            endpoint_url=self._endpoint,
+            # Amazon names a bucket's region when asked in the wrong one; other servers have none.
+            region_name=session.region_name or "us-east-1",
+            config=Config(
+                retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+                connect_timeout=10,
+                read_timeout=30,
+                max_pool_connections=32,
+                user_agent_extra="albo",
+                # Uploads have their own checksum and reads the digest; more would only be one
+                # more thing that a server may not know.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+        check_endpoint(client.meta.endpoint_url)  # of the environment's making
+        return client
+
+
+def _read_body(answer: dict[str, Any], max_bytes: int) -> bytes:
+    with closing(answer["Body"]) as body:
+        check_bytes(answer.get("ContentLength") or 0, max_bytes)
+        parts: list[bytes] = []
+        length = 0
+        while length <= max_bytes and (part := body.read(min(2**20, max_bytes + 1 - length))):
+            parts.append(part)
+            length += len(part)
+    check_bytes(length, max_bytes)
+    return b"".join(parts)
+
+
+# What servers and boto3 say
+
+_ACCESS = (
+    "access denied; allow these credentials s3:PutObject, s3:GetObject and s3:ListBucket on it"
+)
+_DENIED_KEYS = "the server does not accept these credentials; renew them"
+_REGION = "the bucket is in another region; set AWS_DEFAULT_REGION to that"
+_WAY = "the bytes were damaged on the way; run it again"
+_FULL = "the store is full; free some space and run it again"
+_NO_KEYS = (
+    "there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+)
+
+_REFUSALS = {
+    "NoSuchBucket": "there is no such bucket; make it or name another",
+    "InvalidBucketName": "the server takes no bucket of that name; name another",
+    "AccessDenied": _ACCESS,
+    "AllAccessDisabled": _ACCESS,
+    "Forbidden": _ACCESS,
+    "403": f"{_ACCESS}, or renew them",  # a HEAD has no code, so this may be either
+    "InvalidAccessKeyId": _DENIED_KEYS,
+    "SignatureDoesNotMatch": _DENIED_KEYS,
+    "ExpiredToken": _DENIED_KEYS,
+    "InvalidToken": _DENIED_KEYS,
+    "401": _DENIED_KEYS,
+    "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
+    "PermanentRedirect": _REGION,
+    "AuthorizationHeaderMalformed": _REGION,
+    "301": _REGION,
+    "400": f"{_DENIED_KEYS}, or set AWS_DEFAULT_REGION",
+    "InvalidObjectState": "a cover is in an archive; restore it from there",
+    "BadDigest": _WAY,
+    "XAmzContentSHA256Mismatch": _WAY,
+    "XAmzContentChecksumMismatch": _WAY,
+    "QuotaExceeded": _FULL,
+    "XMinioStorageFull": _FULL,
+    "507": _FULL,
+}
+"""What to say of a server's error code, or of its HTTP status where it gives no code."""
+
+
+def _say_refusal(error: Any) -> str:  # noqa: ANN401  (botocore is not typed)
+    code, status = _code_of(error), _status_of(error)
+    if found := _REFUSALS.get(code or str(status)):
+        return found
+    shown = re.sub(r"[^A-Za-z0-9.]", "", code)[:40]
+    named = f"{status}" if code == str(status) else f"{status} {shown}"
+    doubt = "see that the endpoint is an S3 server's"
+    if status >= 500:  # noqa: PLR2004  (a server's own errors)
+        return f"the server failed {ATTEMPTS} times ({named}); run it again later, or {doubt}"
+    return f"the server refuses ({named}); {doubt}"
+
+
+def _say_failure(error: Exception, server: str) -> str:
+    from botocore import exceptions as known
+
+    said: list[tuple[tuple[type[Exception], ...], str]] = [
+        ((known.NoCredentialsError, known.PartialCredentialsError), _NO_KEYS),
+        (
+            (known.CredentialRetrievalError, known.SSOError, known.TokenRetrievalError),
+            "the credentials could not be had; renew them, or log in again",
+        ),
+        ((known.ProfileNotFound,), "AWS_PROFILE names no profile; name one that is in ~/.aws"),
+        (
+            (known.SSLError,),
+            f"{server} shows no certificate that is trusted; set AWS_CA_BUNDLE to its authority's,"
+            " or write http:// where it has none",
+        ),
+        (_broken_streams()[:2], f"the connection to {server} breaks off; run it again"),
+        (
+            (known.HTTPClientError, known.ConnectionError),
+            f"{server} does not answer; see that it runs and that the endpoint is right",
+        ),
+    ]
+    for kinds, reason in said:
+        if isinstance(error, kinds) and type(error) is not known.HTTPClientError:
+            return reason
+    return f"boto3 gives up ({type(error).__name__}); see the endpoint, AWS_* variables and ~/.aws"
+
+
+def _broken_streams() -> tuple[type[Exception], ...]:
+    from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
+
+    return (IncompleteReadError, ResponseStreamingError, ReadTimeoutError)
+
+
+def _knows_no_sha256(error: Any) -> bool:  # noqa: ANN401
+    """Whether a server refuses the header itself, as some do, and not the bytes."""
+    message = str(error.response.get("Error", {}).get("Message", "")).lower()
+    return _code_of(error) in {"InvalidArgument", "NotImplemented"} and "x-amz-checksum" in message
+
+
+def _code_of(error: Any) -> str:  # noqa: ANN401
+    return str(error.response.get("Error", {}).get("Code") or "")
+
+
+def _status_of(error: Any) -> int:  # noqa: ANN401
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _check_bucket(bucket: str) -> None:
+    if BUCKET.fullmatch(bucket) is None:
+        shown = bucket.rpartition("@")[2][:80]  # what stands before an @ may be a password
+        raise UsageError(
+            f"{shown!r} is no bucket; write s3://bucket/prefix, with 3 to 63 letters, digits, dots,"
+            " hyphens and underscores for the bucket"
+        )
+
+
+def _check_prefix(prefix: str) -> None:
+    length = len(prefix.encode(errors="replace"))
+    parts = prefix.split("/") if prefix else []
+    if length > _MAX_PREFIX or not prefix.isprintable() or {"", ".", ".."}.intersection(parts):
+        raise UsageError(
+            f"{prefix[:80]!r} ({length} bytes) is no prefix for covers; use names with slashes"
+            f" between them, {_MAX_PREFIX} bytes at most, no . or .. among them"
+        )
+
+
+def check_endpoint(endpoint: str) -> None:
+    try:
+        parts = urlsplit(endpoint)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in {"http", "https"}:
+        raise UsageError(
+            f"{_shown_url(endpoint)!r} is no endpoint; write https://host or http://host:port"
+        )
+    if parts.username is not None or parts.query or parts.fragment:
+        raise UsageError(
+            f"the endpoint {_shown_url(endpoint)} has more than host, port and path; leave the rest"
+            " out, credentials come from AWS_ACCESS_KEY_ID or AWS_PROFILE"
+        )
+
+
+def _shown_url(url: str) -> str:
+    """Cut off whatever in a URL may be secret: all before an @, a query, a fragment."""
+    start, mark, rest = url.rpartition("@")
+    scheme = f"{start.partition('://')[0]}://" if "://" in start else ""
+    return re.split(r"[?#]", f"{scheme}{rest}" if mark else url)[0][:120]
+
+
+def _md5(data: bytes) -> bytes:
+    return hashlib.md5(data, usedforsecurity=False).digest()
+
+
+def _base64(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()

@@ -1,0 +1,249 @@
+"""Write files safely (temporary name first, with a checksum), and say plainly why not."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import secrets
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from albo.errors import AlboError, CannotWrite, ForeignArtifact, StaleArtifact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from albo.records import Json
+
+
+FORMAT = 1
+"""The newest manifest format that is written and read, where an artifact names none of its own."""
+
+MANIFEST = "manifest.json"
+ELSEWHERE = "name another folder with --artifacts"
+MAX_JSON_BYTES = 64 << 20
+_TEMPORARY = re.compile(r"\..+\.\d+\.[0-9a-f]{8}\.tmp")
+_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+def cache_folder() -> Path:
+    """Return where exported networks are kept: `$XDG_CACHE_HOME/albo`, or `~/.cache/albo`.
+
+    The same on every system. A relative `$XDG_CACHE_HOME` is ignored, as the XDG base directory
+    specification demands. Raises AlboError where there is neither that nor a home.
+    """
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    if given and Path(given).is_absolute():
+        return Path(given) / "albo"
+    try:
+        return Path.home() / ".cache" / "albo"
+    except RuntimeError:
+        raise AlboError(
+            "there is no home folder to keep exported networks in; set XDG_CACHE_HOME to a folder"
+        ) from None
+
+
+@contextmanager
+def plain_write_errors(path: Path, elsewhere: str = ELSEWHERE) -> Iterator[None]:
+    """Turn an OSError met while writing `path` into a CannotWrite that says what to do.
+
+    elsewhere : how to have it written to another folder.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(f"cannot write {path}: {_say_why(error, elsewhere)}") from error
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Give a folder for what is needed on the way, and remove it. Raises CannotWrite."""
+    temporary = Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108  (named in a message)
+    with (
+        plain_write_errors(temporary, "set $TMPDIR to another folder"),
+        TemporaryDirectory(prefix="albo-") as scratch,
+    ):
+        yield Path(scratch)
+
+
+def _say_why(error: OSError, elsewhere: str) -> str:
+    if error.errno in _FULL:
+        return "the disk is full; free some space and run it again"
+    if error.errno in _FORBIDDEN:
+        return f"it may not be written to; change its permissions or {elsewhere}"
+    if error.errno == errno.EFBIG:
+        return "it would exceed the limit on file sizes; raise it (ulimit -f)"
+    return f"{error.strerror or error}; mend that or {elsewhere}"
+
+
+def write_atomically(
+    path: Path, write: Callable[[BinaryIO], object], elsewhere: str = ELSEWHERE
+) -> None:
+    """Write a file so that it is there whole or not at all, even after a power cut.
+
+    Parameters
+    ----------
+    path : the final name; what stood there is replaced, missing folders are made.
+    write : puts the content into the open binary file that it gets.
+    elsewhere : how to have it written to another folder, for the message.
+
+    Raises CannotWrite (a full disk, a read-only folder, …). Whatever is raised, nothing stays
+    behind; a killed process may leave its temporary file, see `sweep`.
+    """
+    name = f".{path.name[:80]}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    temporary = path.with_name(name)
+    with plain_write_errors(path, elsewhere):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put a rename itself on the disk; where folders cannot be opened (Windows) it is there."""
+    with suppress(PermissionError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sweep(folder: Path, older_than: float = 0.0) -> int:
+    """Remove temporary files that killed runs left in a folder; the number removed.
+
+    Where the writer lock is held, none of them can be in use. Where no lock guards the folder
+    (the shared cache), `older_than`, in seconds, spares those of a process at work.
+    """
+    removed = 0
+    oldest = time.time() - older_than
+    with suppress(OSError):
+        for path in list(folder.iterdir()):
+            if _TEMPORARY.fullmatch(path.name) is None:
+                continue
+            with suppress(OSError):
+                if path.lstat().st_mtime <= oldest:
+                    path.unlink()
+                    removed += 1
+    return removed
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON atomically. Raises ValueError for what JSON does not have (NaN), CannotWrite."""
+    text = json.dumps(content, indent=1, allow_nan=False).encode() + b"\n"
+    if len(text) > MAX_JSON_BYTES:
+        raise ValueError(f"{path} would have {len(text)} bytes of JSON, limit {MAX_JSON_BYTES}")
+    write_atomically(path, lambda file: file.write(text))
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401  (whatever the file holds)
+    """Read a JSON file. Raises OSError, or ValueError for what is none or exceeds 64 MiB."""
+    with path.open("rb") as file:
+        text = file.read(MAX_JSON_BYTES + 1)
+    if len(text) > MAX_JSON_BYTES:
+        raise ValueError(f"{path} has more than {MAX_JSON_BYTES} bytes")
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply") from None
+
+
+def library_versions(*names: str) -> dict[str, str]:
+    """Return the versions of the distributions that are installed among those named."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in names:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def file_checksum(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, 64 hex digits. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path, content: Json) -> None:
+    """Write `manifest.json`, the last file of an artifact.
+
+    To the content come `format` (unless given), `albo` (its version), `libraries` (unless given)
+    and `checksum`: SHA-256 over the rest as JSON with sorted keys and no blanks.
+    Raises CannotWrite.
+    """
+    manifest = {"format": FORMAT, "libraries": {}, **content}
+    manifest["albo"] = library_versions("albo").get("albo", "")
+    write_json(folder / MANIFEST, {**manifest, "checksum": _checksum(manifest)})
+
+
+def read_manifest(folder: Path, what: str, mend: str, newest: int = FORMAT) -> Json:
+    """Read and check the manifest of an artifact.
+
+    Parameters
+    ----------
+    what : what it is, for the message: "index".
+    mend : the command that makes it anew, without quotes: "albo index".
+    newest : the newest format that the caller reads.
+
+    Raises StaleArtifact where the manifest is missing or damaged; ForeignArtifact, which is one
+    too, where it may not be read or is of a newer format: then nothing should be put in its place.
+    The message ends with the mending command.
+    """
+    try:
+        manifest = read_json(folder / MANIFEST)
+    except (FileNotFoundError, NotADirectoryError):
+        raise StaleArtifact(f"there is no {what} in {folder}; run `{mend}`") from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ForeignArtifact(
+            f"the {what} in {folder} cannot be read ({MANIFEST}: {reason});"
+            f" mend that, or run `{mend}`"
+        ) from error
+    except ValueError:
+        raise _damaged(what, folder, f"{MANIFEST} is not JSON", mend) from None
+    if not isinstance(manifest, dict) or type(manifest.get("format")) is not int:
+        raise _damaged(what, folder, f"{MANIFEST} names no format", mend)
+    if manifest["format"] > newest:
+        raise ForeignArtifact(
+            f"the {what} in {folder} was made by a newer albo (format {manifest['format']},"
+            f" this one reads up to {newest}); install that albo, or move that"
+            f" folder away and run `{mend}`"
+        )
+    if not _is_sound(manifest):
+        raise _damaged(what, folder, f"checksum of {MANIFEST}", mend)
+    return manifest
+
+
+def _damaged(what: str, folder: Path, reason: str, mend: str) -> StaleArtifact:
+    return StaleArtifact(f"the {what} in {folder} is damaged ({reason}); run `{mend}`")
+
+
+def _is_sound(manifest: Json) -> bool:
+    """Take the checksum out of a manifest and compare it with the rest."""
+    try:
+        return bool(manifest.pop("checksum", None) == _checksum(manifest))
+    except RecursionError:
+        return False
+
+
+def _checksum(manifest: Json) -> str:
+    # Once through JSON first: keys that are numbers sort differently before they become text.
+    plain = json.loads(json.dumps(manifest))
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

