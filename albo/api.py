@@ -614,7 +614,7 @@ class Albo:
 
         Raises EmptyCatalog, TooFewCovers, UsageError.
         """
-        from albo.answers import review
+        from albo.answers import review_evaluation
         from albo.evaluate import evaluate
         from albo.learning import SEEDS, Settings
         from albo.sources import Shelf
@@ -638,7 +638,7 @@ class Albo:
                 catalog.albums([cover.digest for cover in found.corpus.covers])
             )
         shelf = Shelf(albums, StoredCovers(s3_endpoint) if pictures else None, self.note)
-        return review(found, material, settings, divided.name, shelf)
+        return review_evaluation(found, material, settings, divided.name, shelf)
 
     def _split(self, name: str) -> Split:
         """Make the split of that name, or of the table at that path. Raises UsageError."""

@@ -40,7 +40,7 @@ NEIGHBOURS = 5
 _LIBRARIES = ("albo", "numpy", "scikit-learn", "lightgbm", "openvino", "rapidocr")
 
 
-def review(
+def review_evaluation(
     found: Evaluated, material: Material, settings: Settings, split: str, shelf: Shelf
 ) -> Evaluation:
     """Describe an evaluation: figures of the selected way, its surest mistakes, a model card."""

@@ -3,30 +3,6 @@
 Bytes of covers are kept elsewhere (`albo.store`).
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from albo.catalog.addresses import (
-    check_catalog,
-    is_address,
-    open_catalog,
-    same_catalog,
-    shown,
-    source_name,
-)
-from albo.catalog.copying import copy_catalog
-from albo.catalog.files import NOT_AN_IMAGE, Files, KnownFile
-from albo.catalog.protocol import Catalog
-
-__all__ = [
-    "NOT_AN_IMAGE",
-    "Catalog",
-    "Files",
-    "KnownFile",
-    "check_catalog",
-    "copy_catalog",
-    "is_address",
-    "open_catalog",
-    "same_catalog",
-    "shown",
-    "source_name",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,18 +5,6 @@ a hand of their own (palette, lettering, favourite composition), so covers of on
 each other; and some covers borrow a motif from another style, so styles overlap as genres do.
 """
 
-from albo.samples.covers import draw_sample
-from albo.samples.folder import is_sample_folder, sample_file, write_samples
-from albo.samples.plan import EDITIONS, STYLES, Sample, plan_kept_aside, plan_samples
+import lazy_loader
 
-__all__ = [
-    "EDITIONS",
-    "STYLES",
-    "Sample",
-    "draw_sample",
-    "is_sample_folder",
-    "plan_kept_aside",
-    "plan_samples",
-    "sample_file",
-    "write_samples",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -3,21 +3,6 @@
 It decides nothing.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from albo.show.poster import MOST_ROWS, draw_explained, draw_typical
-from albo.show.sheet import Bar, SheetRow, Tile, draw_sheet, save_sheet
-from albo.show.terminal import many, printable
-
-__all__ = [
-    "MOST_ROWS",
-    "Bar",
-    "SheetRow",
-    "Tile",
-    "draw_explained",
-    "draw_sheet",
-    "draw_typical",
-    "many",
-    "printable",
-    "save_sheet",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

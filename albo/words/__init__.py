@@ -3,21 +3,6 @@
 What was read is kept elsewhere (`albo.store`).
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from albo.words.meanings import CoverMeanings
-from albo.words.reader import Reader, card, open_reader, prepare
-from albo.words.titles import MOST, is_read, largest_text, lines_with, share_read
-
-__all__ = [
-    "MOST",
-    "CoverMeanings",
-    "Reader",
-    "card",
-    "is_read",
-    "largest_text",
-    "lines_with",
-    "open_reader",
-    "prepare",
-    "share_read",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,14 @@
+from .decoding import Facts as Facts
+from .decoding import decode as decode
+from .decoding import examine as examine
+from .decoding import open_image as open_image
+from .formats import (
+    IMAGE_SUFFIXES as IMAGE_SUFFIXES,
+)
+from .formats import (
+    has_image_signature as has_image_signature,
+)
+from .formats import (
+    in_one_line as in_one_line,
+)
+from .overlay import faded as faded

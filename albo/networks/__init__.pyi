@@ -1,0 +1,50 @@
+from .backbones import (
+    Backbone as Backbone,
+)
+from .backbones import (
+    FrozenBackbone as FrozenBackbone,
+)
+from .backbones import (
+    find_card as find_card,
+)
+from .backbones import (
+    near_duplicate_thresholds as near_duplicate_thresholds,
+)
+from .backbones import (
+    open_backbone as open_backbone,
+)
+from .cards import Card as Card
+from .cards import card_of as card_of
+from .engines import (
+    Device as Device,
+)
+from .engines import (
+    Export as Export,
+)
+from .engines import (
+    cores as cores,
+)
+from .engines import (
+    export_file as export_file,
+)
+from .engines import (
+    import_openvino as import_openvino,
+)
+from .engines import (
+    last_line as last_line,
+)
+from .engines import (
+    load_or_export as load_or_export,
+)
+from .engines import (
+    open_core as open_core,
+)
+from .engines import (
+    openvino_failed as openvino_failed,
+)
+from .maps import compile_map_network as compile_map_network
+from .memory import recall as recall
+from .memory import remember as remember
+from .runtimes import check_device as check_device
+from .weights import DEFAULT as DEFAULT
+from .weights import offers as offers

@@ -1,0 +1,98 @@
+from .artwork import (
+    Artwork as Artwork,
+)
+from .artwork import (
+    Fetched as Fetched,
+)
+from .artwork import (
+    FetchResult as FetchResult,
+)
+from .artwork import (
+    NotFetched as NotFetched,
+)
+from .artwork import (
+    as_arrived as as_arrived,
+)
+from .artwork import (
+    as_arriving as as_arriving,
+)
+from .artwork import (
+    as_failed as as_failed,
+)
+from .artwork import (
+    change_row as change_row,
+)
+from .artwork import (
+    is_for_result as is_for_result,
+)
+from .artwork import (
+    is_out_of_sight as is_out_of_sight,
+)
+from .artwork import (
+    rows_of_result as rows_of_result,
+)
+from .catalogs import CatalogSource as CatalogSource
+from .charts import (
+    SOURCE as SOURCE,
+)
+from .charts import (
+    Address as Address,
+)
+from .charts import (
+    Chart as Chart,
+)
+from .charts import (
+    artwork_key as artwork_key,
+)
+from .charts import (
+    artwork_urls as artwork_urls,
+)
+from .charts import (
+    is_same as is_same,
+)
+from .charts import (
+    merged as merged,
+)
+from .charts import (
+    parse_chart as parse_chart,
+)
+from .downloads import Downloads as Downloads
+from .folders import genre_notes as genre_notes
+from .listing import (
+    FILES as FILES,
+)
+from .listing import (
+    Entry as Entry,
+)
+from .listing import (
+    Report as Report,
+)
+from .listing import (
+    Source as Source,
+)
+from .listing import (
+    is_gone as is_gone,
+)
+from .listing import (
+    stamp_file as stamp_file,
+)
+from .opening import open_sources as open_sources
+from .opening import possible_names as possible_names
+from .plan import (
+    Harvested as Harvested,
+)
+from .plan import (
+    Part as Part,
+)
+from .plan import (
+    Plan as Plan,
+)
+from .plan import (
+    Settings as Settings,
+)
+from .plan import (
+    Tally as Tally,
+)
+from .shelf import NearCover as NearCover
+from .shelf import Shelf as Shelf
+from .shelf import ShownCover as ShownCover

@@ -1,0 +1,20 @@
+from .meanings import CoverMeanings as CoverMeanings
+from .reader import Reader as Reader
+from .reader import card as card
+from .reader import open_reader as open_reader
+from .reader import prepare as prepare
+from .titles import (
+    MOST as MOST,
+)
+from .titles import (
+    is_read as is_read,
+)
+from .titles import (
+    largest_text as largest_text,
+)
+from .titles import (
+    lines_with as lines_with,
+)
+from .titles import (
+    share_read as share_read,
+)
