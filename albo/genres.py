@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from functools import cache
 from importlib.resources import files
 
 from albo.errors import UnknownGenre, UsageError
+from albo.texts import cut_short, likeness, near_names
 
 _JOINERS = frozenset({"and", "n", "y"})  # said for & and /, or left out
 _SPELLINGS = {"rnb": "r b"}
@@ -91,10 +91,14 @@ def find_genre(text: str) -> Genre:
     if not found:
         near = "".join(f", {genre.name} ({genre.id})" for genre in _nearest(words))
         offer = f" nearest: {near[2:]};" if near else ""
-        raise UnknownGenre(f"{_shown(asked)!r} is no genre of the iTunes store;{offer} {_remedy()}")
+        raise UnknownGenre(
+            f"{cut_short(asked, _SHOWN)!r} is no genre of the iTunes store;{offer} {_remedy()}"
+        )
     if len(found) > 1:
         several = " and ".join(f"{genre.id} (in {_umbrella_name(genre)})" for genre in found)
-        raise UsageError(f"{_shown(asked)!r} is the name of {several}; say which by its id")
+        raise UsageError(
+            f"{cut_short(asked, _SHOWN)!r} is the name of {several}; say which by its id"
+        )
     return found[0]
 
 
@@ -102,17 +106,15 @@ def _genre_with_id(digits: str) -> Genre:
     # As text: what has thousands of digits is no number to Python.
     found = next((genre for genre in _tree().values() if str(genre.id) == digits), None)
     if found is None:
-        raise UnknownGenre(f"no genre of the iTunes store has the id {_shown(digits)}; {_remedy()}")
+        raise UnknownGenre(
+            f"no genre of the iTunes store has the id {cut_short(digits, _SHOWN)}; {_remedy()}"
+        )
     return found
 
 
 def _umbrella_name(genre: Genre) -> str:
     umbrella = umbrella_of(genre.id)
     return umbrella.name if umbrella else ""
-
-
-def _shown(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def _remedy() -> str:
@@ -146,29 +148,33 @@ def _join(words: str) -> str:
 
 
 def _nearest(asked: str) -> list[Genre]:
-    """Return the genres whose names are nearest to a folded one, the nearest first."""
+    """Return the genres whose names are nearest to a folded one, the nearest first.
+
+    Names that hold the one asked for, or that it holds, come first; then those written much like
+    it.
+    """
     if not asked:
         return []
-    ranked = []
-    for genre in _tree().values():
-        kinship, likeness = _compare(asked, _fold(genre.name))
-        if kinship or likeness >= _LIKE:
-            # Of many names that hold a word, umbrellas say most; of typing errors, the likest.
-            later = bool(kinship) and genre.parent_id is not None
-            ranked.append(((-kinship, later, -likeness), genre))
-    return [genre for _rank, genre in sorted(ranked, key=lambda one: one[0])[:_NEAR]]
+    letters = _join(asked)
+
+    def rank(genre: Genre) -> tuple[int, bool, float]:
+        # Of many names that hold a word, umbrellas say most.
+        name = _fold(genre.name)
+        later = genre.parent_id is not None
+        return -_kinship(asked, name), later, -likeness(_join(name), letters)
+
+    kin = [genre for genre in _tree().values() if _kinship(asked, _fold(genre.name))]
+    alike = near_names(letters, _by_name(), count=len(_by_name()), least=_LIKE)
+    others = (genre for name in alike for genre in _by_name()[name] if genre not in kin)
+    return [*sorted(kin, key=rank), *others][:_NEAR]
 
 
-def _compare(asked: str, name: str) -> tuple[int, float]:
-    """Compare folded names: how far one holds the other (0 not at all), and how like they are.
-
-    The likeness is the share of letters in common, difflib's ratio.
-    """
+def _kinship(asked: str, name: str) -> int:
+    """Return how far one folded name holds the other: 3 for its beginning, 0 for not at all."""
     asked_letters, letters = _join(asked), _join(name)
-    likeness = SequenceMatcher(None, letters, asked_letters).ratio()
     if letters.startswith(asked_letters):
-        return 3, likeness
+        return 3
     if f" {asked}" in f" {name}":
-        return 2, likeness
+        return 2
     inside = len(asked_letters) >= _TELLING and asked_letters in letters
-    return int(inside or f" {name} " in f" {asked} "), likeness
+    return int(inside or f" {name} " in f" {asked} ")

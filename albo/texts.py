@@ -1,6 +1,7 @@
-"""The words on a cover as texts: made alike, taken to pieces, glued words taken apart.
+"""Texts: made alike, compared, cut short for a message; glued words taken apart.
 
-A reader sees letters, not spaces: "GREATESTHITS" is two words, and "Greatest Hits" the same two.
+A word reader sees letters, not spaces: "GREATESTHITS" is two words, and "Greatest Hits" the same
+two. Importing this module is cheap: it needs the standard library alone.
 """
 
 from __future__ import annotations
@@ -8,27 +9,17 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections import Counter
-from dataclasses import dataclass
+from difflib import SequenceMatcher
 from functools import lru_cache
-from itertools import chain
-from typing import TYPE_CHECKING, Any
-from zlib import crc32
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
-    from albo.records import Bools, Floats, Ints, Words
+    from albo.records import Words
 
 VERSION = "texts-1"
 """Raised when words are made texts or grams in another way."""
-
-SHORTEST, LONGEST = 1, 4
-"""Characters of a gram. One is enough for scripts in which a character is a word."""
 
 MAX_CHARACTERS = 4_000
 """Characters of a cover's words that are looked at; the rest is small print."""
@@ -37,6 +28,11 @@ _GLUED = re.compile(r"[A-Za-z]{6,40}")
 _LONGEST_WORD = 18
 _COST_A_LETTER = 2.4  # above, what comes apart so is no words but chance
 _SHORT_WORD = 3
+_LOOKED_AT = 4
+"""A text for a message is looked at up to this many times its limit: it may be of any length."""
+
+
+# --- texts made alike, and compared --------------------------------------------------------------
 
 
 def fold_text(text: str) -> str:
@@ -60,6 +56,66 @@ def edits(one: str, other: str) -> int:
             changed = above[place] + (letter != another)
             row.append(min(above[place + 1] + 1, row[place] + 1, changed))
     return row[-1]
+
+
+def likeness(one: str, other: str) -> float:
+    """Return the share of letters that two texts have in common, 0 to 1 (difflib's ratio)."""
+    return SequenceMatcher(None, one, other).ratio()
+
+
+def near_names(
+    wanted: str, known: Iterable[str], *, count: int = 3, least: float = 0.6
+) -> list[str]:
+    """Return the known names that are written much like the wanted one, the likest first.
+
+    Case makes no difference. Names that are equally alike stay in their order.
+
+    Parameters
+    ----------
+    count : the most names to return.
+    least : the least `likeness` of a name to return.
+    """
+    # The matcher keeps what it learns of its second text, so that is the wanted one.
+    matcher = SequenceMatcher(None, "", wanted.casefold())
+    found = []
+    for name in known:
+        matcher.set_seq1(name.casefold())
+        # The two quick ones are upper bounds, and most names stop there.
+        if matcher.real_quick_ratio() >= least and matcher.quick_ratio() >= least:
+            found.append((matcher.ratio(), name))
+    alike = (one for one in found if one[0] >= least)
+    return [name for _, name in sorted(alike, key=lambda one: -one[0])[:count]]
+
+
+# --- texts in messages ---------------------------------------------------------------------------
+
+
+def cut_short(text: str, limit: int) -> str:
+    """Cut a text to at most `limit` characters, the last of them "…" where some were cut off."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def in_one_line(text: object, limit: int) -> str:
+    """Make a foreign text part of a message: one line, printable, at most `limit` characters.
+
+    Characters that cannot be printed become blanks, and runs of blanks become one.
+    """
+    looked_at = str(text)[: _LOOKED_AT * limit]
+    plain = "".join(letter if letter.isprintable() else " " for letter in looked_at)
+    return " ".join(plain.split())[:limit]
+
+
+def lines_of(error: object) -> list[str]:
+    """Return the lines of an error's message, or its class's name where it has no message."""
+    return str(error).strip().splitlines() or [type(error).__name__]
+
+
+def signed(evidence: float) -> str:
+    """Write log-odds with their sign and two decimals; what rounds to nothing is "+0.00"."""
+    return f"{round(evidence, 2) + 0.0:+.2f}"  # adding 0.0 makes -0.0 positive
+
+
+# --- the words on a cover ------------------------------------------------------------------------
 
 
 def joined(words: Words) -> str:
@@ -118,71 +174,3 @@ def _apart(run: str, ranks: Mapping[str, int], costs: Sequence[float]) -> str:
         end = start
     short = sum(len(word) < _SHORT_WORD for word in found)
     return " ".join(reversed(found)) if short <= len(found) / 2 else run
-
-
-@dataclass(frozen=True)
-class Grams:
-    """The grams of n texts: runs of characters within words, blanks at a word's ends counted.
-
-    starts : int64 (n + 1,), where each text's grams begin in the two others. ids : uint32 (g,), a
-    gram's CRC-32, ascending within a text. counts : float32 (g,), how often it is there.
-    """
-
-    starts: Ints
-    ids: NDArray[np.uint32]
-    counts: Floats
-
-    @classmethod
-    def of(cls, texts: Iterable[str]) -> Grams:
-        """Take folded texts to pieces."""
-        rows = [_grams_of(text) for text in texts]
-        lengths = np.array([0, *(len(ids) for ids, _ in rows)], np.int64)
-        none = np.empty(0, np.uint32), np.empty(0, np.float32)
-        ids, counts = zip(*chain(rows, [none]), strict=True)
-        return cls(lengths.cumsum(), np.concatenate(ids), np.concatenate(counts))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The number of texts."""
-        return (len(self.starts) - 1,)
-
-    @property
-    def nbytes(self) -> int:
-        """What they take in memory."""
-        return self.starts.nbytes + self.ids.nbytes + self.counts.nbytes
-
-    @property
-    def speaks(self) -> Bools:
-        """Whether a text has any gram: bool (n,)."""
-        return np.diff(self.starts) > 0
-
-    @property
-    def rows(self) -> Ints:
-        """The text that each gram is of: int64 (g,)."""
-        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
-
-    def __getitem__(self, rows: Any) -> Grams:  # noqa: ANN401  (positions, a mask or a slice)
-        """Return the grams of the texts at these positions, in that order."""
-        chosen = np.arange(len(self.starts) - 1)[rows]
-        first, lengths = self.starts[chosen], np.diff(self.starts)[chosen]
-        starts = np.concatenate([[0], lengths.cumsum()])
-        places = np.arange(starts[-1]) + np.repeat(first - starts[:-1], lengths)
-        return Grams(starts, self.ids[places], self.counts[places])
-
-
-def _grams_of(text: str) -> tuple[NDArray[np.uint32], Floats]:
-    found = Counter(
-        crc32(gram.encode("utf-8", "surrogatepass"))
-        for word in text.split()
-        for gram in _runs(f" {word} ")
-    )
-    ids = np.array(sorted(found), np.uint32)
-    return ids, np.array([found[one] for one in ids.tolist()], np.float32)
-
-
-def _runs(word: str) -> Iterable[str]:
-    for length in range(SHORTEST, LONGEST + 1):
-        for start in range(len(word) - length + 1):
-            run = word[start : start + length]
-            if run != " ":
-                yield run

@@ -1,18 +1,29 @@
-"""Texts: made alike, taken to pieces and put together again, glued words apart."""
+"""Texts: made alike, compared, cut short for messages; glued words taken apart."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
-from collections import Counter
-from zlib import crc32
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from albo.records import Line, Words
-from albo.texts import MAX_CHARACTERS, Grams, fold_text, joined, listed, separate
+from albo.texts import (
+    MAX_CHARACTERS,
+    cut_short,
+    fold_text,
+    in_one_line,
+    joined,
+    likeness,
+    lines_of,
+    listed,
+    near_names,
+    separate,
+    signed,
+)
 
 BOX = (0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0)
 COMMON = """
@@ -21,86 +32,69 @@ COMMON = """
 RANKS = {word: rank for rank, word in enumerate(COMMON.split())}
 
 anything = st.text(st.characters(), max_size=30)
-texts = st.lists(anything, max_size=8)
 
 
 def words(*lines: str) -> Words:
     return Words(tuple(Line(line, BOX, 1.0) for line in lines))
 
 
-def plain_grams(text: str) -> Counter[int]:
-    """Count runs of 1 to 4 characters within words, without a table of places."""
-    found: Counter[int] = Counter()
-    for word in text.split():
-        edged = f" {word} "
-        for length in (1, 2, 3, 4):
-            for start in range(len(edged)):
-                run = edged[start : start + length]
-                if len(run) == length and run.strip(" "):
-                    found[crc32(run.encode("utf-8", "surrogatepass"))] += 1
-    return found
+# --- comparing, and texts in messages ------------------------------------------------------------
 
 
-def rows_of(grams: Grams) -> list[dict[int, float]]:
-    return [
-        dict(zip(grams.ids[a:b].tolist(), grams.counts[a:b].tolist(), strict=True))
-        for a, b in zip(grams.starts[:-1], grams.starts[1:], strict=True)
-    ]
+def test_near_names_are_the_likest_whatever_their_case() -> None:
+    known = ["resnet50", "resnet18", "RESNET34", "vgg11"]
+    assert near_names("ResNet18", known, count=2) == ["resnet18", "resnet50"]
+    assert near_names("vgg", known, least=0.7) == ["vgg11"]
+    assert near_names("vgg", known, least=0.8) == []
+    assert near_names("", known) == near_names("vgg", []) == []
 
 
-def assert_same(one: Grams, other: Grams) -> None:
-    for name in ("starts", "ids", "counts"):
-        mine, theirs = getattr(one, name), getattr(other, name)
-        assert mine.dtype == theirs.dtype
-        np.testing.assert_array_equal(mine, theirs)
+def test_names_that_are_equally_alike_stay_in_their_order() -> None:
+    assert near_names("ab", ["abx", "aby", "abw"]) == ["abx", "aby", "abw"]
 
 
-# --- grams ---------------------------------------------------------------------------------------
+@given(anything, st.lists(anything, max_size=6))
+def test_near_names_have_the_likeness_asked_for(wanted: str, known: list[str]) -> None:
+    found = near_names(wanted, known, count=9, least=0.5)
+    folded = wanted.casefold()
+    likenesses = [likeness(name.casefold(), folded) for name in found]
+    assert likenesses == sorted(likenesses, reverse=True)
+    alike = [name for name in known if likeness(name.casefold(), folded) >= 0.5]
+    assert sorted(found) == sorted(alike)
 
 
-@given(texts)
-def test_grams_are_those_counted_plainly(said: list[str]) -> None:
-    grams = Grams.of(said)
-    assert grams.shape == (len(said),)
-    assert (grams.starts.dtype, grams.ids.dtype, grams.counts.dtype) == (
-        np.int64, np.uint32, np.float32,
-    )  # fmt: skip
-    assert rows_of(grams) == [dict(plain_grams(text)) for text in said]
-    assert grams.speaks.tolist() == [bool(text.split()) for text in said]
-    for first, last in zip(grams.starts[:-1], grams.starts[1:], strict=True):
-        assert (np.diff(grams.ids[first:last].astype(np.int64)) > 0).all(), (
-            "ascending within a text"
-        )
-    assert grams.rows.tolist() == np.repeat(
-        np.arange(len(said)), np.diff(grams.starts)
-    ).tolist()  # fmt: skip
+def test_a_text_is_cut_to_its_limit() -> None:
+    assert cut_short("Klavier", 7) == "Klavier"
+    assert cut_short("Klavier!", 7) == "Klavie…"
 
 
-@given(texts, st.data())
-def test_rows_picked_are_the_grams_of_the_texts_picked(
-    said: list[str], data: st.DataObject
-) -> None:
-    grams, count = Grams.of(said), len(said)
-    places = data.draw(
-        st.lists(st.integers(-count, count - 1), max_size=9) if count else st.just([])
-    )
-    assert_same(grams[np.array(places, np.int64)], Grams.of(said[place] for place in places))
-    mask = data.draw(st.lists(st.booleans(), min_size=count, max_size=count))
-    kept = [text for text, keep in zip(said, mask, strict=True) if keep]
-    assert_same(grams[np.array(mask, np.bool_)], Grams.of(kept))
-    cut = data.draw(st.slices(count))
-    assert_same(grams[cut], Grams.of(said[cut]))
-    twice = grams[np.array(places, np.int64)][::-1]
-    assert_same(twice, Grams.of(said[place] for place in reversed(places)))
+@given(st.text(st.characters(), max_size=90), st.integers(1, 30))
+def test_a_foreign_text_becomes_one_printable_line(text: str, limit: int) -> None:
+    line = in_one_line(text, limit)
+    assert len(line) <= limit
+    assert line.isprintable()
+    assert "  " not in line
 
 
-def test_grams_by_hand() -> None:
-    [row] = rows_of(Grams.of(["aa b"]))
-    expected = {" a": 1, "a": 2, "aa": 1, "a ": 1, " aa": 1, "aa ": 1, " aa ": 1}
-    expected |= {"b": 1, " b": 1, "b ": 1, " b ": 1}
-    assert row == {crc32(gram.encode()): count for gram, count in expected.items()}
-    assert Grams.of([]).shape == (0,)
-    assert Grams.of(["", " \n"]).nbytes == 3 * 8
+def test_what_cannot_be_printed_parts_words() -> None:
+    assert in_one_line("no\x1b[31m\n\t light ", 80) == "no [31m light"
+
+
+def test_an_error_without_a_message_is_said_by_its_class() -> None:
+    assert lines_of(ValueError("\none\ntwo")) == ["one", "two"]
+    assert lines_of(MemoryError()) == ["MemoryError"]
+
+
+@pytest.mark.parametrize(
+    ("evidence", "said"), [(0.704, "+0.70"), (-1.0, "-1.00"), (-0.004, "+0.00"), (0.0, "+0.00")]
+)
+def test_evidence_has_its_sign(evidence: float, said: str) -> None:
+    assert signed(evidence) == said
+
+
+def test_texts_are_light() -> None:
+    program = "import sys, albo.texts; sys.exit('numpy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)  # noqa: S603  (our own interpreter)
 
 
 # --- folding -------------------------------------------------------------------------------------
@@ -137,16 +131,6 @@ def test_a_cover_full_of_small_print_is_cut() -> None:
     assert len(listed(flood, {})) <= MAX_CHARACTERS
     swelling = words("\ufdfa" * 10**6)  # one character that NFKC makes eighteen
     assert len(joined(swelling)) <= 18 * MAX_CHARACTERS
-
-
-@pytest.mark.parametrize(
-    "line", ["a\ud800\udfff", "\x00\x00", "\u202eمو\u202c", "👩‍🎤🎸", "a" * 9999]
-)
-def test_no_text_is_too_strange_to_be_taken_to_pieces(line: str) -> None:
-    said = words(line, "", line)
-    grams = Grams.of([line, joined(said), fold_text(listed(said, RANKS))])
-    assert grams.shape == (3,)
-    assert grams.counts.min(initial=1) >= 1
 
 
 def test_lines_are_joined_for_grams_and_listed_for_what_they_mean() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from albo.answers.records import DuplicateMember
 from albo.errors import UnknownGenre
 from albo.records import Neighbours
-from albo.texts import letters_of
+from albo.texts import cut_short, letters_of, near_names
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -40,17 +39,14 @@ def unknown_genre(genre: str, known: Iterable[str], who: str = "") -> UnknownGen
 
     who : whose genres they are, where they are not the catalog's.
     """
-    names = {name.casefold(): name for name in known}
-    near = difflib.get_close_matches(genre.casefold(), names, n=3, cutoff=0.5)
-    listed = ", ".join(list(names.values())[:_LISTED]) or "none"
+    names = list({name.casefold(): name for name in known}.values())
+    near = near_names(genre, names, least=0.5)
+    listed = ", ".join(names[:_LISTED]) or "none"
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    none = f"{who} does not know {_cut(genre)}" if who else f"no cover is of genre {_cut(genre)}"
-    hint = f"did you mean {', '.join(names[name] for name in near)}? There" if near else "there"
+    asked = repr(cut_short(genre, _LONGEST_GENRE))
+    none = f"{who} does not know {asked}" if who else f"no cover is of genre {asked}"
+    hint = f"did you mean {', '.join(near)}? There" if near else "there"
     return UnknownGenre(f"{none}; {hint} are {listed}{more}")
-
-
-def _cut(genre: str) -> str:
-    return repr(genre if len(genre) <= _LONGEST_GENRE else f"{genre[:_LONGEST_GENRE]}…")
 
 
 def search_index(

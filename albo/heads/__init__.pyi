@@ -13,6 +13,7 @@ from .fusion import (
 from .fusion import (
     conformal_sets as conformal_sets,
 )
+from .grams import Grams as Grams
 from .head import Head as Head
 from .maps import ActivationMap as ActivationMap
 from .maps import spread as spread

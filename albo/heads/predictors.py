@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from albo.heads.grams import Grams
     from albo.records import Bools, Doubles, Floats, Ints
-    from albo.texts import Grams
 
 
 _CLIP = 3.0

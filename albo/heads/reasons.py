@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from albo.heads.grams import Grams
 from albo.heads.numbers import against_others
 from albo.heads.predictors import GramPredictor, UnitPredictor
-from albo.texts import Grams, joined
+from albo.texts import joined, signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,10 +35,6 @@ if TYPE_CHECKING:
 
 _MOST_LINES = 24
 """Lines of a cover whose meaning is weighed, the tallest: each takes a while."""
-
-
-def _signed(evidence: float) -> str:
-    return f"{round(evidence, 2) + 0.0:+.2f}"  # 0.0 makes no minus of what rounds to nothing
 
 
 _NAMES = {"image": "picture", "characters": "letters", "meaning": "meaning"}
@@ -60,7 +57,7 @@ class ViewReason:
 
     def __str__(self) -> str:
         """Say it in two words: the view as people call it, and its evidence."""
-        return f"{_NAMES.get(self.view, self.view)} {_signed(self.evidence)}"
+        return f"{_NAMES.get(self.view, self.view)} {signed(self.evidence)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,7 @@ class WordReason:
 
     def __str__(self) -> str:
         """Say it in three words; the text is a stranger's."""
-        return f"{self.text} {_signed(self.evidence)} ({_NAMES.get(self.view, self.view)})"
+        return f"{self.text} {signed(self.evidence)} ({_NAMES.get(self.view, self.view)})"
 
 
 @dataclass(frozen=True, slots=True)

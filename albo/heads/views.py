@@ -16,7 +16,8 @@ import numpy as np
 
 from albo.errors import UsageError
 from albo.genres import find_genre, with_subgenres
-from albo.texts import VERSION, Grams, fold_text, joined, listed
+from albo.heads.grams import Grams
+from albo.texts import VERSION, fold_text, joined, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,7 +8,4 @@ from .formats import (
 from .formats import (
     has_image_signature as has_image_signature,
 )
-from .formats import (
-    in_one_line as in_one_line,
-)
 from .overlay import faded as faded

@@ -29,7 +29,6 @@ from albo.images.formats import (
     CheckedBytes,
     Grey,
     format_of,
-    in_one_line,
     open_with_pillow,
     reason_foreign,
 )
@@ -37,6 +36,7 @@ from albo.images.jpeg import JPEG_CMYK, decode_scaled_jpeg, load_jpeg, read_jpeg
 from albo.images.others import read_bmp, read_gif, read_png, read_webp
 from albo.images.tiff import read_tiff
 from albo.limits import DEFAULT_LIMITS, Limits, check_bytes
+from albo.texts import in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -272,7 +272,7 @@ def _turn(cover: CheckedBytes) -> AbstractContextManager[object]:
 
 
 def _reason_damaged(name: str, error: Exception) -> str:
-    text = in_one_line(str(error))
+    text = in_one_line(error, 160).rstrip(".;: ")
     if isinstance(error, struct.error | IndexError | EOFError) or re.search(
         "truncated|not enough image data|Premature end of JPEG file", text
     ):

@@ -61,12 +61,6 @@ class CheckedBytes:
     adobe: bool = False
 
 
-def in_one_line(text: str) -> str:
-    """Foreign text as part of a message: one line, printable, not long."""
-    words = " ".join("".join(c if c.isprintable() else " " for c in text[:400]).split())
-    return words[:160].rstrip(".;: ")
-
-
 # What a file is
 
 

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from albo.heads import Hints, Predictor, View
+    from albo.heads import Grams, Hints, Predictor, View
     from albo.records import Floats, Ints
-    from albo.texts import Grams
 
 
 MOST_GRAMS = 100_000

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from albo.errors import StaleArtifact
+from albo.texts import in_one_line, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,4 +175,4 @@ def gpu_count() -> int:
 
 
 def first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return in_one_line(lines_of(error)[0], 200)

@@ -21,6 +21,7 @@ import numpy as np
 
 from albo.errors import AlboError, RuntimeFailed
 from albo.store import cache_folder, library_versions, sweep, write_atomically
+from albo.texts import in_one_line, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -108,7 +109,7 @@ def openvino_failed(error: object) -> RuntimeFailed:
 
 def last_line(error: object) -> str:
     """Return the line of an error that says what happened, as OpenVINO writes them."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()[:_MAX_REASON]
+    return in_one_line(lines_of(error)[-1], _MAX_REASON)
 
 
 @dataclass(frozen=True)

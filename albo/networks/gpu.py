@@ -12,6 +12,7 @@ from albo.errors import RuntimeFailed
 from albo.networks import weights as networks
 from albo.networks.engines import Device
 from albo.networks.precision import agrees, probe_images
+from albo.texts import in_one_line, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,7 +30,7 @@ _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 def first_line(error: object) -> str:
     """Return the line of an error that says what happened, as torch writes them."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:_MAX_REASON]
+    return in_one_line(lines_of(error)[0], _MAX_REASON)
 
 
 class TorchRuntime:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from albo.errors import MissingWeights, UnknownBackbone
+from albo.texts import in_one_line, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,10 +59,10 @@ class NetworkPlan:
 
 
 def reason_of(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    lines = lines_of(error)
     # torch's first line may be no more than a heading.
     said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
-    return " ".join(said.split())[:_MAX_REASON]
+    return in_one_line(said, _MAX_REASON)
 
 
 # --- modules -------------------------------------------------------------------------------------

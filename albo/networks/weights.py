@@ -7,7 +7,6 @@ of one without loading it is its `Card`. torch and its friends are imported only
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib.util
 import json
@@ -32,6 +31,7 @@ from albo.networks.modules import (
     two_outputs,
     widths_of,
 )
+from albo.texts import near_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -254,9 +254,7 @@ def _unknown(name: str, architecture: str) -> str:
     import timm
 
     known = [DEFAULT, *_torchvision_names(), *(f"timm/{x}" for x in timm.list_models())]
-    near = difflib.get_close_matches(name, known, n=3) or difflib.get_close_matches(
-        architecture, known, n=3, cutoff=0.5
-    )
+    near = near_names(name, known) or near_names(architecture, known, least=0.5)
     hint = f"did you mean {', '.join(near)}? " if near else ""
     return f"no backbone {name!r}; {hint}`albo backbones` lists them, timm's go by timm/NAME"
 

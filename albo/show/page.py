@@ -17,6 +17,7 @@ from albo.heads import Reasons, ViewReason
 from albo.learning import INTENDED_USE, LIMITS, MAJORITY
 from albo.show.plots import draw_all
 from albo.store import write_atomically
+from albo.texts import cut_short, signed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -412,14 +413,13 @@ def _coverage(share: float) -> str:
 
 def _signed(evidence: float) -> str:
     """Write log-odds with their sign, a true minus, and no sign where they round to nothing."""
-    said = f"{evidence:+.2f}"
-    return "0.00" if said in {"+0.00", "-0.00"} else said.replace("-", "\N{MINUS SIGN}")
+    said = signed(evidence)
+    return "0.00" if said == "+0.00" else said.replace("-", "\N{MINUS SIGN}")
 
 
 def _brief(text: str, length: int = _BRIEF) -> str:
     """Cut a text that would leave no room for others, and fold its blanks."""
-    folded = " ".join(text.split())
-    return folded if len(folded) <= length else f"{folded[: length - 1]}…"
+    return cut_short(" ".join(text.split()), length)
 
 
 def _name(cover: ShownCover) -> str:

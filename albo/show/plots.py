@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from albo.show.terminal import printable
+from albo.texts import cut_short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -510,5 +511,4 @@ def _said(figure: Interval) -> str:
 
 def _short(text: str, longest: int = _LONGEST) -> str:
     """Make a name safe and short enough for a drawing; tables say it in full."""
-    safe = printable(text)
-    return safe if len(safe) <= longest else f"{safe[: longest - 1]}…"
+    return cut_short(printable(text), longest)

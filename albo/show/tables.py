@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from albo.show import terminal
 from albo.show.terminal import many, printable
+from albo.texts import cut_short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -192,7 +193,7 @@ def _described(neighbour: Neighbour) -> list[str]:
 
 def cut_cell(text: str) -> str:
     """Cut a text that would leave no room for others."""
-    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"
+    return cut_short(text, _LONGEST_TEXT)
 
 
 def _marked_path(neighbour: Neighbour) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from albo.errors import UsageError
 from albo.sources.listing import is_utf8
+from albo.texts import lines_of
 
 if TYPE_CHECKING:
     from _csv import Reader as CsvReader
@@ -108,7 +109,7 @@ def parquet_rows(path: str) -> Iterator[Row]:
                 for texts in zip(*map(_column_texts, batch.columns), strict=True):
                     yield dict(zip(known, texts, strict=True))
     except (pa.ArrowException, OSError, ValueError, OverflowError, LookupError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = lines_of(error)[0]
         raise UsageError(f"{path} cannot be read as Parquet: {reason}") from error
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from albo.errors import StaleArtifact, UsageError, WriterAtWork
 from albo.store.writing import plain_write_errors, read_json, write_json
+from albo.texts import in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -280,7 +281,7 @@ def _describe_self(purpose: str) -> Json:
 
 
 def _one_line(text: object) -> str:
-    return "".join(letter for letter in str(text)[:80] if letter.isprintable()) or "another albo"
+    return in_one_line(text, 80) or "another albo"
 
 
 def _is_alive(process: int) -> bool:

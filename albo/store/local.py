@@ -8,8 +8,8 @@ import re
 import stat
 
 from albo.errors import BadCover
-from albo.images import in_one_line
 from albo.limits import DEFAULT_LIMITS, Limits, check_bytes
+from albo.texts import in_one_line
 
 _URL_IN_PATH = re.compile(r"(^|/)[A-Za-z][A-Za-z0-9+.-]+:/")  # joining paths makes // one
 
@@ -71,4 +71,4 @@ def _reason_unreadable(error: OSError | ValueError) -> str:
         return "no such file: it was moved or deleted, or the link points nowhere"
     if error.errno in {errno.EACCES, errno.EPERM}:
         return "no permission to read it: change the file's mode or owner"
-    return f"cannot be read: {in_one_line(error.strerror or str(error))}"
+    return f"cannot be read: {in_one_line(error.strerror or error, 160)}"

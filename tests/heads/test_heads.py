@@ -30,11 +30,11 @@ from albo.heads import (
     log_softmax,
 )
 from albo.heads.fusion import fuse, weigh_prior
+from albo.heads.grams import Grams
 from albo.heads.kept import pack_arrays, unpack
 from albo.heads.trees import check_trees
 from albo.learning.trainers import LightgbmTrainer
 from albo.store import MANIFEST, read_manifest, write_manifest
-from albo.texts import Grams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -681,7 +681,7 @@ def test_a_head_with_silent_views_answers_with_numpy_alone(tmp_path: Path) -> No
     program = (
         "import sys, pathlib, numpy as np\n"
         "from albo.heads import Head\n"
-        "from albo.texts import Grams\n"
+        "from albo.heads.grams import Grams\n"
         "head = Head.load(pathlib.Path(sys.argv[1]))\n"
         "zeros = np.zeros((1, 7), np.float32)\n"
         "head.answer({'image': zeros, 'characters': Grams.of(['doom']), 'meaning': zeros})\n"

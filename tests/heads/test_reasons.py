@@ -25,8 +25,9 @@ from albo.heads import (
     UnitPredictor,
     explain,
 )
+from albo.heads.grams import Grams
 from albo.records import Line, Words
-from albo.texts import Grams, joined
+from albo.texts import joined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from albo.genres import find_genre, umbrellas, with_subgenres
 from albo.heads import CharactersView, MeaningView
+from albo.heads.grams import Grams
 from albo.heads.views import HINT_WEIGHT
 from albo.learning import open_trainer
 from albo.learning.trainers import GramTrainer, UnitTrainer
 from albo.records import Line, Words
-from albo.texts import VERSION, Grams
+from albo.texts import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

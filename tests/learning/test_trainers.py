@@ -13,11 +13,11 @@ from sklearn.linear_model import LogisticRegression
 
 from albo.errors import UsageError
 from albo.heads import GramPredictor, Hints, UnitPredictor, weigh_grams
+from albo.heads.grams import Grams, runs_of
 from albo.heads.numbers import FLOOR
 from albo.heads.predictors import PREDICTORS
 from albo.heads.views import HINT_WEIGHT
 from albo.learning.trainers import GramTrainer, UnitTrainer
-from albo.texts import Grams, _runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,8 +56,8 @@ def hints_of(features: Any, weight: float = HINT_WEIGHT) -> Hints:  # noqa: ANN4
     return Hints(features, np.arange(GENRES), np.full(GENRES, weight))
 
 
-def runs_of(text: str) -> list[str]:
-    return [gram for word in text.split() for gram in _runs(f" {word} ")]
+def grams_of(text: str) -> list[str]:
+    return [gram for word in text.split() for gram in runs_of(f" {word} ")]
 
 
 def check_rows(said: np.ndarray, speaks: np.ndarray) -> None:
@@ -79,7 +79,7 @@ def test_grams_are_plain_tf_idf_and_logistic_regression(hinted: bool) -> None:
     documents = [said[row] for row in spoken] + list(HINTS if hinted else ())
     targets = np.concatenate([labels[spoken], np.arange(GENRES if hinted else 0)])
     counts = np.concatenate([np.ones(len(spoken)), np.full(GENRES * hinted, HINT_WEIGHT)])
-    plain = TfidfVectorizer(analyzer=runs_of, sublinear_tf=True, min_df=2)
+    plain = TfidfVectorizer(analyzer=grams_of, sublinear_tf=True, min_df=2)
     table = plain.fit_transform(documents)
     asked, _ = made_up(40, seed=1)
     asked += ["quartet of doom", "", "löve 演歌"]
