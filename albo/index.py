@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from albo.arrays import unit_rows
 from albo.errors import EmptyIndex, StaleArtifact, UsageError
 from albo.neighbours import (
     IVF_LEAST,
     MEND,
     ROUNDING,
-    TOLERANCE,
+    UNIT_TOLERANCE,
     IndexKind,
     IndexManifest,
     IndexSummary,
@@ -263,11 +264,7 @@ class Index:
                 f"queries of shape {queries.shape}, but the index of {self.backbone} takes"
                 f" (q, {self.dimension}); embed them with that backbone"
             )
-        lengths = np.sqrt(np.einsum("qd,qd->q", queries, queries))
-        if not np.all(np.abs(lengths - 1) < TOLERANCE):  # so that NaN fails too
-            worst = lengths[np.argmax(np.abs(lengths - 1))]
-            raise UsageError(f"a query has length {worst:g}; give finite rows of unit length")
-        return queries
+        return unit_rows(queries, UNIT_TOLERANCE, _refuse_query)
 
     def _exact(self, queries: Floats, need: int, rows: Ints | None) -> _Found:
         if rows is None and self.count < len(self._rows):
@@ -329,6 +326,10 @@ class Index:
             if score > -np.inf
         )[:k]
         return Neighbours(tuple(name for _, name in ranked), tuple(-score for score, _ in ranked))
+
+
+def _refuse_query(length: float) -> UsageError:
+    return UsageError(f"a query has length {length:g}; give finite rows of unit length")
 
 
 _Found: TypeAlias = "list[tuple[Ints, Floats]]"

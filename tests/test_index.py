@@ -431,7 +431,7 @@ def test_the_kind_asked_for_stays_until_another_is(tmp_path: Path) -> None:
 def test_what_codes_cannot_tell_apart_is_searched_exactly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("albo.index._CANDIDATES", (12,))
+    monkeypatch.setattr("albo.neighbours.updates._CANDIDATES", (12,))
     shelf = Shelf(make_digests(1300), make_noise(1300, 96))
     digests = shelf.digests()
     summary = update_index(tmp_path, shelf, digests[:1200], most_flat=1000)

@@ -42,6 +42,7 @@ from .manifest import (
     read_index_manifest as read_index_manifest,
 )
 from .rows import ROUNDING as ROUNDING
+from .rows import UNIT_TOLERANCE as UNIT_TOLERANCE
 from .typicality import (
     LEAST_COVERS as LEAST_COVERS,
 )
@@ -56,9 +57,6 @@ from .typicality import (
 )
 from .updates import (
     IVF_LEAST as IVF_LEAST,
-)
-from .updates import (
-    TOLERANCE as TOLERANCE,
 )
 from .updates import (
     IndexSummary as IndexSummary,

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from albo.arrays import unit_rows
 from albo.errors import UsageError
 from albo.neighbours.lists import choose_nlist, draw
-from albo.neighbours.rows import load_faiss
+from albo.neighbours.rows import UNIT_TOLERANCE, load_faiss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +33,6 @@ EXACT_UNTIL = 50_000
 """Covers up to which every pair is compared."""
 
 _BLOCK_ROWS = 2048
-_TOLERANCE = 0.01
 _ROUNDING = 2e-6
 """How far a float32 dot product of two equal unit rows may stand from 1."""
 
@@ -169,15 +169,11 @@ def _find_pairs(
 
 
 def _as_unit(rows: Floats | Halves) -> Floats:
-    """Return rows as float32 of unit length: float16 has rounded it. Raises UsageError."""
-    unit: Floats = rows.astype(np.float32)
-    lengths = np.sqrt(np.einsum("nd,nd->n", unit, unit))
-    if not np.all(np.abs(lengths - 1) < _TOLERANCE):  # so that NaN fails too
-        worst = lengths[np.argmax(np.abs(lengths - 1))]
-        raise UsageError(f"a vector has length {worst:g}; give finite rows of unit length")
-    if rows.dtype == np.float16:
-        unit /= lengths[:, None]
-    return unit
+    return unit_rows(rows, UNIT_TOLERANCE, _refuse_length)
+
+
+def _refuse_length(length: float) -> UsageError:
+    return UsageError(f"a vector has length {length:g}; give finite rows of unit length")
 
 
 def _compare_all(vector: Floats | Halves, least: float, report: Progress) -> Iterator[Pairs]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from albo.arrays import unit_rows
 from albo.errors import StaleArtifact
 from albo.texts import in_one_line, lines_of
 
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 
 ROUNDING = 4e-6
 """How far float32 sums of 4,096 products of unit rows may stand from the true cosine."""
+
+UNIT_TOLERANCE = 0.01
+"""How far the length of a vector that is given to an index may be from 1."""
+
+_KEPT_TOLERANCE = 0.025
+"""How far a kept row's length may be from 1: wider than where rows come in, as they are rounded."""
 
 _BLOCK_BYTES = 32 << 20
 _CACHE_BYTES = 1 << 20
@@ -51,7 +58,7 @@ class Rows:
 
     def take(self, ids: Ints) -> Floats:
         """Return some rows: float32, unit length. Raises StaleArtifact for a damaged one."""
-        return self._as_unit(self._matrix[ids])
+        return _as_unit(self._matrix[ids])
 
     def blocks(
         self, ids: Ints | None, bytes_each: int = _BLOCK_BYTES
@@ -62,7 +69,7 @@ class Rows:
         for start in range(0, count, step):
             some = slice(start, min(start + step, count))
             if ids is None:
-                yield np.arange(some.start, some.stop), self._as_unit(self._matrix[some])
+                yield np.arange(some.start, some.stop), _as_unit(self._matrix[some])
             else:
                 yield ids[some], self.take(ids[some])
 
@@ -152,15 +159,13 @@ class Rows:
             gpu.add(block)
         return gpu
 
-    def _as_unit(self, rows: NDArray[Any]) -> Floats:
-        unit = np.ascontiguousarray(rows, dtype=np.float32)
-        squares = np.einsum("nd,nd->n", unit, unit)
-        if not np.all(np.abs(squares - 1) < 0.05):  # noqa: PLR2004  (not a number fails it too)
-            raise StaleArtifact("a vector in the index is damaged; run `albo index`")
-        if rows.dtype == np.float16:
-            # Rounding to float16 changes the length, by up to a thousandth.
-            unit /= np.sqrt(squares)[:, None]
-        return unit
+
+def _as_unit(rows: NDArray[Any]) -> Floats:
+    return unit_rows(
+        rows,
+        _KEPT_TOLERANCE,
+        lambda _length: StaleArtifact("a vector in the index is damaged; run `albo index`"),
+    )
 
 
 def load_faiss() -> Any:  # noqa: ANN401  (its type stubs lack half of it)

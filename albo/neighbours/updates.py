@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from albo.arrays import unit_rows
 from albo.errors import StaleArtifact
 from albo.neighbours.lists import Lists, draw
 from albo.neighbours.manifest import (
@@ -24,7 +25,7 @@ from albo.neighbours.manifest import (
     remove_others,
     write_file,
 )
-from albo.neighbours.rows import ROUNDING, Rows
+from albo.neighbours.rows import ROUNDING, UNIT_TOLERANCE, Rows
 from albo.records import Digest
 from albo.store import plain_write_errors, write_manifest
 
@@ -42,7 +43,6 @@ RECALL_FLOOR = 0.95
 
 RECALL_AIM = 0.97
 """Recall@10 that the tuning stops at: a margin over the floor for other queries than its own."""
-TOLERANCE = 0.01
 IVF_LEAST = 1_000
 """Covers below which lists and codes cannot be trained well."""
 
@@ -332,11 +332,9 @@ def _as_rows(block: Floats | Halves, row_type: np.dtype[Any]) -> NDArray[Any]:
     float16 rows stay as they are where float16 is wanted, and get back unit length where float32
     is: either way the index has the same vectors. Raises StaleArtifact for what is far from it.
     """
-    unit: Floats = block.astype(np.float32)
-    lengths = np.sqrt(np.einsum("nd,nd->n", unit, unit))
-    if not np.all(np.abs(lengths - 1) < TOLERANCE):
-        raise StaleArtifact("a stored vector is not of unit length; run `albo embed`")
-    if block.dtype == np.float16 and row_type != np.float16:
-        unit /= lengths[:, None]
-    # What was float16 becomes the same float16 again.
-    return unit.astype(row_type)
+    unit = unit_rows(
+        block,
+        UNIT_TOLERANCE,
+        lambda _length: StaleArtifact("a stored vector is not of unit length; run `albo embed`"),
+    )
+    return block.astype(row_type) if row_type == np.float16 else unit.astype(row_type, copy=False)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
+from albo.arrays import scale_to_unit
 from albo.networks import cards
 from albo.networks import weights as networks
 from albo.networks.engines import Device
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from albo.networks.cards import Card
     from albo.networks.runtimes import Runtime
-    from albo.records import Floats, Note, Pixels
+    from albo.records import Note, Pixels
 
 
 # Cosines from which covers are grouped for a split, and from which they are shown as duplicates.
@@ -82,15 +81,7 @@ class FrozenBackbone:
     def encode(self, batches: Iterable[Pixels]) -> Iterator[Embeddings]:
         """Embed batches of pixels, in order; a network that says nothing of a cover gives NaN."""
         for top, middle in self.runtime.encode(batches):
-            yield Embeddings(_unit(top), middle)
-
-
-def _unit(top: Floats) -> Floats:
-    """Scale rows to unit length, in double precision. A zero row becomes NaN."""
-    norms = np.sqrt(np.einsum("ij,ij->i", top, top, dtype=np.float64))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        unit: Floats = (top / norms[:, None]).astype(np.float32)
-    return unit
+            yield Embeddings(scale_to_unit(top), middle)
 
 
 def find_card(

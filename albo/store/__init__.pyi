@@ -39,7 +39,6 @@ from .outputs import (
     check_output as check_output,
 )
 from .vectors import Vectors as Vectors
-from .vectors import round_as_stored as round_as_stored
 from .words import WordStore as WordStore
 from .words import WordWriter as WordWriter
 from .words import as_kept as as_kept

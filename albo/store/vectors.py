@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
+from albo.arrays import row_lengths, unit_rows
 from albo.errors import RuntimeFailed, StaleArtifact
 from albo.records import Embeddings
 from albo.store.parts import (
@@ -286,7 +287,7 @@ class VectorWriter(PartWriter):
             raise RuntimeFailed(
                 f"{store.backbone} gave numbers that are not finite; try another --device"
             )
-        worst = float(np.abs(_lengths(embeddings.vector) - 1.0).max(initial=0.0))
+        worst = float(np.abs(row_lengths(embeddings.vector) - 1.0).max(initial=0.0))
         if worst > _UNIT_TOLERANCE:
             raise RuntimeFailed(
                 f"{store.backbone} gave vectors off unit length by {worst:.2g}, limit"
@@ -294,29 +295,13 @@ class VectorWriter(PartWriter):
             )
 
 
-def round_as_stored(vector: Floats) -> Floats:
-    """Return unit rows, float32 (n, d), as they will be read once they are stored, to the bit."""
-    return _scaled(vector.astype(np.float16).astype(np.float32))
-
-
 def _unit(part: OpenPart, vector: Halves) -> Floats:
     """Scale rows back to unit length; a row far from it was never written so."""
-    floats = vector.astype(np.float32)
-    # Written so that a NaN is caught too.
-    if not np.all(np.abs(_lengths(floats) - 1.0) < _ROUNDED_TOLERANCE):
-        raise part.damaged("damaged (rows are not of unit length)")
-    return _scaled(floats)
-
-
-def _scaled(floats: Floats) -> Floats:
-    floats /= _lengths(floats)[:, None]
-    return floats
-
-
-def _lengths(vector: Floats) -> Floats:
-    """Euclidean lengths of rows: float32 (n,)."""
-    squares: Floats = np.einsum("ij,ij->i", vector, vector)
-    return np.sqrt(squares)
+    return unit_rows(
+        vector,
+        _ROUNDED_TOLERANCE,
+        lambda _length: part.damaged("damaged (rows are not of unit length)"),
+    )
 
 
 def _numbers(table: pa.Table, name: str, width: int) -> Halves:

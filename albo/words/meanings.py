@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from albo.arrays import round_as_stored
 from albo.errors import StaleArtifact
 from albo.records import Embeddings
-from albo.store import Vectors, round_as_stored
+from albo.store import Vectors
 from albo.texts import VERSION
 from albo.words.sentences import open_encoder, sentence_card, word_ranks
 

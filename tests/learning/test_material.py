@@ -189,8 +189,7 @@ def no_sentences(*_: object, **__: object) -> None:
 def test_without_what_words_mean_their_characters_are_looked_at(
     copied: Path, speaking: Speaking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("albo.material.CoverMeanings", no_sentences)
-    monkeypatch.setattr("albo.words.meanings.CoverMeanings", no_sentences)
+    monkeypatch.setattr("albo.learning.material.CoverMeanings", no_sentences)
     albo, notes = opened(copied)
     report = albo.train("letters", seeds=(0,))
     assert report["view"] == "image+characters"

@@ -283,7 +283,7 @@ def test_arrays_that_are_missing_and_texts_are_refused(kind: str) -> None:
 def test_of_too_many_grams_those_in_most_texts_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     texts, labels = made_up()
     every = next(iter(GramTrainer().path(Grams.of(texts), labels, GENRES)))
-    monkeypatch.setattr("albo.trainers.MOST_GRAMS", 10)
+    monkeypatch.setattr("albo.learning.trainers.MOST_GRAMS", 10)
     few = next(iter(GramTrainer().path(Grams.of(texts), labels, GENRES)))
     assert few.ids.tolist() == sorted(few.ids.tolist())
     assert len(few.ids) == 10
