@@ -51,6 +51,7 @@ _AHEAD = 24  # files a thread
 _REMOTE_WORKERS = 16  # a server answers late, and several at once no later
 _SIGNATURE_BYTES = 16
 _NEVER = Stamp(-1, -1, -1)
+_NOTHING_SAID = "the network says nothing of this cover"
 
 
 @dataclass(slots=True)
@@ -250,29 +251,38 @@ class _Journal:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A file that was read. pixels : None where they are not needed (any more)."""
+    """A file that was read as a cover."""
 
     entry: Entry
-    stamp: Stamp
+    stamp: Stamp | None
+    """How the file was when it was read; None where an earlier entry of the file has it."""
     digest: Digest
     pixels: Pixels | None = None
+    """None where they are not needed (any more)."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Unreadable:
-    """A file that could not be read as a cover, and why; lost : a stored one is gone or damaged."""
+    """A file that could not be read as a cover."""
 
     entry: Entry
-    stamp: Stamp
+    stamp: Stamp | None
+    """How the file was when it was tried; None where an earlier entry of the file has it."""
     reason: str
     lost: LostCover | None = None
+    """Set where the cover is one of the store, which is gone or damaged."""
 
 
 _Outcome: TypeAlias = "_Read | _Unreadable"
 
 
 class _Reader:
-    """Reads, hashes and decodes files in threads; a cover that is known is not decoded."""
+    """Reads, hashes and decodes files in threads; a cover that is known is not decoded.
+
+    Of several entries of one source that name one file, the first has the file read; the others
+    share what became of it. A file that changes in between gets a new stamp, so that the next run
+    reads it again.
+    """
 
     def __init__(
         self,
@@ -297,18 +307,24 @@ class _Reader:
         come from a server, so that threads wait more than they work.
         """
         threads = max(self._workers, _REMOTE_WORKERS) if remote else self._workers
+        outcomes: dict[str, Digest | _Unreadable | None] = {}  # by file; None until it is read
         with ThreadPoolExecutor(threads, "albo-read") as pool:
-            waiting: deque[Future[_Outcome]] = deque()
+            waiting: deque[_Waiting] = deque()
             try:
                 for entry in entries:
                     if entry is None:
                         yield None
+                    elif _file_of(entry) in outcomes:
+                        waiting.append(_Waiting(entry))
                     else:
-                        waiting.append(pool.submit(self._read, entry))
-                    while waiting and (waiting[0].done() or len(waiting) >= self._workers * _AHEAD):
-                        yield from _result(waiting.popleft())
+                        outcomes[_file_of(entry)] = None
+                        waiting.append(_Waiting(entry, pool.submit(self._read, entry)))
+                    while waiting and (
+                        waiting[0].is_done or len(waiting) >= self._workers * _AHEAD
+                    ):
+                        yield from _result(waiting.popleft(), outcomes)
                 while waiting:
-                    yield from _result(waiting.popleft())
+                    yield from _result(waiting.popleft(), outcomes)
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
@@ -329,11 +345,42 @@ class _Reader:
         return _Read(entry, stamp, digest, pixels)
 
 
-def _result(future: Future[_Outcome]) -> Iterator[_Outcome | None]:
-    while not future.done():
-        if not wait((future,), _POLL_SECONDS).done:
-            yield None
-    yield future.result()
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """An entry in the queue."""
+
+    entry: Entry
+    reading: Future[_Outcome] | None = None
+    """None where an earlier entry of the queue, or one before that, has the same file read."""
+
+    @property
+    def is_done(self) -> bool:
+        return self.reading is None or self.reading.done()
+
+
+def _file_of(entry: Entry) -> str:
+    """Return by what an entry's file is known; a cover of the store is read against its digest."""
+    album = entry.album
+    return album.uri if album.digest is None else f"{album.digest.hex()} {album.uri}"
+
+
+def _result(
+    waiting: _Waiting, outcomes: dict[str, Digest | _Unreadable | None]
+) -> Iterator[_Outcome | None]:
+    file = _file_of(waiting.entry)
+    if waiting.reading is not None:
+        while not waiting.reading.done():
+            if not wait((waiting.reading,), _POLL_SECONDS).done:
+                yield None
+        outcome = waiting.reading.result()
+        outcomes[file] = outcome.digest if isinstance(outcome, _Read) else outcome
+        yield outcome
+        return
+    known = outcomes[file]  # the queue keeps its order: the first entry has been through here
+    if isinstance(known, _Unreadable):
+        yield replace(known, entry=waiting.entry, stamp=None)
+    elif known is not None:
+        yield _Read(waiting.entry, None, known)
 
 
 # --- a run ---------------------------------------------------------------------------------------
@@ -514,8 +561,10 @@ class _Run:
                 self._skip(read)
             elif read.digest in self._in_flight:
                 self._in_flight[read.digest].append(replace(read, pixels=None))
-            elif read.pixels is None or read.digest in self._journal.known:
+            elif read.digest in self._journal.known:
                 self._keep_known(read)
+            elif read.pixels is None:  # an earlier entry of this file went through the network
+                self._skip(_Unreadable(read.entry, read.stamp, _NOTHING_SAID))
             else:
                 self._in_flight[read.digest] = []
                 yield read
@@ -596,9 +645,8 @@ class _Run:
                 for twin in same:
                     self._keep_known(twin)
             else:
-                reason = "the network says nothing of this cover"
                 for each in (read, *same):
-                    self._skip(_Unreadable(each.entry, each.stamp, reason))
+                    self._skip(_Unreadable(each.entry, each.stamp, _NOTHING_SAID))
         self._tell()
 
     # --- what became of a cover ------------------------------------------------------------------
@@ -612,7 +660,8 @@ class _Run:
         if _is_harvested(read.entry.album):
             return  # the catalog has it as it is, and a harvest may be changing it just now
         self._genres[read.entry.album.genre] += 1
-        self._journal.add_file(KnownFile(read.entry.album.uri, read.stamp, read.digest))
+        if read.stamp is not None:
+            self._journal.add_file(KnownFile(read.entry.album.uri, read.stamp, read.digest))
         self._add_album(replace(read.entry.album, digest=read.digest))
 
     def _skip(self, read: _Unreadable) -> None:
@@ -623,7 +672,8 @@ class _Run:
             if read.lost is not None:
                 self._lose(read.entry.album, read.lost)
             return
-        self._journal.add_file(KnownFile(uri, read.stamp, None, read.reason))
+        if read.stamp is not None:
+            self._journal.add_file(KnownFile(uri, read.stamp, None, read.reason))
         self._add_album(replace(read.entry.album, digest=None))
 
     def _lose(self, album: Album, lost: LostCover) -> None:

@@ -15,6 +15,7 @@ import resource
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -809,6 +810,59 @@ def test_a_cover_of_which_the_network_says_nothing_is_skipped(desk: Desk, music:
     desk.backbone.look = look
     summary = desk.embed(music)
     assert (summary.embedded, summary.known, len(summary.skipped)) == (1, 9, 0)
+
+
+@pytest.mark.parametrize("content", ["a cover", "no cover", "nothing said"])
+@pytest.mark.parametrize("rehash", [False, True])
+def test_a_file_that_many_rows_name_is_read_once_a_run(
+    desk: Desk,
+    tmp_path: Path,
+    reads: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    content: str,
+    *,
+    rehash: bool,
+) -> None:
+    rows = 2_000
+    placeholder = tmp_path / "placeholder.jpg"
+    draw(placeholder, 1)
+    if content == "no cover":
+        placeholder.write_bytes(b"no cover")
+    if content == "nothing said":
+        desk.backbone.look = lambda pixels: Embeddings(
+            look(pixels).vector * np.nan, look(pixels).middle
+        )
+    draw(tmp_path / "own.jpg", 2)
+    lines = [f"{n},{'own' if n == rows // 2 else 'placeholder'}.jpg" for n in range(rows)]
+    (tmp_path / "table.csv").write_text("\n".join(["album_id,file", *lines]))
+    statements: list[str] = []
+    connect = sqlite3.connect
+
+    def traced(*words: Any, **options: Any) -> sqlite3.Connection:  # noqa: ANN401
+        connection = connect(*words, **options)
+        connection.set_trace_callback(statements.append)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    began = time.monotonic()
+    summary = desk.embed(tmp_path / "table.csv", rehash=rehash)
+    assert time.monotonic() - began < 30
+    assert sorted(reads) == ["own.jpg", "placeholder.jpg"]
+    assert sum(statement.startswith("UPDATE albums") for statement in statements) < 20
+    assert len(desk.albums()) == summary.seen == rows
+    if content == "a cover":
+        assert (summary.embedded, summary.known, desk.backbone.encoded) == (2, rows - 2, 2)
+        assert len(desk.digests()) == 2
+    else:
+        failed = rows if content == "nothing said" else rows - 1
+        assert len(summary.skipped) == failed
+        assert len({skipped.reason for skipped in summary.skipped}) == 1
+        assert desk.backbone.encoded == 2 - (content == "no cover")
+    reads.clear()
+    assert desk.embed(tmp_path / "table.csv", rehash=rehash).seen == rows
+    again = ["own.jpg"] * (rehash or content == "nothing said")
+    again += ["placeholder.jpg"] * (rehash or content != "a cover")
+    assert sorted(reads) == again
 
 
 # --- with no source: what the catalog holds ------------------------------------------------------

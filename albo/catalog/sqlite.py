@@ -119,11 +119,12 @@ class SqliteCatalog:
     def upsert(self, albums: Iterable[Album]) -> None:
         """Write rows, replacing those of the same source and album id; none is missing then."""
         written = list(albums)
+        digest_at = {album.uri: album.digest for album in written}  # once for a file of many albums
         with self._database.transaction() as transaction:
             transaction.executemany(_UPSERT, map(_values, written))
             transaction.executemany(
                 "UPDATE albums SET digest = ? WHERE uri = ? AND missing = 0 AND digest IS NOT ?",
-                ((album.digest, album.uri, album.digest) for album in written),
+                ((digest, uri, digest) for uri, digest in digest_at.items()),
             )
 
     def albums(self, digests: Collection[Digest] | None = None) -> Iterator[Album]:

@@ -551,7 +551,7 @@ def test_readers_see_whole_commits_and_keep_nobody_waiting(tmp_path: Path) -> No
 def test_a_lock_of_another_program_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("albo.database._BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("albo.catalog.database._BUSY_SECONDS", 0.05)
     file = tmp_path / "c.sqlite"
     with SqliteCatalog(file, write=True) as catalog, closing(sqlite3.connect(file)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -591,7 +591,7 @@ def test_a_full_disk_is_told_and_what_was_committed_stays(tmp_path: Path) -> Non
     script = """
 import resource, signal, sys
 from pathlib import Path
-from albo.catalog import SqliteCatalog
+from albo.catalog.sqlite import SqliteCatalog
 from albo.errors import CannotWrite
 from albo.records import Album
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -626,7 +626,7 @@ def test_a_killed_writer_loses_only_its_last_transaction(tmp_path: Path) -> None
     script = """
 import os, signal, sys
 from pathlib import Path
-from albo.catalog import SqliteCatalog
+from albo.catalog.sqlite import SqliteCatalog
 from albo.records import Album
 def albums():
     yield Album("/s", "second", "/s/2")
