@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 
 import numpy as np
 
+from albo.ahead import look_ahead
 from albo.catalog import NOT_AN_IMAGE, KnownFile
 from albo.errors import AlboError, BadCover, LostCover
 from albo.images import decode, has_image_signature
@@ -45,7 +45,6 @@ COMMIT_SECONDS = 2.0
 
 _GRACE_SECONDS = 0.5  # for a batch to fill up when a commit is due
 _BATCH_SECONDS = 0.3  # how long a batch should take
-_POLL_SECONDS = 0.5
 _CHUNK = 500
 _AHEAD = 24  # files a thread
 _REMOTE_WORKERS = 16  # a server answers late, and several at once no later
@@ -307,28 +306,18 @@ class _Reader:
         come from a server, so that threads wait more than they work.
         """
         threads = max(self._workers, _REMOTE_WORKERS) if remote else self._workers
-        outcomes: dict[str, Digest | _Unreadable | None] = {}  # by file; None until it is read
-        with ThreadPoolExecutor(threads, "albo-read") as pool:
-            waiting: deque[_Waiting] = deque()
-            try:
-                for entry in entries:
-                    if entry is None:
-                        yield None
-                    elif _file_of(entry) in outcomes:
-                        waiting.append(_Waiting(entry))
-                    else:
-                        outcomes[_file_of(entry)] = None
-                        waiting.append(_Waiting(entry, pool.submit(self._read, entry)))
-                    while waiting and (
-                        waiting[0].is_done or len(waiting) >= self._workers * _AHEAD
-                    ):
-                        yield from _result(waiting.popleft(), outcomes)
-                while waiting:
-                    yield from _result(waiting.popleft(), outcomes)
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+        shared = _SharedReads()
+        marked = shared.mark(entries)
+        most = self._workers * _AHEAD
+        reads = look_ahead(self._read, marked, threads=threads, most=most, name="albo-read")
+        with closing(reads):
+            for read in reads:
+                yield None if read is None else shared.resolve(read)
 
-    def _read(self, entry: Entry) -> _Outcome:
+    def _read(self, marked: _Marked) -> _Outcome | _Marked:
+        if marked.is_repeated:
+            return marked
+        entry = marked.entry
         # The stamp is the older one: a file that changes meanwhile will be read again.
         path = entry.album.uri
         stamp = entry.stamp or stamp_file(path) or _NEVER
@@ -346,41 +335,46 @@ class _Reader:
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
-    """An entry in the queue."""
+class _Marked:
+    """An entry, and whether an earlier entry of the same source has the same file read."""
 
     entry: Entry
-    reading: Future[_Outcome] | None = None
-    """None where an earlier entry of the queue, or one before that, has the same file read."""
+    is_repeated: bool = False
 
-    @property
-    def is_done(self) -> bool:
-        return self.reading is None or self.reading.done()
+
+class _SharedReads:
+    """What became of a source's files, so that each is read once, however many entries name it."""
+
+    def __init__(self) -> None:
+        self._outcomes: dict[str, Digest | _Unreadable] = {}  # by file; b"" until it is read
+
+    def mark(self, entries: Iterable[Entry | None]) -> Iterator[_Marked | None]:
+        """Pass on the entries; mark those whose file an earlier one names."""
+        for entry in entries:
+            if entry is None:
+                yield None
+            elif _file_of(entry) in self._outcomes:
+                yield _Marked(entry, is_repeated=True)
+            else:
+                self._outcomes[_file_of(entry)] = b""
+                yield _Marked(entry)
+
+    def resolve(self, read: _Outcome | _Marked) -> _Outcome:
+        """Say what became of an entry; in order, so that the first of a file has been here."""
+        file = _file_of(read.entry)
+        if not isinstance(read, _Marked):
+            self._outcomes[file] = read.digest if isinstance(read, _Read) else read
+            return read
+        known = self._outcomes[file]
+        if isinstance(known, _Unreadable):
+            return replace(known, entry=read.entry, stamp=None)
+        return _Read(read.entry, None, known)
 
 
 def _file_of(entry: Entry) -> str:
     """Return by what an entry's file is known; a cover of the store is read against its digest."""
     album = entry.album
     return album.uri if album.digest is None else f"{album.digest.hex()} {album.uri}"
-
-
-def _result(
-    waiting: _Waiting, outcomes: dict[str, Digest | _Unreadable | None]
-) -> Iterator[_Outcome | None]:
-    file = _file_of(waiting.entry)
-    if waiting.reading is not None:
-        while not waiting.reading.done():
-            if not wait((waiting.reading,), _POLL_SECONDS).done:
-                yield None
-        outcome = waiting.reading.result()
-        outcomes[file] = outcome.digest if isinstance(outcome, _Read) else outcome
-        yield outcome
-        return
-    known = outcomes[file]  # the queue keeps its order: the first entry has been through here
-    if isinstance(known, _Unreadable):
-        yield replace(known, entry=waiting.entry, stamp=None)
-    elif known is not None:
-        yield _Read(waiting.entry, None, known)
 
 
 # --- a run ---------------------------------------------------------------------------------------

@@ -1,40 +1,35 @@
 """The stage that fills the catalog: album charts by genre, and the covers of what they list.
 
-One thread asks for charts, several fetch artwork, and this one alone writes to the catalog. What
-is ahead of it is bounded, so memory does not grow with the albums. The catalog is told which
-cover is about to be stored before it is, and that it is stored afterwards: whenever the process is
-killed, the next run knows what it has, and fetches nothing again that is in the store.
+One thread asks for charts, several fetch artwork, and the main thread alone writes to the catalog.
+A bounded number of charts and artworks is ahead of it, so memory does not grow with the albums. The
+catalog records that a cover is on its way before the cover is stored, and that it has arrived
+afterwards: whenever the process is killed, the next run knows what there is, and fetches no cover
+again that is in the store.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from albo.errors import AlboError, BadCover, CannotWrite, DownloadFailed, HostUnavailable, NotAsked
-from albo.images import examine
-from albo.limits import digest_of
-from albo.records import CatalogRow, Feed
+from albo.errors import AlboError, CannotWrite, HostUnavailable, NotAsked
 from albo.sources import (
     SOURCE,
-    Address,
-    Artwork,
+    ArtworkFetches,
     Chart,
+    ChartAnswer,
+    ChartRequests,
     Downloads,
     Fetched,
     FetchResult,
     Harvested,
     NotFetched,
-    Part,
     Plan,
     Tally,
-    artwork_key,
-    artwork_urls,
+    WantedArtwork,
     as_arrived,
     as_arriving,
     as_failed,
@@ -43,7 +38,6 @@ from albo.sources import (
     is_out_of_sight,
     is_same,
     merged,
-    parse_chart,
     rows_of_result,
 )
 
@@ -51,14 +45,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from albo.catalog import Catalog
-    from albo.records import Album, Listing, Note, StageProgress
+    from albo.records import Album, CatalogRow, Feed, Note, StageProgress
     from albo.store import CoverStore
 
 ART_WORKERS = 4
 STORE_WORKERS = 8
-_RESUME = timedelta(hours=24)  # charts change daily: what is older is asked for again
 _MOST_WAITING = 2_000  # artworks, before the next chart is asked for
-_MOST_KEPT_IN_MIND = 5_000
 _BATCH = 32  # covers stored at once
 _BATCH_SECONDS = 1.0
 _POLL_SECONDS = 0.5
@@ -67,20 +59,23 @@ _REFUSALS = 3  # covers in a row that the store does not take
 _CHUNK = 500
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What came of asking for a chart: what it lists, or nothing new, or why there is nothing."""
-
-    feed: Feed
-    chart: Chart | None = None
-    error: AlboError | None = None
-
-
 # --- a run ---------------------------------------------------------------------------------------
 
 
 class Harvest:
-    """One run by a plan. The caller holds the writer lock, and opens and closes what is given."""
+    """One run by a plan. The caller holds the writer lock, and opens and closes what is given.
+
+    Parameters
+    ----------
+    plan : the charts to ask for.
+    catalog : gets the albums, and what became of their covers.
+    covers : gets the covers.
+    feeds : fetches charts.
+    artwork : fetches artwork.
+    workers : threads that fetch artwork.
+    progress : told of the stages "charts" and "covers".
+    note : told, in one line each, what every chart said and which covers could not be had.
+    """
 
     def __init__(
         self,
@@ -96,39 +91,21 @@ class Harvest:
     ) -> None:
         self._plan = plan
         self._catalog = catalog
-        self._covers = covers
-        self._feeds = feeds
-        self._artwork = artwork
-        self._workers = workers
-        self._progress = progress
-        self._note = note
-        self._tallies = {part: Tally(part.name) for part in plan.parts}
-        self._coming: deque[tuple[Part, Address]] = deque()
-        self._known_feeds: dict[str, Feed] = {}
-        self._resumed_from = ""
-        self._is_answered = True  # by every chart's server, be it with an error of the chart's own
-        self._wanted: dict[str, Artwork] = {}  # by artwork, in order; those being fetched are not
-        self._wanted_again: dict[str, Artwork] = {}  # the same, of what was not to be had last time
-        self._by_artwork: dict[str, Artwork] = {}  # all of these, and those being fetched
-        self._kept: dict[str, Fetched] = {}  # the last ones stored, by artwork
-        self._fetching: set[Future[FetchResult]] = set()
-        self._asking: tuple[Future[_Answer], Part, Address] | None = None
-        self._fetched: list[FetchResult] = []
-        self._tried: set[str] = set()  # albums whose artwork was not to be had
-        self._stored_at = monotonic()
-        self._refused = 0
-        self._done = 0
+        self._account = _Account(plan, progress, note)
+        self._charts = ChartRequests(plan, catalog, feeds)
+        self._records = _ChartRecords(catalog, covers)
+        self._wanted = WantedArtwork()
+        self._fetches = ArtworkFetches(covers, artwork, plan.art_size, workers)
+        self._shelver = _Shelver(catalog, covers)
 
     def run(self) -> Harvested:
-        """Go through the plan's charts and fetch the covers that are wanted.
+        """Go through the plan's charts and fetch the covers that are wanted; to be called once.
 
         Raises what the catalog and the store raise, CannotWrite where the store takes nothing; all
         that was done until then is kept, and the same run goes on from there.
         """
         started = monotonic()
         self._begin()
-        pools = [ThreadPoolExecutor(n, "albo-harvest") for n in (1, self._workers, STORE_WORKERS)]
-        self._chart_pool, self._art_pool, self._store_pool = pools
         try:
             self._gather()
             for rows in self._left_over():
@@ -136,200 +113,115 @@ class Harvest:
                     self._want(row, tally)
                 self._gather()
         except KeyboardInterrupt:
-            with suppress(AlboError):  # the stop was asked for: what else fails says nothing new
+            with suppress(AlboError):  # the user asked for the stop: a second error says no more
                 self._pick_up()
                 self._stop()
-                self._keep()
+                self._store()
             raise
         finally:
             self._stop()
-            for pool in pools:
-                pool.shutdown(wait=False, cancel_futures=True)
-        if self._is_answered:
+            for pool in (self._charts, self._fetches, self._shelver):
+                pool.close()
+        if self._account.is_complete:
             self._catalog.end_run(self._plan.key)
-        return Harvested(tuple(self._tallies.values()), monotonic() - started)
+        return Harvested(tuple(self._account.tallies.values()), monotonic() - started)
 
     def _begin(self) -> None:
-        """Look up what is known of the charts, and whether this run goes on from another."""
-        urls = [self._url(chart) for _, chart in self._plan.charts]
-        self._known_feeds = self._catalog.feeds(urls)
-        # What was not to be had last time comes last: a few such charts hide no others.
-        failed = {url for url, feed in self._known_feeds.items() if not feed.fetched}
-        self._coming.extend(sorted(self._plan.charts, key=lambda c: self._url(c[1]) in failed))
-        oldest = _now(_RESUME)
-        before = self._catalog.runs().get(self._plan.key, "")
-        if before > oldest:
-            self._resumed_from = before
-            fresh = sum(feed.fetched >= before for feed in self._known_feeds.values())
-            self._note(f"going on from where a run stopped: {fresh} of {len(urls)} charts are here")
-        else:
-            self._catalog.begin_run(self._plan.key, _now())
+        here = self._charts.begin()
+        if here is not None:
+            charts = len(self._plan.charts)
+            self._account.note(
+                f"going on from where a run stopped: {here} of {charts} charts are here"
+            )
 
     def _stop(self) -> None:
-        self._feeds.stop()
-        self._artwork.stop()
+        self._charts.stop()
+        self._fetches.stop()
 
     def _gather(self) -> None:
         """Keep charts and artwork coming until there is nothing left to ask for."""
         while self._is_at_work:
             self._ask()
             self._wait()
-            if self._asking is not None and self._asking[0].done():
-                future, part, chart = self._asking
-                self._asking = None
-                self._take(part, chart, future.result())
-            self._collect()
+            answer = self._charts.take_answer()
+            if answer is not None:
+                self._take(answer)
+            self._pick_up()
+            is_last = not (self._fetches.running or self._wanted.count)
+            if self._shelver.is_due(is_last=is_last):
+                self._store()
 
     @property
     def _is_at_work(self) -> bool:
-        coming = self._coming or self._asking or self._wanted or self._wanted_again
-        return bool(coming or self._fetching or self._fetched)
+        is_asking = self._charts.is_at_work or self._wanted.count
+        return bool(is_asking or self._fetches.running or self._shelver.fetched)
 
     def _ask(self) -> None:
-        """Put to work whoever has none."""
-        while self._coming and self._asking is None and len(self._wanted) < _MOST_WAITING:
-            part, chart = self._coming.popleft()
-            feed = self._known(chart)
-            if feed is not None and self._resumed_from and feed.fetched >= self._resumed_from:
-                self._take(part, chart, _Answer(feed))
-            else:
-                future = self._chart_pool.submit(self._ask_for_chart, self._url(chart), feed)
-                self._asking = future, part, chart
-        while len(self._fetching) < 4 * self._workers and (art := self._next_art()):
-            self._fetching.add(self._art_pool.submit(self._fetch, art))
-
-    def _next_art(self) -> Artwork | None:
-        """Take an artwork: one that nobody has failed at first, for a few such hide no others."""
-        for queue in (self._wanted, self._wanted_again):
-            if queue and (queue is self._wanted or not (self._coming or self._asking)):
-                return queue.pop(next(iter(queue)))
-        return None
+        """Put to work all threads that have no work."""
+        # Artwork that failed last time counts for nothing here: it waits for the last chart.
+        while self._charts.can_ask and self._wanted.new_count < _MOST_WAITING:
+            answer = self._charts.ask_next()
+            if answer is not None:
+                self._take(answer)
+        while self._fetches.has_room:
+            art = self._wanted.take_next(with_failed=not self._charts.is_at_work)
+            if art is None:
+                break
+            self._fetches.begin(art)
 
     def _wait(self) -> None:
-        waiting: list[Future[Any]] = [*self._fetching]
-        if self._asking is not None:
-            waiting.append(self._asking[0])
+        waiting: list[Future[Any]] = [*self._fetches.running, *self._charts.running]
         if waiting:
             wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-            if len(self._fetching) > self._workers:
+            if self._fetches.are_many:
                 sleep(_PAUSE_SECONDS)
 
-    # --- charts ----------------------------------------------------------------------------------
+    # --- what charts list ------------------------------------------------------------------------
 
-    def _url(self, chart: Address) -> str:
-        return chart.url(self._plan.base_url, self._plan.limit)
-
-    def _known(self, chart: Address) -> Feed | None:
-        """Return what is known of a chart, if that is of use and the catalog has all it listed."""
-        feed = self._known_feeds.get(self._url(chart))
-        if feed is None or not (feed.etag or feed.modified or self._resumed_from):
-            return None
-        there = sum(1 for _ in self._catalog.rows(SOURCE, feed.album_ids))
-        return feed if there == len(feed.album_ids) else None
-
-    def _ask_for_chart(self, url: str, known: Feed | None) -> _Answer:
-        etag, modified = (known.etag, known.modified) if known is not None else ("", "")
-        try:
-            found, chart = self._feeds.get(url, parse_chart, etag=etag, modified=modified)
-        except DownloadFailed as error:
-            return _Answer(known or Feed(url, "", ()), error=error)
-        if chart is None and known is not None:
-            return _Answer(replace(known, fetched=_now()))
-        ids = tuple(entry.album_id for entry in chart.entries) if chart is not None else ()
-        return _Answer(Feed(url, _now(), ids, found.etag, found.modified), chart)
-
-    def _take(self, part: Part, chart: Address, answer: _Answer) -> None:
+    def _take(self, answer: ChartAnswer) -> None:
         """Write down what a chart lists, and want the covers that are not there."""
-        tally = self._tallies[part]
+        account = self._account
+        tally = account.tallies[answer.part]
         tally.asked += self._plan.limit
-        self._progress("charts", len(self._plan.charts) - len(self._coming), len(self._plan.charts))
+        account.tell_charts(self._charts.coming)
         if answer.error is not None:
-            self._is_answered &= not isinstance(answer.error, HostUnavailable)
-            tally.fail(f"chart: {answer.error}")
-            if not isinstance(answer.error, NotAsked):
-                self._note(f"{_named(chart)}: {answer.error}")
-                self._catalog.put((), [replace(answer.feed, fetched="")])
+            self._fail(answer, answer.error)
             return
-        rows = {
-            row.album.album_id: row for row in self._catalog.rows(SOURCE, answer.feed.album_ids)
-        }
-        new = len(answer.feed.album_ids) - len(rows)
-        if answer.chart is None:
-            self._catalog.saw(SOURCE, answer.feed.album_ids, answer.feed.fetched)
-            back = [replace(row, missing=False) for row in rows.values() if row.missing]
-            self._catalog.put(back, [answer.feed])
-        else:
-            rows = self._write_down(answer.chart, chart, answer.feed, rows)
-        rows = self._looked_for(rows)
+        rows, new = self._records.write(answer)
         tally.listed += len(rows)
         tally.new += new
         tally.known += len(rows) - new
-        self._describe(chart, answer, new)
-        for row in rows.values():
+        account.note(answer.described(self._plan.limit, new))
+        for row in rows:
             self._want(row, tally)
 
-    def _looked_for(self, rows: dict[str, CatalogRow]) -> dict[str, CatalogRow]:
-        """See that covers are where the catalog says; those in folders, where looking is cheap.
-
-        What was moved is found by its digest, and what is gone is wanted again.
-        """
-        lost = {key: row for key, row in rows.items() if is_out_of_sight(row.album)}
-        for key, row in lost.items():
-            uri = self._covers.find(row.album.digest) if row.album.digest is not None else None
-            album = replace(row.album, uri=uri or row.album.uri)
-            lost[key] = replace(row, album=album if uri else replace(album, digest=None))
-        self._catalog.put(lost.values())
-        return rows | lost
-
-    def _write_down(
-        self, listed: Chart, chart: Address, feed: Feed, before: dict[str, CatalogRow]
-    ) -> dict[str, CatalogRow]:
-        """Write what a chart lists; of what it says nothing new about, only that it was seen."""
-        when = feed.fetched
-        rows = {
-            entry.album_id: merged(before.get(entry.album_id), entry, chart, when)
-            for entry in listed.entries
-        }
-        seen = [album_id for album_id, row in before.items() if is_same(row, rows[album_id])]
-        self._catalog.saw(SOURCE, seen, when)
-        self._catalog.put((rows[key] for key in rows.keys() - set(seen)), [feed])
-        return rows
-
-    def _describe(self, chart: Address, answer: _Answer, new: int) -> None:
-        count = len(answer.feed.album_ids)
-        told = f"{_named(chart)}: {count} of {self._plan.limit} came, {new} new"
-        if answer.chart is None:
-            told = f"{_named(chart)}: unchanged, {count} albums"
-        elif answer.chart.without_id:
-            told += f", {answer.chart.without_id} without an id left out"
-        self._note(told)
+    def _fail(self, answer: ChartAnswer, error: AlboError) -> None:
+        account = self._account
+        account.is_complete &= not isinstance(error, HostUnavailable)
+        account.tallies[answer.part].fail(f"chart: {error}")
+        if not isinstance(error, NotAsked):
+            account.note(f"{answer.name}: {error}")
+            self._records.write_failure(answer.feed)
 
     def _want(self, row: CatalogRow, tally: Tally) -> None:
-        """Queue an album's artwork; albums that share one share its fetching."""
-        listing, album_id = row.listing, row.album.album_id
-        if listing is None or album_id in self._tried:
+        """Queue an album's artwork, where there is any that is not in the store."""
+        listing = row.listing
+        if listing is None or self._wanted.was_given_up(row.album.album_id):
             return
         if not listing.art_url:
             tally.art_missing += 1
         elif row.awaits_cover:
-            self._queue(row.album, listing, tally)
-
-    def _queue(self, album: Album, listing: Listing, tally: Tally) -> None:
-        key = artwork_key(listing.art_url)
-        if key in self._kept:
-            art = Artwork(listing.art_url, None, {album.album_id: tally})
-            self._fetched.append(replace(self._kept[key], art=art))
-            return
-        if key not in self._by_artwork:
-            queue = self._wanted_again if listing.art_error else self._wanted
-            self._by_artwork[key] = queue[key] = Artwork(listing.art_url, None, {})
-        wanted = self._by_artwork[key]
-        wanted.arriving = wanted.arriving or listing.art_arriving
-        wanted.albums.setdefault(album.album_id, tally)
+            stored = self._wanted.want(row.album.album_id, listing, tally)
+            if stored is not None:
+                self._shelver.fetched.append(stored)
 
     def _left_over(self) -> Iterator[list[tuple[CatalogRow, Tally]]]:
-        """Go through what is wanted of these genres beside: charts may not list it any more."""
-        tallies = {chart.key: self._tallies[part] for part, chart in reversed(self._plan.charts)}
+        """Yield the albums of these genres that still lack a cover: charts may have dropped them.
+
+        Each comes with the tally of the first part of the plan that has one of its charts.
+        """
+        charts = reversed(self._plan.charts)
+        tallies = {chart.key: self._account.tallies[part] for part, chart in charts}
         lacking = self._catalog.without_cover(SOURCE)
         for start in range(0, len(lacking), _CHUNK):
             rows = list(self._catalog.rows(SOURCE, lacking[start : start + _CHUNK]))
@@ -337,104 +229,222 @@ class Harvest:
             keys = [next((key for key in charts if key in tallies), None) for charts in seen]
             yield [(row, tallies[key]) for row, key in zip(rows, keys, strict=True) if key]
 
-    # --- artwork ---------------------------------------------------------------------------------
-
-    def _fetch(self, art: Artwork) -> FetchResult:
-        """Fetch artwork in the largest size there is; in a thread of its own."""
-        if art.arriving is not None:
-            uri = self._covers.find(art.arriving)
-            if uri is not None:
-                return Fetched(art, art.arriving, uri=uri)
-        reasons: dict[str, None] = {}
-        for url in artwork_urls(art.url, self._plan.art_size):
-            try:
-                found, facts = self._artwork.get(url, examine)
-            except NotAsked as error:
-                reason = f"artwork: {', '.join(reasons) or error}"
-                return NotFetched(art, reason, was_asked=bool(reasons))
-            except (DownloadFailed, BadCover) as error:
-                reasons[str(error)] = None
-                continue
-            return Fetched(art, digest_of(found.data), url, found.data, facts)
-        return NotFetched(art, f"artwork: {', '.join(reasons)}")
-
-    def _collect(self) -> None:
-        """Take up what was fetched; store it where it is enough, or has waited long enough."""
-        self._pick_up()
-        is_last = not (self._fetching or self._wanted or self._wanted_again)
-        is_due = monotonic() - self._stored_at >= _BATCH_SECONDS
-        if len(self._fetched) >= _BATCH or (self._fetched and (is_due or is_last)):
-            self._keep()
+    # --- what became of artwork ------------------------------------------------------------------
 
     def _pick_up(self) -> None:
-        """Take what is done. Raises what a thread raised, when all others are taken."""
-        done = {future for future in self._fetching if future.done()}
-        self._fetching -= done
-        errors = [future.exception() for future in done]
-        self._fetched += [future.result() for future in done if future.exception() is None]
-        for error in filter(None, errors):
-            raise error
+        """Take the fetches that are done. Raises what a thread raised, when all are taken."""
+        done = self._fetches.take_done()
+        self._shelver.fetched += [each.result() for each in done if each.exception() is None]
+        for each in done:
+            each.result()
 
-    def _keep(self) -> None:
-        """Store covers: say which are coming, store them, say that they are there."""
-        fetched, self._fetched = self._fetched, []
-        rows = self._rows_of(fetched)
-        lost = [result for result in fetched if isinstance(result, NotFetched)]
+    def _store(self) -> None:
+        """Store what was fetched, and count what became of it."""
+        shelved = self._shelver.shelve()
+        for there in shelved.stored:
+            for tally in there.art.albums.values():
+                tally.covers += 1
+            self._wanted.remember(there)
+        for lost in shelved.lost:
+            self._wanted.give_up(lost)
+            for tally in lost.art.albums.values():
+                tally.fail(lost.reason)
+            for album in shelved.albums_of(lost) if lost.was_asked else ():
+                self._account.note(f"{album.album_id} {album.name}: {lost.reason}")
+        self._wanted.settle(shelved.results)
+        self._account.tell_covers(
+            sum(len(result.art.albums) for result in shelved.results),
+            None if self._charts.coming else self._wanted.album_count,
+        )
+
+
+class _Account:
+    """What the user is told of a run.
+
+    Attributes
+    ----------
+    tallies : what was done for each part of the plan.
+    note : takes a line for the user.
+    is_complete : whether each chart's server has answered, be it with an error of that chart.
+    """
+
+    def __init__(self, plan: Plan, progress: StageProgress, note: Note) -> None:
+        self.tallies = {part: Tally(part.name) for part in plan.parts}
+        self.note = note
+        self.is_complete = True
+        self._progress = progress
+        self._charts = len(plan.charts)
+        self._done = 0  # albums whose artwork has been stored or given up
+
+    def tell_charts(self, coming: int) -> None:
+        """Tell how many charts have been taken; coming : how many have not been asked for."""
+        self._progress("charts", self._charts - coming, self._charts)
+
+    def tell_covers(self, done: int, waiting: int | None) -> None:
+        """Tell how many albums are done with; waiting : how many are not, None where unknown."""
+        self._done += done
+        self._progress("covers", self._done, None if waiting is None else self._done + waiting)
+
+
+# --- charts --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _ChartRecords:
+    """Writes into the catalog what charts list."""
+
+    catalog: Catalog
+    covers: CoverStore
+
+    def write(self, answer: ChartAnswer) -> tuple[list[CatalogRow], int]:
+        """Write down a chart; returns the rows of its albums, and how many of them are new."""
+        feed = answer.feed
+        rows = {row.album.album_id: row for row in self.catalog.rows(SOURCE, feed.album_ids)}
+        new = len(feed.album_ids) - len(rows)
+        if answer.chart is None:
+            self.catalog.saw(SOURCE, feed.album_ids, feed.fetched)
+            back = [replace(row, missing=False) for row in rows.values() if row.missing]
+            self.catalog.put(back, [feed])
+        else:
+            rows = self._merge(answer.chart, answer, rows)
+        return list(self._looked_for(rows).values()), new
+
+    def write_failure(self, feed: Feed) -> None:
+        """Write down that a chart could not be had: it is asked for last next time."""
+        self.catalog.put((), [replace(feed, fetched="")])
+
+    def _merge(
+        self, listed: Chart, answer: ChartAnswer, before: dict[str, CatalogRow]
+    ) -> dict[str, CatalogRow]:
+        """Write what a chart lists; of an album that is as it was, only that it was seen."""
+        when = answer.feed.fetched
+        rows = {
+            entry.album_id: merged(before.get(entry.album_id), entry, answer.address, when)
+            for entry in listed.entries
+        }
+        seen = [album_id for album_id, row in before.items() if is_same(row, rows[album_id])]
+        self.catalog.saw(SOURCE, seen, when)
+        self.catalog.put((rows[key] for key in rows.keys() - set(seen)), [answer.feed])
+        return rows
+
+    def _looked_for(self, rows: dict[str, CatalogRow]) -> dict[str, CatalogRow]:
+        """See that covers are where the catalog says; those in folders, where looking is cheap.
+
+        A cover that was moved is found by its digest, and a cover that is gone is wanted again.
+        """
+        lost = {key: row for key, row in rows.items() if is_out_of_sight(row.album)}
+        for key, row in lost.items():
+            uri = self.covers.find(row.album.digest) if row.album.digest is not None else None
+            album = replace(row.album, uri=uri or row.album.uri)
+            lost[key] = replace(row, album=album if uri else replace(album, digest=None))
+        self.catalog.put(lost.values())
+        return rows | lost
+
+
+# --- artwork -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Shelved:
+    """What became of some results of fetching."""
+
+    results: list[FetchResult]
+    """All of them."""
+
+    stored: list[Fetched]
+    """Those whose cover is in the store, and recorded."""
+
+    lost: list[NotFetched]
+    """Those that could not be fetched, and those that the store refused."""
+
+    rows: dict[str, CatalogRow]
+    """The catalog's rows of their albums, by album id."""
+
+    def albums_of(self, result: FetchResult) -> list[Album]:
+        """Return the albums that a result is for."""
+        return [row.album for row in rows_of_result(result, self.rows)]
+
+
+class _Shelver:
+    """Puts fetched covers into the store, and into the catalog what became of them.
+
+    Attributes
+    ----------
+    fetched : the results that have not been seen to.
+    """
+
+    def __init__(self, catalog: Catalog, covers: CoverStore) -> None:
+        self.fetched: list[FetchResult] = []
+        self._catalog = catalog
+        self._covers = covers
+        self._pool = ThreadPoolExecutor(STORE_WORKERS, "albo-harvest")
+        self._refusals: list[CannotWrite] = []  # of the last covers, since the store took one
+        self._stored_at = monotonic()
+
+    def is_due(self, *, is_last: bool) -> bool:
+        """Whether the results are many, have waited long enough, or are the last ones."""
+        has_waited = monotonic() - self._stored_at >= _BATCH_SECONDS
+        return len(self.fetched) >= _BATCH or bool(self.fetched and (has_waited or is_last))
+
+    def shelve(self) -> _Shelved:
+        """Store covers: record which are on their way, store them, record which are there.
+
+        Raises CannotWrite where the store refuses one after the other; the catalog then knows all
+        the same of each cover that the store has taken.
+        """
+        results, self.fetched = self.fetched, []
+        rows = self._rows_of(results)
+        lost = [result for result in results if isinstance(result, NotFetched)]
         # A chart may have changed what an album wants, since this was asked for.
         came = [
             result
-            for result in fetched
+            for result in results
             if isinstance(result, Fetched)
             and any(is_for_result(row, result) for row in rows_of_result(result, rows))
         ]
         self._catalog.put(change_row(rows, came, as_arriving))
-        stored, refused = self._store(came, rows)
+        stored, refused = self._store(came)
         self._catalog.put(change_row(rows, stored, as_arrived))
         self._catalog.put(change_row(rows, (r for r in lost if r.was_asked), as_failed))
-        for there in stored:
-            for tally in there.art.albums.values():
-                tally.covers += 1
-            self._remember(there)
-        for gone in (*lost, *refused):
-            self._give_up(gone, rows)
-        for result in fetched:
-            self._by_artwork.pop(artwork_key(result.art.url), None)
+        if len(self._refusals) >= _REFUSALS:
+            raise self._refusals[-1]
         self._stored_at = monotonic()
-        self._done += sum(len(result.art.albums) for result in fetched)
-        waiting = sum(len(art.albums) for art in self._by_artwork.values())
-        self._progress("covers", self._done, None if self._coming else self._done + waiting)
+        return _Shelved(results, stored, [*lost, *refused], rows)
 
-    def _remember(self, stored: Fetched) -> None:
-        """Keep in mind, for so many, where a cover lies: albums of later charts may share it."""
-        self._kept[artwork_key(stored.art.url)] = stored
-        if len(self._kept) > _MOST_KEPT_IN_MIND:
-            del self._kept[next(iter(self._kept))]
+    def close(self) -> None:
+        """Let the threads go."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _give_up(self, lost: NotFetched, rows: dict[str, CatalogRow]) -> None:
-        self._tried.update(lost.art.albums)
-        for tally in lost.art.albums.values():
-            tally.fail(lost.reason)
-        for row in rows_of_result(lost, rows) if lost.was_asked else ():
-            self._note(f"{row.album.album_id} {row.album.name}: {lost.reason}")
+    def _store(self, came: Sequence[Fetched]) -> tuple[list[Fetched], list[NotFetched]]:
+        """Put covers into the store, several at once; returns those it took, and those it refused.
 
-    def _store(
-        self, came: Sequence[Fetched], rows: dict[str, CatalogRow]
-    ) -> tuple[list[Fetched], list[NotFetched]]:
-        """Put covers into the store. Raises CannotWrite where it takes none any more."""
-        stored, refused = [], []
-        for result, outcome in zip(came, self._store_pool.map(self._put, came), strict=True):
-            if isinstance(outcome, str):
-                stored.append(replace(result, uri=outcome, data=None))
-                self._refused = 0
+        After some refusals one after the other no further cover is begun; those that other threads
+        have begun may still arrive, and are waited for.
+        """
+        begun = [self._pool.submit(self._put, result) for result in came]
+        for each in begun:
+            outcome = each.result()
+            if not isinstance(outcome, CannotWrite):
+                self._refusals.clear()
                 continue
-            refused.append(NotFetched(result.art, str(outcome)))
-            self._refused += 1
-            if self._refused >= _REFUSALS:
-                self._catalog.put(change_row(rows, stored, as_arrived))
-                raise outcome
+            self._refusals.append(outcome)
+            if len(self._refusals) >= _REFUSALS:
+                for other in begun:
+                    other.cancel()
+                break
+        stored, refused = [], []
+        for result, each in zip(came, begun, strict=True):
+            if each.cancelled():
+                continue
+            outcome = each.result()
+            if isinstance(outcome, CannotWrite):
+                refused.append(NotFetched(result.art, str(outcome)))
+            else:
+                stored.append(replace(result, uri=outcome, data=None))
         return stored, refused
 
     def _put(self, came: Fetched) -> str | CannotWrite:
+        """Store a cover, and return where it is; in a thread."""
         if came.data is None or came.facts is None:
             return came.uri
         try:
@@ -446,11 +456,3 @@ class Harvest:
         """Return the rows of the albums that results are for, by album id."""
         album_ids = [album_id for result in results for album_id in result.art.albums]
         return {row.album.album_id: row for row in self._catalog.rows(SOURCE, album_ids)}
-
-
-def _named(chart: Address) -> str:
-    return f"{chart.genre.name} ({chart.key})"
-
-
-def _now(ago: timedelta = timedelta()) -> str:
-    return (datetime.now(UTC) - ago).isoformat(timespec="milliseconds")

@@ -8,13 +8,13 @@ it read since, and the next run goes on from there. Nothing but the words is wri
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
 from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
+from albo.ahead import look_ahead
 from albo.errors import BadCover
 from albo.limits import Limits
 from albo.networks import cores
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 COMMIT_SECONDS = 3.0
 """How long words may wait for the disk; with what the reader holds back, under 5."""
 
-_POLL_SECONDS = 0.5
 _AHEAD = 2  # covers a thread: a decoded one takes a megabyte
 _REMOTE_WORKERS = 16  # a server answers late, and several at once no later
 
@@ -143,17 +142,9 @@ class _Fetcher:
         """
         remote = any(is_remote(cover.uris[0]) for cover in unread)
         threads = max(self._workers, _REMOTE_WORKERS) if remote else self._workers
-        with ThreadPoolExecutor(threads, "albo-fetch") as pool:
-            waiting: deque[Future[_Fetched]] = deque()
-            try:
-                for cover in unread:
-                    waiting.append(pool.submit(self._fetch, cover))
-                    if len(waiting) >= threads * _AHEAD:
-                        yield from _result(waiting.popleft())
-                while waiting:
-                    yield from _result(waiting.popleft())
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+        return look_ahead(
+            self._fetch, unread, threads=threads, most=threads * _AHEAD, name="albo-fetch"
+        )
 
     def _fetch(self, cover: _Cover) -> _Fetched:
         failures = []
@@ -165,13 +156,6 @@ class _Fetcher:
             except BadCover as error:
                 failures.append(Skipped(uri, str(error)))
         return cover, failures[0]
-
-
-def _result(future: Future[_Fetched]) -> Iterator[_Fetched | None]:
-    while not future.done():
-        if not wait((future,), _POLL_SECONDS).done:
-            yield None
-    yield future.result()
 
 
 class _Run:

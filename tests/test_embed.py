@@ -30,6 +30,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from albo import ahead as ahead_room
 from albo import embed as room
 from albo.api import Albo
 from albo.catalog import Files
@@ -1024,7 +1025,7 @@ def test_covers_are_committed_within_five_seconds_of_a_slow_disk(
 
     # The disk is what everybody waits for: time passes when there is nothing else to do.
     idle = threading.Event()
-    wait = room.wait
+    wait = ahead_room.wait
 
     def read(path: str, limits: Limits) -> bytes:
         assert idle.wait(20)
@@ -1039,7 +1040,7 @@ def test_covers_are_committed_within_five_seconds_of_a_slow_disk(
         return wait(futures, timeout)
 
     monkeypatch.setattr(covers_room, "read_file", read)
-    monkeypatch.setattr(room, "wait", wait_idly)
+    monkeypatch.setattr(ahead_room, "wait", wait_idly)
     desk.backbone = CountingBackbone("cuda", batch_size=256)
     assert desk.embed(tmp_path / "music", workers=1).embedded == 40
     assert waits.longest <= 5.0
@@ -1064,7 +1065,7 @@ def test_a_reader_that_hangs_holds_nothing_up(
     folder = Artifacts(desk.root).vectors(CARD.name)
     monkeypatch.setattr(room, "COMMIT_SECONDS", 0.1)
     monkeypatch.setattr(room, "_GRACE_SECONDS", 0.05)
-    monkeypatch.setattr(room, "_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(ahead_room, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(covers_room, "read_file", read)
     desk.backbone.batch_size = 64
     assert desk.embed(music, workers=1).embedded == 9

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from albo import ahead as ahead_room
 from albo import reading as room
 from albo.api import Albo
 from albo.catalog import open_catalog
@@ -291,7 +292,7 @@ def test_a_bounded_number_of_covers_is_ahead_of_the_reader(
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commit after a fifth of a second."""
     monkeypatch.setattr(room, "COMMIT_SECONDS", 0.2)
-    monkeypatch.setattr(room, "_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(ahead_room, "POLL_SECONDS", 0.02)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -418,8 +419,8 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> CountingReader:
     """Put a reader that counts in the place of the real one."""
     reader = CountingReader()
     card = reader_room.ReaderCard(reader.name, reader.fingerprint)
-    monkeypatch.setattr(reader_room, "card", lambda: card)
-    monkeypatch.setattr(reader_room, "open_reader", reader.open)
+    monkeypatch.setattr("albo.words.card", lambda: card)
+    monkeypatch.setattr("albo.words.open_reader", reader.open)
     return reader
 
 
@@ -494,7 +495,7 @@ def test_embed_with_words_embeds_though_there_is_no_reader(
     def missing() -> None:
         raise MissingReader("reading words needs a reader")
 
-    monkeypatch.setattr(reader_room, "card", missing)
+    monkeypatch.setattr("albo.words.card", missing)
     albo = Albo(tmp_path / "artifacts")
     albo.embed([str(music)])
     with pytest.raises(MissingReader):

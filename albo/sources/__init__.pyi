@@ -2,6 +2,9 @@ from .artwork import (
     Artwork as Artwork,
 )
 from .artwork import (
+    ArtworkFetches as ArtworkFetches,
+)
+from .artwork import (
     Fetched as Fetched,
 )
 from .artwork import (
@@ -9,6 +12,9 @@ from .artwork import (
 )
 from .artwork import (
     NotFetched as NotFetched,
+)
+from .artwork import (
+    WantedArtwork as WantedArtwork,
 )
 from .artwork import (
     as_arrived as as_arrived,
@@ -32,6 +38,8 @@ from .artwork import (
     rows_of_result as rows_of_result,
 )
 from .catalogs import CatalogSource as CatalogSource
+from .chart_requests import ChartAnswer as ChartAnswer
+from .chart_requests import ChartRequests as ChartRequests
 from .charts import (
     SOURCE as SOURCE,
 )

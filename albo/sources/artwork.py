@@ -1,21 +1,30 @@
-"""What became of an artwork that was fetched, and what the catalog records of it."""
+"""Artwork that is wanted, what became of it, and what the catalog records of that."""
 
 from __future__ import annotations
 
 import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from albo.errors import BadCover, DownloadFailed, NotAsked
+from albo.images import examine
+from albo.limits import digest_of
 from albo.records import CatalogRow
-from albo.sources.charts import artwork_key
+from albo.sources.charts import artwork_key, artwork_urls
 from albo.store import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from albo.images import Facts
-    from albo.records import Album, Digest
+    from albo.records import Album, Digest, Listing
+    from albo.sources.downloads import Downloads
     from albo.sources.plan import Tally
+    from albo.store import CoverStore
+
+
+_MOST_REMEMBERED = 5_000  # artworks stored last
 
 
 # --- what goes between the threads ---------------------------------------------------------------
@@ -23,36 +32,209 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Artwork:
-    """One artwork that is wanted, and the albums that it is for, each with its tally."""
+    """One artwork that is wanted."""
 
     url: str
+    """Its address, as the chart gives it."""
+
     arriving: Digest | None
+    """The cover that was on its way into the store when a run ended; it may be there."""
+
     albums: dict[str, Tally]
+    """The albums that it is for, by id, each with its tally."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Artwork that was fetched and is whole; data is None where it is in the store, at `uri`."""
+    """Artwork that was fetched and is whole, or is in the store already."""
 
     art: Artwork
+    """What was asked for."""
+
     digest: Digest
+    """The cover's digest."""
+
     url: str = ""
+    """Where it came from; "" where it was in the store."""
+
     data: bytes | None = None
+    """The file's bytes; None where it is in the store, at `uri`."""
+
     facts: Facts | None = None
+    """What the bytes are; None where it was in the store."""
+
     uri: str = ""
+    """Where it is in the store; "" where it is not there yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotFetched:
-    """Artwork that was not to be had. was_asked : whether anybody was asked for it."""
+    """Artwork that could not be had."""
 
     art: Artwork
+    """What was asked for."""
+
     reason: str
+    """Why there is none."""
+
     was_asked: bool = True
+    """Whether any server was asked for it."""
 
 
 FetchResult: TypeAlias = "Fetched | NotFetched"
+"""What became of an artwork."""
+
 _R = TypeVar("_R", bound=FetchResult)
+
+
+# --- what is wanted ------------------------------------------------------------------------------
+
+
+class WantedArtwork:
+    """The artwork that albums want, each once, however many albums share it.
+
+    From `want` until `settle` an artwork is open. An open artwork is in just one place: among the
+    new ones, among those that failed last time, or with whoever took it by `take_next`. Albums that
+    want an open artwork join it. A settled one may be wanted again; the last ones that were stored
+    are remembered, so that albums of later charts need no fetch.
+    """
+
+    def __init__(self) -> None:
+        self._new: dict[str, Artwork] = {}  # all by artwork, in the order in which they came
+        self._failed_before: dict[str, Artwork] = {}
+        self._open: dict[str, Artwork] = {}
+        self._stored: dict[str, Fetched] = {}
+        self._given_up: set[str] = set()  # album ids
+
+    @property
+    def count(self) -> int:
+        """How many artworks nobody has taken."""
+        return len(self._new) + len(self._failed_before)
+
+    @property
+    def new_count(self) -> int:
+        """How many of them did not fail last time."""
+        return len(self._new)
+
+    @property
+    def album_count(self) -> int:
+        """How many albums wait for an open artwork."""
+        return sum(len(art.albums) for art in self._open.values())
+
+    def want(self, album_id: str, listing: Listing, tally: Tally) -> Fetched | None:
+        """Queue an album's artwork. Returns it where it is one of those stored last."""
+        key = artwork_key(listing.art_url)
+        if key in self._stored:
+            art = Artwork(listing.art_url, None, {album_id: tally})
+            return replace(self._stored[key], art=art)
+        if key not in self._open:
+            queue = self._failed_before if listing.art_error else self._new
+            self._open[key] = queue[key] = Artwork(listing.art_url, None, {})
+        art = self._open[key]
+        art.arriving = art.arriving or listing.art_arriving
+        art.albums.setdefault(album_id, tally)
+        return None
+
+    def take_next(self, *, with_failed: bool) -> Artwork | None:
+        """Take the next artwork: those that failed last time come last, so they delay no others.
+
+        with_failed : whether those may be taken now. Returns None where there is none to take.
+        """
+        for queue in (self._new, self._failed_before) if with_failed else (self._new,):
+            if queue:
+                return queue.pop(next(iter(queue)))
+        return None
+
+    def settle(self, results: Iterable[FetchResult]) -> None:
+        """Close the artworks that these results are of."""
+        for result in results:
+            self._open.pop(artwork_key(result.art.url), None)
+
+    def remember(self, stored: Fetched) -> None:
+        """Remember where a cover is in the store: albums of later charts may share it."""
+        self._stored[artwork_key(stored.art.url)] = stored
+        if len(self._stored) > _MOST_REMEMBERED:
+            del self._stored[next(iter(self._stored))]
+
+    def give_up(self, lost: NotFetched) -> None:
+        """Want this artwork no more in this run, for the albums that it is for."""
+        self._given_up.update(lost.art.albums)
+
+    def was_given_up(self, album_id: str) -> bool:
+        """Whether an album's artwork could not be had in this run."""
+        return album_id in self._given_up
+
+
+# --- fetching ------------------------------------------------------------------------------------
+
+
+class ArtworkFetches:
+    """Fetches artwork in threads, the largest size that there is.
+
+    Attributes
+    ----------
+    running : the fetches that have not been taken.
+    """
+
+    def __init__(
+        self, covers: CoverStore, downloads: Downloads, art_size: int, workers: int
+    ) -> None:
+        self.running: set[Future[FetchResult]] = set()
+        self._covers = covers
+        self._downloads = downloads
+        self._art_size = art_size
+        self._workers = workers
+        self._pool = ThreadPoolExecutor(workers, "albo-harvest")
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more may begin."""
+        return len(self.running) < 4 * self._workers
+
+    @property
+    def are_many(self) -> bool:
+        """Whether some wait for a thread: then several may be taken at once."""
+        return len(self.running) > self._workers
+
+    def begin(self, art: Artwork) -> None:
+        """Fetch an artwork as soon as a thread is free."""
+        self.running.add(self._pool.submit(self._fetch, art))
+
+    def take_done(self) -> list[Future[FetchResult]]:
+        """Return the fetches that are done, and take them out."""
+        done = {future for future in self.running if future.done()}
+        self.running -= done
+        return list(done)
+
+    def stop(self) -> None:
+        """End the downloads that are on their way."""
+        self._downloads.stop()
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _fetch(self, art: Artwork) -> FetchResult:
+        """Fetch an artwork; in a thread."""
+        if art.arriving is not None:
+            uri = self._covers.find(art.arriving)
+            if uri is not None:
+                return Fetched(art, art.arriving, uri=uri)
+        reasons: dict[str, None] = {}
+        for url in artwork_urls(art.url, self._art_size):
+            try:
+                found, facts = self._downloads.get(url, examine)
+            except NotAsked as error:
+                reason = f"artwork: {', '.join(reasons) or error}"
+                return NotFetched(art, reason, was_asked=bool(reasons))
+            except (DownloadFailed, BadCover) as error:
+                reasons[str(error)] = None
+                continue
+            return Fetched(art, digest_of(found.data), url, found.data, facts)
+        return NotFetched(art, f"artwork: {', '.join(reasons)}")
+
+
+# --- what the catalog records --------------------------------------------------------------------
 
 
 def rows_of_result(result: FetchResult, rows: dict[str, CatalogRow]) -> list[CatalogRow]:
@@ -82,6 +264,7 @@ def is_for_result(row: CatalogRow, result: FetchResult) -> bool:
 
 
 def as_arriving(row: CatalogRow, came: Fetched) -> CatalogRow:
+    """Record that a cover is on its way into the store; it is there, or it is not, after a kill."""
     if row.listing is None or came.facts is None or not is_for_result(row, came):
         return row
     listing = replace(
@@ -95,6 +278,7 @@ def as_arriving(row: CatalogRow, came: Fetched) -> CatalogRow:
 
 
 def as_arrived(row: CatalogRow, came: Fetched) -> CatalogRow:
+    """Record that a cover is in the store."""
     if row.listing is None or not is_for_result(row, came):
         return row
     album = replace(row.album, digest=came.digest, uri=came.uri)
@@ -102,6 +286,7 @@ def as_arrived(row: CatalogRow, came: Fetched) -> CatalogRow:
 
 
 def as_failed(row: CatalogRow, lost: NotFetched) -> CatalogRow:
+    """Record why an album has no cover."""
     if row.listing is None or not is_for_result(row, lost):
         return row
     reason = lost.reason.removeprefix("artwork: ")
@@ -109,5 +294,6 @@ def as_failed(row: CatalogRow, lost: NotFetched) -> CatalogRow:
 
 
 def is_out_of_sight(album: Album) -> bool:
+    """Whether an album's cover is in a folder, and is gone from there."""
     there = album.digest is None or is_remote(album.uri) or os.path.exists(album.uri)
     return not there

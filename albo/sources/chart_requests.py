@@ -1,0 +1,165 @@
+"""Requests for charts: which are asked for and in what order, and what came of each."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from albo.errors import AlboError, DownloadFailed
+from albo.records import Feed
+from albo.sources.charts import SOURCE, Address, Chart, parse_chart
+
+if TYPE_CHECKING:
+    from albo.catalog import Catalog
+    from albo.sources.downloads import Downloads
+    from albo.sources.plan import Part, Plan
+
+_RESUME = timedelta(hours=24)  # charts change daily: what is older is asked for again
+
+
+@dataclass(frozen=True, slots=True)
+class ChartAnswer:
+    """The answer to a request for a chart: what it lists, that nothing is new, or an error."""
+
+    part: Part
+    """The part of the plan that asked."""
+
+    address: Address
+    """Which chart it is."""
+
+    feed: Feed
+    """What is known of the chart now."""
+
+    chart: Chart | None = None
+    """What the chart lists; None where it is as it was, or where there is an error."""
+
+    error: AlboError | None = None
+    """Why there is no answer."""
+
+    @property
+    def name(self) -> str:
+        """The chart's name in notes to the user."""
+        return f"{self.address.genre.name} ({self.address.key})"
+
+    def described(self, limit: int, new: int) -> str:
+        """Say in one line how many albums came, of how many asked for."""
+        count = len(self.feed.album_ids)
+        if self.chart is None:
+            return f"{self.name}: unchanged, {count} albums"
+        said = f"{self.name}: {count} of {limit} came, {new} new"
+        if self.chart.without_id:
+            said += f", {self.chart.without_id} without an id left out"
+        return said
+
+
+class ChartRequests:
+    """Asks for the plan's charts, one at a time, in a thread.
+
+    Charts that failed last time are asked last, so they cannot delay the rest. Charts that a run
+    of the last 24 hours has asked for before it was stopped are taken from the catalog.
+    """
+
+    def __init__(self, plan: Plan, catalog: Catalog, feeds: Downloads) -> None:
+        self._plan = plan
+        self._catalog = catalog
+        self._feeds = feeds
+        self._pool = ThreadPoolExecutor(1, "albo-harvest")
+        self._coming: deque[tuple[Part, Address]] = deque()
+        self._known: dict[str, Feed] = {}  # as the catalog has them, by URL
+        self._resumed_from = ""  # when the run began that this one goes on from
+        self._asking: Future[ChartAnswer] | None = None
+
+    def begin(self) -> int | None:
+        """Look up what is known of the charts, and whether this run goes on from another.
+
+        Returns how many charts that one has asked for; None where this is a new run.
+        """
+        urls = [self._url(chart) for _, chart in self._plan.charts]
+        self._known = self._catalog.feeds(urls)
+        failed = {url for url, feed in self._known.items() if not feed.fetched}
+        self._coming.extend(sorted(self._plan.charts, key=lambda c: self._url(c[1]) in failed))
+        before = self._catalog.runs().get(self._plan.key, "")
+        if before > _now(_RESUME):
+            self._resumed_from = before
+            return sum(feed.fetched >= before for feed in self._known.values())
+        self._catalog.begin_run(self._plan.key, _now())
+        return None
+
+    @property
+    def coming(self) -> int:
+        """How many charts have not been asked for."""
+        return len(self._coming)
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether charts are still to come."""
+        return bool(self._coming or self._asking)
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether there is a chart to ask for, and nobody is being asked."""
+        return bool(self._coming) and self._asking is None
+
+    @property
+    def running(self) -> list[Future[ChartAnswer]]:
+        """The request that is on its way, if there is one."""
+        return [] if self._asking is None else [self._asking]
+
+    def ask_next(self) -> ChartAnswer | None:
+        """Ask for the next chart. Returns its answer at once where the catalog has it."""
+        part, chart = self._coming.popleft()
+        feed = self._known_feed(chart)
+        if feed is not None and self._resumed_from and feed.fetched >= self._resumed_from:
+            return ChartAnswer(part, chart, feed)
+        self._asking = self._pool.submit(self._request, part, chart, feed)
+        return None
+
+    def take_answer(self) -> ChartAnswer | None:
+        """Return the answer that has come, if there is one; the next chart may then be asked for.
+
+        Raises what the thread raised.
+        """
+        if self._asking is None or not self._asking.done():
+            return None
+        asked, self._asking = self._asking, None
+        return asked.result()
+
+    def stop(self) -> None:
+        """End the request that is on its way: it fails with `NotAsked`."""
+        self._feeds.stop()
+
+    def close(self) -> None:
+        """Let the thread go."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _url(self, chart: Address) -> str:
+        return chart.url(self._plan.base_url, self._plan.limit)
+
+    def _known_feed(self, chart: Address) -> Feed | None:
+        """Return what is known of a chart, if that is of use and the catalog has all it listed."""
+        feed = self._known.get(self._url(chart))
+        if feed is None or not (feed.etag or feed.modified or self._resumed_from):
+            return None
+        there = sum(1 for _ in self._catalog.rows(SOURCE, feed.album_ids))
+        return feed if there == len(feed.album_ids) else None
+
+    def _request(self, part: Part, address: Address, known: Feed | None) -> ChartAnswer:
+        """Ask the server; in the thread."""
+        url = self._url(address)
+        etag, modified = (known.etag, known.modified) if known is not None else ("", "")
+        try:
+            found, chart = self._feeds.get(url, parse_chart, etag=etag, modified=modified)
+        except DownloadFailed as error:
+            return ChartAnswer(part, address, known or Feed(url, "", ()), error=error)
+        if chart is None and known is not None:
+            return ChartAnswer(part, address, replace(known, fetched=_now()))
+        ids = tuple(entry.album_id for entry in chart.entries) if chart is not None else ()
+        feed = Feed(url, _now(), ids, found.etag, found.modified)
+        return ChartAnswer(part, address, feed, chart)
+
+
+def _now(ago: timedelta = timedelta()) -> str:
+    return (datetime.now(UTC) - ago).isoformat(timespec="milliseconds")
