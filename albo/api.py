@@ -17,7 +17,7 @@ from collections import Counter
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from albo.answers import (
     DuplicateMember,
@@ -57,7 +57,6 @@ from albo.errors import (
 from albo.networks import (
     DEFAULT,
     Card,
-    Device,
     card_of,
     check_device,
     find_card,
@@ -66,6 +65,7 @@ from albo.networks import (
     open_backbone,
 )
 from albo.queries import Query, ask
+from albo.records import Device, HeadKind, Level, Prior
 from albo.sources import FILES, CatalogSource, open_sources, possible_names
 from albo.sources import SOURCE as CHARTS
 from albo.store import (
@@ -91,16 +91,15 @@ if TYPE_CHECKING:
     from albo.classify import Asked, Consultation, Heads, Manner
     from albo.evaluate import Split
     from albo.index import Index
-    from albo.learning import Evaluation, Kind, Level, Material, Side, Sides
+    from albo.learning import Evaluation, Material, Side, Sides
     from albo.limits import Limits
-    from albo.neighbours import IndexKind, IndexSummary
+    from albo.neighbours import IndexSummary
     from albo.networks import FrozenBackbone
-    from albo.records import Album, Digest, Json, Note, StageProgress
+    from albo.records import Album, Digest, IndexKind, Json, Note, StageProgress
     from albo.sources import Harvested, Settings, Shelf, Source
     from albo.store import CoverStore
 
 
-Prior: TypeAlias = Literal["corpus", "uniform"]
 _Store = TypeVar("_Store")
 
 _CURRENT = "current.json"
@@ -552,8 +551,8 @@ class Albo:
         self,
         name: str = "default",
         *,
-        kind: Literal["logistic", "lightgbm"] = "logistic",
-        level: Literal["genre", "subgenre"] = "genre",
+        kind: HeadKind = HeadKind.LOGISTIC,
+        level: Level = Level.GENRE,
         backbone: str | None = None,
         seeds: tuple[int, ...] | None = None,
         words: bool = True,
@@ -595,8 +594,8 @@ class Albo:
         self,
         split: str = "grouped",
         *,
-        kind: Kind = "logistic",
-        level: Level = "genre",
+        kind: HeadKind = HeadKind.LOGISTIC,
+        level: Level = Level.GENRE,
         backbone: str | None = None,
         seeds: tuple[int, ...] | None = None,
         words: bool = True,
@@ -691,7 +690,7 @@ class Albo:
         *,
         top: int = 5,
         head: str | None = None,
-        prior: Prior = "corpus",
+        prior: Prior = Prior.CORPUS,
         decide: float = 0.5,
         coverage: float = 0.9,
         device: Device = Device.AUTO,
@@ -721,7 +720,7 @@ class Albo:
         *,
         top: int = 5,
         head: str | None = None,
-        prior: Prior = "corpus",
+        prior: Prior = Prior.CORPUS,
         decide: float = 0.5,
         coverage: float = 0.9,
         device: Device = Device.AUTO,
@@ -768,7 +767,7 @@ class Albo:
         *,
         title: str | None = None,
         head: str | None = None,
-        prior: Prior = "corpus",
+        prior: Prior = Prior.CORPUS,
         decide: float = 0.5,
         coverage: float = 0.9,
         device: Device = Device.AUTO,
@@ -877,7 +876,7 @@ class Albo:
 
         albums = list(albums)
         by_digest = album_by_digest(albums)
-        labelling = label_covers(albums, "subgenre" if level == "subgenre" else "genre")
+        labelling = label_covers(albums, Level(level))
         same_from = near_duplicate_thresholds(card_of(vectors))[1]
         collection = Collection(
             labelling.restrict(index.digests()), by_digest, index, vectors, same_from

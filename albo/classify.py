@@ -20,7 +20,6 @@ from albo.heads import (
     spread,
 )
 from albo.networks import (
-    Device,
     card_of,
     compile_map_network,
     find_card,
@@ -28,12 +27,13 @@ from albo.networks import (
     openvino_failed,
 )
 from albo.queries import FEW, Listener, ask
+from albo.records import Device, Prior
 from albo.store import MANIFEST, Vectors, backbone_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from albo.heads import Predictor, Prior, Reasons
+    from albo.heads import Predictor, Reasons
     from albo.limits import Limits
     from albo.networks import Card
     from albo.queries import Query
@@ -129,7 +129,7 @@ class Manner:
     prior, decide, coverage : as of `Head.answer`. device, limits : as of `albo.queries.ask`.
     """
 
-    prior: Prior = "corpus"
+    prior: Prior = Prior.CORPUS
     decide: float = 0.5
     coverage: float = 0.9
     device: Device = Device.AUTO

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
-from albo import __version__
+from albo import __version__, records
 from albo.errors import AlboError, UsageError
 from albo.options import (
     Artifacts,
@@ -28,16 +28,11 @@ from albo.options import (
     Covers,
     Decide,
     Device,
-    DeviceChoice,
     GenreAsked,
-    HeadChoice,
     HeadName,
-    KindChoice,
-    LevelChoice,
     MaxMib,
     MaxMpx,
     Prior,
-    PriorChoice,
     Quiet,
     ReadWords,
     S3Endpoint,
@@ -202,7 +197,7 @@ def embed(
     weights: Annotated[
         Path | None, typer.Option(help="A state dict to use in place of the published weights.")
     ] = None,
-    device: Device = DeviceChoice.AUTO,
+    device: Device = records.Device.AUTO,
     batch_size: Annotated[
         int | None, typer.Option(min=1, max=4096, help="Covers a batch.", show_default="chosen")
     ] = None,
@@ -229,14 +224,12 @@ def embed(
     quiet: Quiet = False,
 ) -> None:
     """Register covers, embed the new ones, update the index."""
-    from albo.networks import Device as Where
-
     with _opened(artifacts, catalog, quiet=quiet) as albo:
         result = albo.embed(
             source or [],
             backbone=backbone,
             weights=weights,
-            device=Where(device.value),
+            device=device,
             batch_size=batch_size,
             genre=genre,
             rehash=rehash,
@@ -260,7 +253,7 @@ def embed(
         # Now that covers can be found: reading takes a hundred times as long.
         limits = limits_of(max_mib, max_mpx)
         with _opened(artifacts, catalog, quiet=quiet) as albo:
-            reading = albo.words(device=Where(device.value), limits=limits, s3_endpoint=s3_endpoint)
+            reading = albo.words(device=device, limits=limits, s3_endpoint=s3_endpoint)
         failed |= _show_reading(reading, as_json=as_json, quiet=quiet)
     _exit(failed=failed)
 
@@ -268,7 +261,7 @@ def embed(
 @app.command("words")
 def read(
     *,
-    device: Device = DeviceChoice.AUTO,
+    device: Device = records.Device.AUTO,
     max_mib: MaxMib = 64,
     max_mpx: MaxMpx = 64,
     s3_endpoint: S3Endpoint = None,
@@ -278,11 +271,9 @@ def read(
     quiet: Quiet = False,
 ) -> None:
     """Read the words of the covers whose words have not been read."""
-    from albo.networks import Device as Where
-
     with _opened(artifacts, catalog, quiet=quiet) as albo:
         reading = albo.words(
-            device=Where(device.value),
+            device=device,
             limits=limits_of(max_mib, max_mpx),
             s3_endpoint=s3_endpoint,
         )
@@ -307,7 +298,7 @@ def _show_reading(reading: ReadingResult, *, as_json: bool, quiet: bool) -> bool
 @app.command()
 def index(
     kind: Annotated[
-        KindChoice | None,
+        records.IndexKind | None,
         typer.Option(help="auto chooses by size.", show_default="as before, at first auto"),
     ] = None,
     artifacts: Artifacts = None,
@@ -316,10 +307,8 @@ def index(
     quiet: Quiet = False,
 ) -> None:
     """Build every index anew, or change its kind."""
-    from albo.neighbours import IndexKind
-
     with _opened(artifacts, catalog, quiet=quiet) as albo:
-        done = albo.index(None if kind is None else IndexKind(kind.value))
+        done = albo.index(kind)
     for one in done:
         kind_made = one.kind.value
         if as_json:
@@ -379,7 +368,7 @@ def similar(
     k: Annotated[int, typer.Option("-k", min=1, help="How many neighbours.")] = 10,
     genre: Annotated[str | None, typer.Option(help="Only covers of this genre.")] = None,
     backbone: BackboneName = None,
-    device: Device = DeviceChoice.AUTO,
+    device: Device = records.Device.AUTO,
     without_self: Annotated[
         bool, typer.Option("--without-self", help="Leave out the very same file.")
     ] = False,
@@ -391,8 +380,6 @@ def similar(
     quiet: Quiet = False,
 ) -> None:
     """Find the covers that look most like these."""
-    from albo.networks import Device as Where
-
     failed = False
     with _opened(artifacts, catalog, quiet=quiet) as albo:
         for answer in albo.similar(
@@ -400,7 +387,7 @@ def similar(
             k,
             genre=genre,
             backbone=backbone,
-            device=Where(device.value),
+            device=device,
             without_self=without_self,
             limits=limits_of(max_mib, max_mpx),
         ):
@@ -445,9 +432,13 @@ def duplicates(
 @app.command()
 def train(
     *,
-    kind: Annotated[HeadChoice, typer.Option(help="What is fitted.")] = HeadChoice.LOGISTIC,
+    kind: Annotated[
+        records.HeadKind, typer.Option(help="What is fitted.")
+    ] = records.HeadKind.LOGISTIC,
     name: Annotated[str, typer.Option(help="What the head is called.")] = "default",
-    level: Annotated[LevelChoice, typer.Option(help="Which label is learnt.")] = LevelChoice.GENRE,
+    level: Annotated[
+        records.Level, typer.Option(help="Which label is learnt.")
+    ] = records.Level.GENRE,
     words: Annotated[
         bool, typer.Option("--words/--no-words", help="Look at what covers say, or do not.")
     ] = True,
@@ -470,8 +461,8 @@ def train(
     with _opened(artifacts, catalog, quiet=quiet) as albo:
         report = albo.train(
             name,
-            kind=kind.value,
-            level=level.value,
+            kind=kind,
+            level=level,
             backbone=backbone,
             words=words,
             seeds=None if seeds is None else tuple(range(seeds)),
@@ -491,8 +482,8 @@ def evaluate(
     html: Annotated[
         Path | None, typer.Option(help="Write all of it, with plots, to this one file.")
     ] = None,
-    kind: Annotated[HeadChoice, typer.Option(help="Which head.")] = HeadChoice.LOGISTIC,
-    level: Annotated[LevelChoice, typer.Option(help="Which label.")] = LevelChoice.GENRE,
+    kind: Annotated[records.HeadKind, typer.Option(help="Which head.")] = records.HeadKind.LOGISTIC,
+    level: Annotated[records.Level, typer.Option(help="Which label.")] = records.Level.GENRE,
     words: Annotated[
         bool, typer.Option("--words/--no-words", help="Look at what covers say, or do not.")
     ] = True,
@@ -521,8 +512,8 @@ def evaluate(
     with _opened(artifacts, catalog, quiet=quiet) as albo:
         found = albo.evaluate(
             split,
-            kind=kind.value,
-            level=level.value,
+            kind=kind,
+            level=level,
             backbone=backbone,
             seeds=None if seeds is None else tuple(range(seeds)),
             words=words,
@@ -548,11 +539,11 @@ def classify(
         typer.Option(help="Say why, and draw it to this PNG or JPEG.", show_default=False),
     ] = None,
     head: HeadName = None,
-    prior: Prior = PriorChoice.CORPUS,
+    prior: Prior = records.Prior.CORPUS,
     decide: Decide = 0.5,
     coverage: Coverage = 0.9,
     words: ReadWords = True,
-    device: Device = DeviceChoice.AUTO,
+    device: Device = records.Device.AUTO,
     max_mib: MaxMib = 64,
     max_mpx: MaxMpx = 64,
     s3_endpoint: S3Endpoint = None,
@@ -563,7 +554,6 @@ def classify(
 ) -> None:
     """Say what genre a cover reads as, and how sure that is."""
     from albo.answers import Explained
-    from albo.networks import Device as Where
     from albo.show import MOST_ROWS, draw_explained, save_sheet
     from albo.store import PICTURES, check_output
 
@@ -581,10 +571,10 @@ def classify(
             cover,
             top=top,
             head=head,
-            prior=prior.value,
+            prior=prior,
             decide=decide,
             coverage=coverage,
-            device=Where(device.value),
+            device=device,
             words=words,
             limits=limits_of(max_mib, max_mpx),
         ):
@@ -631,11 +621,11 @@ def report(
         ),
     ] = None,
     head: HeadName = None,
-    prior: Prior = PriorChoice.CORPUS,
+    prior: Prior = records.Prior.CORPUS,
     decide: Decide = 0.5,
     coverage: Coverage = 0.9,
     words: ReadWords = True,
-    device: Device = DeviceChoice.AUTO,
+    device: Device = records.Device.AUTO,
     max_mib: MaxMib = 64,
     max_mpx: MaxMpx = 64,
     s3_endpoint: S3Endpoint = None,
@@ -645,7 +635,6 @@ def report(
     quiet: Quiet = False,
 ) -> None:
     """Say whether covers read as a genre, and why: one HTML file to send round."""
-    from albo.networks import Device as Where
     from albo.show import page
     from albo.store import PAGES, check_output
 
@@ -657,10 +646,10 @@ def report(
             genre,
             title=title,
             head=head,
-            prior=prior.value,
+            prior=prior,
             decide=decide,
             coverage=coverage,
-            device=Where(device.value),
+            device=device,
             words=words,
             limits=limits_of(max_mib, max_mpx),
             s3_endpoint=s3_endpoint,

@@ -34,12 +34,13 @@ from albo.learning import (
     select_covers,
     summarise,
 )
+from albo.records import HeadKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from albo.heads import Features
-    from albo.learning import Corpus, Fitted, Kind, Material, Run, Side, Summary, Trainer
+    from albo.learning import Corpus, Fitted, Material, Run, Side, Summary, Trainer
     from albo.records import Bools, Digest, Doubles, Ints, Progress
 
 
@@ -179,7 +180,7 @@ class _Work:
         }
         always = [view.always for view in views]
         own = [view.name for view in views]
-        other: Kind = "lightgbm" if settings.kind == "logistic" else "logistic"
+        (other,) = set(HeadKind) - {settings.kind}
         # What a view's classifier is of, whatever the kind of head, is fitted once.
         for view in (view for view in views if view.classifier == "dense"):
             features[f"{view.name}/{other}"] = features[view.name]

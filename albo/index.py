@@ -29,7 +29,6 @@ from albo.neighbours import (
     MEND,
     ROUNDING,
     UNIT_TOLERANCE,
-    IndexKind,
     IndexManifest,
     IndexSummary,
     IndexUpdate,
@@ -45,7 +44,7 @@ from albo.neighbours import (
     read_if_there,
     read_index_manifest,
 )
-from albo.records import Digest, Neighbours, Progress
+from albo.records import Digest, IndexKind, Neighbours, Progress
 from albo.store import library_versions
 
 if TYPE_CHECKING:

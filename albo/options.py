@@ -2,53 +2,15 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from albo import records
+
 if TYPE_CHECKING:
     from albo.limits import Limits
-
-
-class DeviceChoice(StrEnum):
-    """Where the network runs."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-    MPS = "mps"
-
-
-class KindChoice(StrEnum):
-    """Kinds of index."""
-
-    AUTO = "auto"
-    FLAT = "flat"
-    IVF = "ivf"
-
-
-class HeadChoice(StrEnum):
-    """Kinds of head."""
-
-    LOGISTIC = "logistic"
-    LIGHTGBM = "lightgbm"
-
-
-class LevelChoice(StrEnum):
-    """Which label a head learns."""
-
-    GENRE = "genre"
-    SUBGENRE = "subgenre"
-
-
-class PriorChoice(StrEnum):
-    """What genre frequencies probabilities refer to."""
-
-    CORPUS = "corpus"
-    UNIFORM = "uniform"
-
 
 Artifacts = Annotated[
     Path | None,
@@ -74,7 +36,7 @@ BackboneName = Annotated[
         "--backbone", help="Which backbone's vectors.", show_default="the last embedded with"
     ),
 ]
-Device = Annotated[DeviceChoice, typer.Option("--device", help="Where the network runs.")]
+Device = Annotated[records.Device, typer.Option("--device", help="Where the network runs.")]
 MaxMib = Annotated[
     int, typer.Option("--max-mib", min=1, max=4096, help="Refuse larger files, in MiB.")
 ]
@@ -94,7 +56,7 @@ HeadName = Annotated[
     str | None, typer.Option("--head", help="Which head.", show_default="the last trained")
 ]
 Prior = Annotated[
-    PriorChoice, typer.Option("--prior", help="Genre frequencies that probabilities refer to.")
+    records.Prior, typer.Option("--prior", help="Genre frequencies that probabilities refer to.")
 ]
 Decide = Annotated[
     float,

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from albo.heads import Features
-    from albo.networks import Card, Device, FrozenBackbone
-    from albo.records import Digest, Floats, Line, Note, Pixels
+    from albo.networks import Card, FrozenBackbone
+    from albo.records import Device, Digest, Floats, Line, Note, Pixels
 
 FEW = 8
 """Queries up to which a start that is fast matters more than a run that is."""

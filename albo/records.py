@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from albo.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +36,67 @@ Progress: TypeAlias = "Callable[[int, int | None], None]"
 
 StageProgress: TypeAlias = "Callable[[str, int, int | None], None]"
 """The same with the name of the stage first: one for work of several stages."""
+
+
+class Device(StrEnum):
+    """Where a network runs."""
+
+    AUTO = "auto"
+    """A GPU where one is worth its start, else the CPU."""
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+
+class IndexKind(StrEnum):
+    """How an index searches."""
+
+    AUTO = "auto"
+    """Flat for a small collection, inverted lists for a large one."""
+    FLAT = "flat"
+    IVF = "ivf"
+
+
+class HeadKind(StrEnum):
+    """What is fitted on the features of an image."""
+
+    LOGISTIC = "logistic"
+    LIGHTGBM = "lightgbm"
+
+
+class Level(StrEnum):
+    """Which label of an album a head learns; each is the name of a field of `Album`."""
+
+    GENRE = "genre"
+    SUBGENRE = "subgenre"
+
+
+class Prior(StrEnum):
+    """Which genre frequencies probabilities refer to."""
+
+    CORPUS = "corpus"
+    """Those of the covers that the head was fitted on."""
+    UNIFORM = "uniform"
+    """Every genre is as frequent as any other."""
+
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+def choose(choices: type[Choice], value: str, name: str) -> Choice:
+    """Return the choice of that value.
+
+    Parameters
+    ----------
+    value : a choice, or its plain text.
+    name : of the setting, for the message.
+
+    Raises UsageError, which names the choices, where there is none of that value.
+    """
+    try:
+        return choices(value)
+    except ValueError:
+        raise UsageError(f"{name} {value!r}; give one of {', '.join(choices)}") from None
 
 
 @dataclass(frozen=True, slots=True)

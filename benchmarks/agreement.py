@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from albo.images import decode
-from albo.networks import DEFAULT, Device, find_card
+from albo.networks import DEFAULT, find_card
 from albo.networks.runtimes import open_runtime
 from albo.networks.weights import build
+from albo.records import Device
 from benchmarks.covers import labels, workspace
 from benchmarks.results import Row, Section, at_least, at_most
 

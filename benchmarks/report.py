@@ -21,7 +21,8 @@ from albo.heads.numbers import against_others
 from albo.images import decode
 from albo.learning import Gatherer, select_covers
 from albo.neighbours import GenreMeans
-from albo.networks import Device, card_of, open_backbone
+from albo.networks import card_of, open_backbone
+from albo.records import Device
 from albo.texts import letters_of
 from albo.words import is_read, largest_text, open_reader, prepare
 from benchmarks.corpora import store_of

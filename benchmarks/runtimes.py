@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from albo.images import decode
-from albo.networks import DEFAULT, Device, find_card
+from albo.networks import DEFAULT, find_card
 from albo.networks.runtimes import open_runtime
 from albo.networks.weights import build
+from albo.records import Device
 from benchmarks.covers import large_covers, workspace
 from benchmarks.measure import interleave, seconds_of
 from benchmarks.results import Row, Section

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from albo.index import open_index, update_index
-from albo.neighbours import IndexKind
+from albo.records import IndexKind
 from benchmarks.covers import workspace
 from benchmarks.measure import (
     Sample,

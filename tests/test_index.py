@@ -19,9 +19,8 @@ import pytest
 
 from albo.errors import EmptyIndex, StaleArtifact, UsageError
 from albo.index import Index, digest_set_hash, open_index, update_index
-from albo.neighbours import IndexKind
 from albo.neighbours.lists import choose_codes, choose_nlist
-from albo.records import Embeddings
+from albo.records import Embeddings, IndexKind
 from albo.store import read_manifest, write_manifest
 
 if TYPE_CHECKING:
@@ -614,7 +613,8 @@ WRITER = """
     import sys
     from pathlib import Path
     from tests.test_index import make_shelf
-    from albo.index import IndexKind, update_index
+    from albo.index import update_index
+    from albo.records import IndexKind
     folder, kind = Path(sys.argv[1]), IndexKind(sys.argv[2])
     shelf = make_shelf(1400)
     digests = shelf.digests()

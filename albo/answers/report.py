@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from albo.answers.collection import Collection, Near, Typicality, Votes
     from albo.answers.thumbnails import Thumbnail
     from albo.classify import Asked, Consultation
-    from albo.heads import Head, Prior, Reasons, ViewReason, WordReason
+    from albo.heads import Head, Reasons, ViewReason, WordReason
     from albo.neighbours import Standing
-    from albo.records import Digest, Json, Line, Prediction, Words
+    from albo.records import Digest, Json, Line, Prediction, Prior, Words
     from albo.sources import NearCover, Shelf
 
 

@@ -2,9 +2,6 @@ from .fusion import (
     Fusion as Fusion,
 )
 from .fusion import (
-    Prior as Prior,
-)
-from .fusion import (
     Scores as Scores,
 )
 from .fusion import (

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from albo.errors import UsageError
 from albo.heads.numbers import log_softmax
+from albo.records import Prior, choose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from albo.heads.head import Array
     from albo.records import Bools, Doubles, Ints
-
-Prior: TypeAlias = Literal["corpus", "uniform"]
-
-PRIORS: tuple[Prior, ...] = ("corpus", "uniform")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +32,7 @@ class Scores:
         rows = np.arange(len(labels))
         nonconformity: dict[Prior, Doubles] = {}
         true_genres: dict[Prior, Ints] = {}
-        for prior in PRIORS:
+        for prior in Prior:
             scores = 1.0 - weigh_prior(probabilities, frequencies, prior)[rows, labels]
             order = np.argsort(scores, kind="stable")
             nonconformity[prior] = scores[order]
@@ -52,9 +49,9 @@ class Scores:
     @classmethod
     def restore(cls, arrays: Mapping[str, Array], prefix: str) -> Scores:
         """Make them of a file's arrays; heads of former versions have no true genres."""
-        found = {prior: arrays.get(f"{prefix}true_genres.{prior}") for prior in PRIORS}
+        found = {prior: arrays.get(f"{prefix}true_genres.{prior}") for prior in Prior}
         return cls(
-            {prior: arrays[f"{prefix}nonconformity.{prior}"] for prior in PRIORS},
+            {prior: arrays[f"{prefix}nonconformity.{prior}"] for prior in Prior},
             {prior: array for prior, array in found.items() if array is not None},
         )
 
@@ -104,7 +101,7 @@ def weigh_prior(probabilities: Doubles, frequencies: Doubles, prior: Prior) -> D
 
     Saerens, Latinne and Decaestecker 2002, eq. 4. Raises UsageError for another prior.
     """
-    if check_prior(prior) == "corpus":
+    if choose(Prior, prior, "prior") is Prior.CORPUS:
         return probabilities
     weighed = probabilities / frequencies
     return np.asarray(weighed / weighed.sum(axis=1, keepdims=True))
@@ -124,10 +121,3 @@ def conformal_sets(probabilities: Doubles, nonconformity: Doubles, coverage: flo
     if len(inside):
         inside[np.arange(len(inside)), probabilities.argmax(axis=1)] = True
     return inside
-
-
-def check_prior(prior: str) -> Prior:
-    for known in PRIORS:
-        if prior == known:
-            return known
-    raise UsageError(f"prior {prior!r}; give one of {', '.join(PRIORS)}")

@@ -28,10 +28,8 @@ import numpy as np
 from albo.errors import StaleArtifact, UsageError
 from albo.heads.fusion import (
     Fusion,
-    Prior,
     Scores,
     answer,
-    check_prior,
     conformal_sets,
     weigh_prior,
 )
@@ -50,7 +48,7 @@ from albo.heads.kept import (
 )
 from albo.heads.numbers import GENRES, check_array
 from albo.heads.predictors import PREDICTORS
-from albo.records import Prediction, Said
+from albo.records import Prediction, Prior, Said, choose
 from albo.store import library_versions, read_manifest, write_atomically, write_manifest
 
 if TYPE_CHECKING:
@@ -121,12 +119,12 @@ class Head:
             alone=None,
         )
 
-    def own_probabilities(self, genre: str, prior: Prior = "corpus") -> Doubles:
+    def own_probabilities(self, genre: str, prior: Prior = Prior.CORPUS) -> Doubles:
         """Return p(genre) of that genre's own covers while they were held out: (n,), ascending.
 
         What a cover's p(genre) is to be compared with. Raises StaleArtifact where it was not kept.
         """
-        if check_prior(prior) not in self.true_genres:
+        if choose(Prior, prior, "prior") not in self.true_genres:
             raise StaleArtifact(
                 f"head {self.name!r} was trained before albo kept what its genres' own covers read"
                 f" as; run `{MEND} --name {self.name}`"
@@ -134,7 +132,7 @@ class Head:
         own = self.true_genres[prior] == self.genres.index(genre)
         return np.asarray(1.0 - self.nonconformity[prior][own][::-1])
 
-    def predict(self, features: Mapping[str, Any], prior: Prior = "corpus") -> Doubles:
+    def predict(self, features: Mapping[str, Any], prior: Prior = Prior.CORPUS) -> Doubles:
         """Return p(genre) of n covers: float64 (n, c).
 
         features : for each view of the head, the features of the same n covers. prior : "corpus"
@@ -166,7 +164,7 @@ class Head:
         )
 
     def conformal_set(
-        self, probabilities: Doubles, coverage: float = 0.9, prior: Prior = "corpus"
+        self, probabilities: Doubles, coverage: float = 0.9, prior: Prior = Prior.CORPUS
     ) -> Bools:
         """Return the smallest sets that hold the true genre with the coverage asked for.
 
@@ -175,12 +173,14 @@ class Head:
 
         probabilities : of `predict` with the same prior. Raises UsageError unless 0 < coverage < 1.
         """
-        return conformal_sets(probabilities, self.nonconformity[check_prior(prior)], coverage)
+        return conformal_sets(
+            probabilities, self.nonconformity[choose(Prior, prior, "prior")], coverage
+        )
 
     def answer(
         self,
         features: Mapping[str, Any],
-        prior: Prior = "corpus",
+        prior: Prior = Prior.CORPUS,
         decide: float = 0.5,
         coverage: float = 0.9,
     ) -> list[Prediction]:

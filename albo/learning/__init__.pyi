@@ -87,16 +87,10 @@ from .labels import (
     Corpus as Corpus,
 )
 from .labels import (
-    Kind as Kind,
-)
-from .labels import (
     LabelledCover as LabelledCover,
 )
 from .labels import (
     Labelling as Labelling,
-)
-from .labels import (
-    Level as Level,
 )
 from .labels import (
     Settings as Settings,

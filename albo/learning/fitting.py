@@ -10,7 +10,7 @@ import numpy as np
 from albo.errors import UsageError
 from albo.heads import Head
 from albo.learning.folds import FitCounter, Job, draw_folds
-from albo.learning.labels import Corpus, Kind, LabelledCover, Settings
+from albo.learning.labels import Corpus, LabelledCover, Settings
 from albo.learning.trainers import open_trainer
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from albo.heads import Features, View
     from albo.learning.folds import Tuning
     from albo.learning.metrics import Summary
-    from albo.records import Doubles, Ints, Json
+    from albo.records import Doubles, HeadKind, Ints, Json
 
 
 def seed_deviation(labels: Ints, probabilities: Doubles) -> float | None:
@@ -42,7 +42,7 @@ def open_job(
     corpus: Corpus,
     features: Mapping[str, Features],
     views: Sequence[View],
-    kind: Kind,
+    kind: HeadKind,
     progress: FitCounter,
 ) -> Job:
     """Make the job of fitting these views' classifiers on a corpus. Raises UsageError."""

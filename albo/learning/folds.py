@@ -22,6 +22,7 @@ import numpy as np
 
 from albo.errors import TooFewCovers
 from albo.heads import Fusion, Scores, answer, conformal_sets, log_softmax
+from albo.records import Prior
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -257,7 +258,7 @@ class Job:
             others = np.flatnonzero((fold_of != fold) & fitted.learnt)
             tuning = self.tune(fitted, (fold,), others)
             probabilities[own] = tuning.say(fitted.said[()], own)
-            limits = tuning.scores.nonconformity["corpus"]
+            limits = tuning.scores.nonconformity[Prior.CORPUS]
             sets[own] = conformal_sets(probabilities[own], limits, coverage)
             tunings.append(tuning)
         return Run(rows, probabilities[rows], sets[rows], tuple(tunings))

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from albo.errors import TooFewCovers, UsageError
 from albo.learning.groups import group_covers, is_known
+from albo.records import HeadKind, Level, choose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from albo.learning.groups import Artist
     from albo.records import Album, Digest, Ints, Json
-
-Kind: TypeAlias = Literal["logistic", "lightgbm"]
-Level: TypeAlias = Literal["genre", "subgenre"]
 
 MIN_GROUPS = 5
 """A genre with fewer groups is left out: there would be folds without it."""
@@ -73,8 +71,8 @@ class Settings:
     """
 
     name: str = "default"
-    kind: Kind = "logistic"
-    level: Level = "genre"
+    kind: HeadKind = HeadKind.LOGISTIC
+    level: Level = Level.GENRE
     folds: int = 5
     seeds: tuple[int, ...] | None = None
     coverage: float = 0.9
@@ -83,8 +81,7 @@ class Settings:
 
     def check(self) -> None:
         """Raise UsageError for a value outside its limits."""
-        if self.kind not in {"logistic", "lightgbm"}:
-            raise UsageError(f"kind {self.kind!r}; give logistic or lightgbm")
+        choose(HeadKind, self.kind, "kind")
         if self.folds not in FOLDS:
             raise UsageError(f"folds={self.folds}; give {FOLDS[0]} to {FOLDS[-1]}")
         if not 0 < self.coverage < 1:
@@ -97,7 +94,7 @@ class Settings:
         return self.seeds or (SEEDS if covers <= SMALL_CORPUS else SEEDS[:1])
 
 
-def label_covers(albums: Iterable[Album], level: Level = "genre") -> Labelling:
+def label_covers(albums: Iterable[Album], level: Level = Level.GENRE) -> Labelling:
     """Take the labels of covers from the albums that bear them.
 
     Labels are taken as written. A digest with several different ones is left out and counted; so is

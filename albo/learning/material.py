@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from albo.heads import View
-    from albo.learning.labels import Labelling, Level
+    from albo.learning.labels import Labelling
     from albo.networks import Card
-    from albo.records import Album, Digest, Ints, Note, StageProgress, Words
+    from albo.records import Album, Digest, Ints, Level, Note, StageProgress, Words
     from albo.store import Artifacts, Vectors
 
 

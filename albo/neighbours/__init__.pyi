@@ -9,9 +9,6 @@ from .manifest import (
     MEND as MEND,
 )
 from .manifest import (
-    IndexKind as IndexKind,
-)
-from .manifest import (
     IndexManifest as IndexManifest,
 )
 from .manifest import (

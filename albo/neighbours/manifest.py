@@ -6,7 +6,6 @@ import hashlib
 import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +14,7 @@ import numpy as np
 from albo.errors import StaleArtifact
 from albo.neighbours.lists import Lists
 from albo.neighbours.rows import Rows
+from albo.records import IndexKind
 from albo.store import read_manifest, sweep, write_atomically
 
 if TYPE_CHECKING:
@@ -33,14 +33,6 @@ _PAGE_BYTES = 4096
 _NAME = re.compile(
     r"(?:vectors-(\d{1,12})\.f(?:32|16)|digests-(\d{1,12})\.bin|lists-(\d{1,12})\.faiss)"
 )
-
-
-class IndexKind(StrEnum):
-    """How an index searches: `auto` chooses between the other two by size."""
-
-    AUTO = "auto"
-    FLAT = "flat"
-    IVF = "ivf"
 
 
 class VectorStore(Protocol):

@@ -15,7 +15,6 @@ from albo.neighbours.manifest import (
     DIGEST_BYTES,
     INDEX_SUFFIX,
     MEND,
-    IndexKind,
     IndexManifest,
     OpenedIndex,
     Tuning,
@@ -26,7 +25,7 @@ from albo.neighbours.manifest import (
     write_file,
 )
 from albo.neighbours.rows import ROUNDING, UNIT_TOLERANCE, Rows
-from albo.records import Digest
+from albo.records import Digest, IndexKind
 from albo.store import plain_write_errors, write_manifest
 
 if TYPE_CHECKING:

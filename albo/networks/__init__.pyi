@@ -16,9 +16,6 @@ from .backbones import (
 from .cards import Card as Card
 from .cards import card_of as card_of
 from .engines import (
-    Device as Device,
-)
-from .engines import (
     Export as Export,
 )
 from .engines import (

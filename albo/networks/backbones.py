@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 from albo.arrays import scale_to_unit
 from albo.networks import cards
 from albo.networks import weights as networks
-from albo.networks.engines import Device
 from albo.networks.memory import recall, remember
 from albo.networks.runtimes import open_runtime
-from albo.records import Embeddings
+from albo.records import Device, Embeddings
 from albo.store import library_versions
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ import numpy as np
 
 from albo.networks import weights as networks
 from albo.networks.engines import (
-    Device,
     Export,
     export_file,
     import_openvino,
@@ -29,6 +28,7 @@ from albo.networks.precision import (
     run_compiled,
     run_eager,
 )
+from albo.records import Device
 from albo.store import backbone_key, scratch_folder
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -34,15 +33,6 @@ if TYPE_CHECKING:
 _MAX_REASON = 160
 _HEADER_BYTES = 1 << 20
 _ABANDONED = 3600.0  # seconds after which a temporary file is nobody's
-
-
-class Device(Enum):
-    """Where a network runs."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-    MPS = "mps"
 
 
 def cores() -> int:

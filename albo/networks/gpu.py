@@ -10,8 +10,8 @@ import numpy as np
 
 from albo.errors import RuntimeFailed
 from albo.networks import weights as networks
-from albo.networks.engines import Device
 from albo.networks.precision import agrees, probe_images
+from albo.records import Device
 from albo.texts import in_one_line, lines_of
 
 if TYPE_CHECKING:

@@ -26,7 +26,6 @@ from albo.errors import AlboError, MissingReader
 from albo.images import open_image
 from albo.limits import Limits
 from albo.networks import (
-    Device,
     Export,
     cores,
     export_file,
@@ -34,7 +33,7 @@ from albo.networks import (
     open_core,
     openvino_failed,
 )
-from albo.records import Line, Words
+from albo.records import Device, Line, Words
 from albo.words.boxes import (
     BOX_SETTINGS,
     Corners,

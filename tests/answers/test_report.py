@@ -19,19 +19,17 @@ from albo.answers.report import _apart, _letter, _verdict
 from albo.classify import Consultation, Manner
 from albo.errors import UnknownGenre
 from albo.heads import Head, Reasons, Scores, ViewReason, WordReason
-from albo.heads.fusion import PRIORS
 from albo.learning import seed_deviation
 from albo.neighbours import Standing, standing
-from albo.networks import Device, card_of
+from albo.networks import card_of
 from albo.queries import Listener
-from albo.records import Prediction, Words
+from albo.records import Device, Prediction, Prior, Words
 from albo.sources import Shelf
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from albo.answers import Report
-    from albo.heads import Prior
     from tests.conftest import Speaking
 
 DRAFT_KEYS = {
@@ -436,7 +434,7 @@ def test_without_words_the_image_alone_is_asked(bare: tuple[Report, list[str]]) 
     assert draft.as_json("Jazz")["words"] is None
 
 
-@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.parametrize("prior", Prior)
 def test_a_draft_stands_among_covers_under_the_same_prior(reporter: Reporter, prior: Prior) -> None:
     """Jazz is rare here: where the frequencies are divided out, its covers read more as it."""
     rows = np.array([[0.2, 0.8], [0.3, 0.7], [0.9, 0.1]])

@@ -20,9 +20,10 @@ from albo.errors import MissingWeights, NoActivationMap, RuntimeFailed
 from albo.heads import ActivationMap, Head, ImageView, LogisticPredictor, Scaler, Scores, spread
 from albo.images import decode
 from albo.learning.trainers import LightgbmTrainer, LogisticTrainer
-from albo.networks import Device, find_card, open_backbone
+from albo.networks import find_card, open_backbone
 from albo.networks.weights import describe
 from albo.queries import Query
+from albo.records import Device
 from albo.samples.covers import draw_sample
 from albo.samples.plan import plan_samples
 from albo.store import read_file

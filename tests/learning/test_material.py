@@ -14,8 +14,9 @@ from albo.errors import MissingWeights, StaleArtifact
 from albo.heads import Head, ImageView
 from albo.learning import Gatherer
 from albo.learning.groups import rare_line_links
-from albo.networks import Device, card_of
+from albo.networks import card_of
 from albo.queries import ask
+from albo.records import Device
 from albo.store import MANIFEST, WordStore
 from albo.words import reader as reader_room
 

@@ -15,8 +15,9 @@ import timm
 import torch
 
 from albo.errors import UnknownBackbone, UsageError
-from albo.networks import Device, FrozenBackbone, find_card, near_duplicate_thresholds
+from albo.networks import FrozenBackbone, find_card, near_duplicate_thresholds
 from albo.networks import weights as networks
+from albo.records import Device
 from albo.store import cache_folder
 
 if TYPE_CHECKING:

@@ -22,13 +22,14 @@ from torch import nn
 
 from albo.errors import RuntimeFailed, UsageError
 from albo.images import decode
-from albo.networks import Device, cpu, engines, precision, runtimes
+from albo.networks import cpu, engines, precision, runtimes
 from albo.networks import gpu as gpu_room
 from albo.networks.cpu import OpenVinoRuntime
 from albo.networks.gpu import TorchRuntime
 from albo.networks.precision import probe_images
 from albo.networks.runtimes import open_runtime
 from albo.networks.weights import build, describe
+from albo.records import Device
 from albo.store import read_file
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from albo.errors import BadCover, MissingReader, RuntimeFailed
-from albo.networks import Device
-from albo.records import Line
+from albo.records import Device, Line
 from albo.words import boxes, card, open_reader, prepare, reader
 from albo.words.boxes import MAX_LINES
 from albo.words.reader import OpenVinoReader
