@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from albo.errors import BadCover, StaleArtifact
 from albo.heads import CharactersView, MeaningView
-from albo.images import decode
+from albo.images import Picture
 from albo.limits import Limits, digest_of
 from albo.networks import open_backbone
 from albo.records import Embeddings, Words
@@ -36,23 +36,33 @@ _FEW_PICTURES = 16  # that are kept at a time, a megabyte each
 
 @dataclass(frozen=True)
 class Query:
-    """A cover that was asked about: its embedding, or why there is none.
+    """A cover that was asked about: its embedding, or why there is none."""
 
-    words : what it says; None where nobody asked. pixels : what the backbone saw; page : RGB, as
-    the reader of words wants it; None where pictures were not to be kept.
-    """
+    name: str
+    """As the user wrote it."""
+    digest: Digest = b""
+    """Of the file's bytes; empty where it could not be read."""
+    embeddings: Embeddings | None = None
+    """Of this cover alone (n = 1)."""
+    words: Words | None = None
+    """The words on it; None where nobody asked."""
+    pixels: Pixels | None = None
+    """What the backbone saw; None where pictures were not to be kept."""
+    page: Image | None = None
+    """RGB, as the reader of words wants it; None where pictures were not to be kept."""
+    error: str = ""
+    """Why there is no embedding, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """A cover that was read and decoded, or why it could not be."""
 
     name: str
     digest: Digest = b""
-    embeddings: Embeddings | None = None
-    words: Words | None = None
     pixels: Pixels | None = None
     page: Image | None = None
     error: str = ""
-
-
-_Read: TypeAlias = "tuple[Query, Pixels | None, Image | None]"
-"""A query, what the backbone sees of it, and what the reader of words does."""
 
 
 class Listener:
@@ -129,49 +139,93 @@ def ask(
 ) -> Iterator[list[Query]]:
     """Read, decode and embed the covers asked about, in order, so many at a time.
 
-    listener : reads their words; None for nobody. keep_pictures : with `pixels` and `page`. A cover
-    that cannot be read says why.
+    A cover that cannot be read says why.
+
+    Parameters
+    ----------
+    covers
+        Paths, as the user wrote them.
+    card
+        Of the backbone that embeds them.
+    device
+        Where it runs.
+    limits
+        What a file may cost; the default limits where None.
+    listener
+        Reads their words; None where nobody asked for them.
+    keep_pictures
+        Whether queries keep their `pixels` and `page`.
+    note
+        Called with what the user may want to know.
     """
     backbone: FrozenBackbone | None = None
-    with_page = keep_pictures or listener is not None
+    page_side = _page_side() if keep_pictures or listener is not None else 0
     at_once = _FEW_PICTURES if keep_pictures else _BATCH
     for start in range(0, len(covers), at_once):
         some = covers[start : start + at_once]
-        read = _read_all(some, card, limits or Limits(), with_page=with_page)
-        pixels = [found for _, found, _ in read if found is not None]
+        decoded = _read_all(some, card, limits or Limits(), page_side)
+        pixels = [one.pixels for one in decoded if one.pixels is not None]
         if pixels and backbone is None:
             backbone = open_backbone(card, device, single=len(covers) <= FEW, note=note)
         embedded = iter(_embed(backbone, pixels))
-        queries = [q if found is None else _with(q, next(embedded)) for q, found, _ in read]
-        pages = [page for _, _, page in read]
-        if listener is not None:
-            queries = _listen(queries, pages, listener)
-        yield _with_pictures(queries, read) if keep_pictures else queries
+        pages = [one.page for one in decoded if one.page is not None]
+        words = iter(listener.read(pages) if listener is not None else ())
+        yield [
+            _query(
+                one,
+                None if one.pixels is None else next(embedded),
+                None if one.page is None else next(words, None),
+                keep_pictures=keep_pictures,
+            )
+            for one in decoded
+        ]
 
 
-def _read_all(names: Sequence[str], card: Card, limits: Limits, *, with_page: bool) -> list[_Read]:
-    """Read and decode covers, in threads where they are many."""
+def _query(
+    one: _Decoded, embeddings: Embeddings | None, words: Words | None, *, keep_pictures: bool
+) -> Query:
+    """Put together what became of one cover."""
+    error = one.error
+    if embeddings is not None and not np.isfinite(embeddings.vector).all():
+        embeddings, error = None, "the network says nothing of this cover"
+    return Query(
+        one.name,
+        one.digest,
+        embeddings,
+        words,
+        one.pixels if keep_pictures else None,
+        one.page if keep_pictures else None,
+        error,
+    )
 
-    def read(name: str) -> _Read:
+
+def _page_side() -> int:
+    """Return how large the reader of words wants its pages."""
+    from albo.words import MAX_SIDE
+
+    return MAX_SIDE
+
+
+def _read_all(names: Sequence[str], card: Card, limits: Limits, page_side: int) -> list[_Decoded]:
+    """Read and decode covers, in threads where they are many.
+
+    page_side : pixels of a page's longer side; 0 for no pages.
+    """
+
+    def read(name: str) -> _Decoded:
         try:
             data = read_file(os.path.expanduser(name), limits)  # noqa: PTH111  (as embed does)
-            pixels = decode(data, card.size, card.resample, limits)
-            page = _page(data, limits) if with_page else None
-            return Query(name, digest_of(data)), pixels, page
+            picture = Picture(data, limits)
+            pixels = picture.square(card.size, card.resample)
+            page = picture.page(page_side) if page_side else None
+            return _Decoded(name, digest_of(data), pixels, page)
         except BadCover as error:
-            return Query(name, error=str(error)), None, None
+            return _Decoded(name, error=str(error))
 
     if len(names) == 1:
         return [read(names[0])]
     with ThreadPoolExecutor(thread_name_prefix="albo-decode") as pool:
         return list(pool.map(read, names))
-
-
-def _page(data: bytes, limits: Limits) -> Image:
-    """Decode a cover as the reader of words wants it."""
-    from albo.words import prepare
-
-    return prepare(data, limits)
 
 
 def _embed(backbone: FrozenBackbone | None, pixels: Sequence[Pixels]) -> Iterator[Embeddings]:
@@ -182,27 +236,3 @@ def _embed(backbone: FrozenBackbone | None, pixels: Sequence[Pixels]) -> Iterato
     for embeddings in backbone.encode(batches):
         for row in range(len(embeddings.vector)):
             yield Embeddings(embeddings.vector[row : row + 1], embeddings.middle[row : row + 1])
-
-
-def _with(query: Query, embeddings: Embeddings) -> Query:
-    if not np.isfinite(embeddings.vector).all():
-        return replace(query, error="the network says nothing of this cover")
-    return replace(query, embeddings=embeddings)
-
-
-def _with_pictures(queries: Sequence[Query], read: Sequence[_Read]) -> list[Query]:
-    return [
-        replace(query, pixels=pixels, page=page)
-        for query, (_, pixels, page) in zip(queries, read, strict=True)
-    ]
-
-
-def _listen(
-    queries: Sequence[Query], pages: Sequence[Image | None], listener: Listener
-) -> list[Query]:
-    """Read the words of the queries that could be decoded."""
-    words = iter(listener.read([page for page in pages if page is not None]))
-    return [
-        query if page is None else replace(query, words=next(words))
-        for query, page in zip(queries, pages, strict=True)
-    ]

@@ -1,4 +1,5 @@
 from .decoding import Facts as Facts
+from .decoding import Picture as Picture
 from .decoding import decode as decode
 from .decoding import examine as examine
 from .decoding import open_image as open_image

@@ -1,4 +1,5 @@
 from .meanings import CoverMeanings as CoverMeanings
+from .reader import MAX_SIDE as MAX_SIDE
 from .reader import Reader as Reader
 from .reader import card as card
 from .reader import open_reader as open_reader

@@ -25,7 +25,15 @@ from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
 
 from albo.errors import BadCover
-from albo.images import IMAGE_SUFFIXES, Facts, decode, examine, has_image_signature, open_image
+from albo.images import (
+    IMAGE_SUFFIXES,
+    Facts,
+    Picture,
+    decode,
+    examine,
+    has_image_signature,
+    open_image,
+)
 from albo.images import decoding as images
 from albo.limits import Limits, digest_of
 from albo.store import read_file
@@ -772,6 +780,40 @@ def test_giants_are_decoded_one_at_a_time(
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda data: decode(data, SIZE), [FORMATS[name]] * 2))
     assert max(most) == together
+
+
+@pytest.mark.parametrize("name", [*FORMATS])
+def test_a_picture_at_two_sizes_is_what_each_is_alone(name: str) -> None:
+    for size, side in ((16, 24), (24, 16), (64, None)):
+        picture = Picture(FORMATS[name])
+        assert np.array_equal(picture.square(size), decode(FORMATS[name], size))
+        alone = open_image(FORMATS[name], max_side=side)
+        assert picture.page(side).tobytes() == alone.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("format_name", "sizes", "decodings"),
+    [("PNG", (224, 640), 1), ("JPEG", (224, 640), 2), ("JPEG", (630, 640), 1)],
+)
+def test_a_picture_is_checked_once_and_decoded_as_seldom_as_costs_no_accuracy(
+    format_name: str,
+    sizes: tuple[int, int],
+    decodings: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = BytesIO()
+    Image.effect_noise((1000, 1000), 64).convert("RGB").save(written, format_name)
+    counted: list[str] = []
+    for name in ("_inspect", "_load"):
+        act = getattr(images, name)
+        monkeypatch.setattr(
+            images, name, lambda *given, _n=name, _act=act: (counted.append(_n), _act(*given))[1]
+        )
+    picture = Picture(written.getvalue())
+    picture.square(sizes[0])
+    picture.page(sizes[1])
+    assert counted.count("_inspect") == 1
+    assert counted.count("_load") == decodings
 
 
 def test_threads_change_nothing() -> None:
