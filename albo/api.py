@@ -96,7 +96,7 @@ if TYPE_CHECKING:
     from albo.neighbours import IndexSummary
     from albo.networks import FrozenBackbone
     from albo.records import Album, Digest, IndexKind, Json, Note, StageProgress
-    from albo.sources import Harvested, Settings, Shelf, Source
+    from albo.sources import Harvested, HarvestSettings, Shelf, Source
     from albo.store import CoverStore
 
 
@@ -375,7 +375,11 @@ class Albo:
     # --- harvest ---------------------------------------------------------------------------------
 
     def harvest(
-        self, settings: Settings, *, covers: str | None = None, s3_endpoint: str | None = None
+        self,
+        settings: HarvestSettings,
+        *,
+        covers: str | None = None,
+        s3_endpoint: str | None = None,
     ) -> Harvested:
         """Fetch album charts into the catalog, and the covers of what they list into a store.
 

@@ -136,9 +136,9 @@ def harvest(
     quiet: Quiet = False,
 ) -> None:
     """Fetch iTunes' album charts by genre, and their covers."""
-    from albo.sources import Settings
+    from albo.sources import HarvestSettings
 
-    settings = Settings(
+    settings = HarvestSettings(
         genres=genre or (),
         storefronts=storefront or ("us",),
         base_url=base_url,

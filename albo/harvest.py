@@ -129,7 +129,7 @@ class Harvest:
     def _begin(self) -> None:
         here = self._charts.begin()
         if here is not None:
-            charts = len(self._plan.charts)
+            charts = len(self._plan.requests)
             self._account.note(
                 f"going on from where a run stopped: {here} of {charts} charts are here"
             )
@@ -220,8 +220,8 @@ class Harvest:
 
         Each comes with the tally of the first part of the plan that has one of its charts.
         """
-        charts = reversed(self._plan.charts)
-        tallies = {chart.key: self._account.tallies[part] for part, chart in charts}
+        requests = reversed(self._plan.requests)
+        tallies = {request.address.key: self._account.tallies[part] for part, request in requests}
         lacking = self._catalog.without_cover(SOURCE)
         for start in range(0, len(lacking), _CHUNK):
             rows = list(self._catalog.rows(SOURCE, lacking[start : start + _CHUNK]))
@@ -273,7 +273,7 @@ class _Account:
         self.note = note
         self.is_complete = True
         self._progress = progress
-        self._charts = len(plan.charts)
+        self._charts = len(plan.requests)
         self._done = 0  # albums whose artwork has been stored or given up
 
     def tell_charts(self, coming: int) -> None:

@@ -23,7 +23,7 @@ from albo.errors import CannotWrite, UnknownGenre, UsageError
 from albo.harvest import Harvest
 from albo.limits import digest_of
 from albo.records import Album
-from albo.sources import Settings
+from albo.sources import HarvestSettings
 from albo.sources.plan import plan_parts
 from albo.store import open_covers
 from albo.store.folder_covers import FolderCovers
@@ -65,9 +65,9 @@ def server(albums: list[Served]) -> Iterator[ChartServer]:
         yield running
 
 
-def quick(server: ChartServer, *genres: str, **changes: object) -> Settings:
+def quick(server: ChartServer, *genres: str, **changes: object) -> HarvestSettings:
     """Ask without waiting."""
-    quickest = Settings(
+    quickest = HarvestSettings(
         genres=genres or ("country",),
         base_url=server.url,
         rate=0,
@@ -285,7 +285,7 @@ def test_two_genres_of_one_name_are_told_apart(tmp_path: Path, server: ChartServ
 
 def test_what_is_named_twice_is_asked_for_once() -> None:
     parts = plan_parts(["1034", "Country", "6", " ALL "], ["us", "US", "gb"])
-    charts = [(chart.storefront, chart.genre.id) for part in parts for chart in part.charts]
+    charts = [request.address for part in parts for request in part.requests]
     assert len(charts) == len(set(charts)) == 2 * 252
     assert len(parts) == 37
     assert [part.name for part in plan_parts(["1034"], ["us"])] == ["Americana"]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
     from albo.genres import Genre
     from albo.records import Json
-    from albo.sources import Harvested, Settings
+    from albo.sources import Harvested, HarvestSettings
 
 
 SHOWN_SKIPS = 20
@@ -42,7 +42,7 @@ _DESCRIBED = ("genre", "artist", "album", "year")
 # --- harvest --------------------------------------------------------------------------------------
 
 
-def show_plan(settings: Settings, where: Json, *, as_json: bool) -> None:
+def show_plan(settings: HarvestSettings, where: Json, *, as_json: bool) -> None:
     """Print what a harvest would ask for. where : "catalog" and "covers", as may be shown."""
     plan = settings.plan()
     said = plan.describe(settings.rate, settings.art_rate) | {
@@ -51,7 +51,7 @@ def show_plan(settings: Settings, where: Json, *, as_json: bool) -> None:
     }
     if as_json:
         for part in plan.parts:
-            urls = [chart.url(plan.base_url, plan.limit) for chart in part.charts]
+            urls = [request.url for request in part.requests]
             terminal.print_json({"genre": part.name, "charts": urls})
         terminal.print_json({"genre": "total", **said})
         return
@@ -60,7 +60,7 @@ def show_plan(settings: Settings, where: Json, *, as_json: bool) -> None:
     for title in ("charts", "albums at most"):
         table.add_column(title, justify="right")
     for part in plan.parts:
-        table.add_row(part.name, str(len(part.charts)), f"{len(part.charts) * plan.limit:,}")
+        table.add_row(part.name, str(len(part.requests)), f"{len(part.requests) * plan.limit:,}")
     table.add_row("total", str(said["charts"]), f"{said['albums_at_most']:,}", style="bold")
     terminal.console().print(table)
     fast = "as fast as can be"

@@ -90,13 +90,13 @@ from .plan import (
     Harvested as Harvested,
 )
 from .plan import (
+    HarvestSettings as HarvestSettings,
+)
+from .plan import (
     Part as Part,
 )
 from .plan import (
     Plan as Plan,
-)
-from .plan import (
-    Settings as Settings,
 )
 from .plan import (
     Tally as Tally,

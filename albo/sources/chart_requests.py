@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from albo.errors import AlboError, DownloadFailed
 from albo.records import Feed
-from albo.sources.charts import SOURCE, Address, Chart, parse_chart
+from albo.sources.charts import SOURCE, Address, Chart, ChartRequest, parse_chart
 
 if TYPE_CHECKING:
     from albo.catalog import Catalog
@@ -67,7 +67,7 @@ class ChartRequests:
         self._catalog = catalog
         self._feeds = feeds
         self._pool = ThreadPoolExecutor(1, "albo-harvest")
-        self._coming: deque[tuple[Part, Address]] = deque()
+        self._coming: deque[tuple[Part, ChartRequest]] = deque()
         self._known: dict[str, Feed] = {}  # as the catalog has them, by URL
         self._resumed_from = ""  # when the run began that this one goes on from
         self._asking: Future[ChartAnswer] | None = None
@@ -77,10 +77,9 @@ class ChartRequests:
 
         Returns how many charts that one has asked for; None where this is a new run.
         """
-        urls = [self._url(chart) for _, chart in self._plan.charts]
-        self._known = self._catalog.feeds(urls)
+        self._known = self._catalog.feeds([request.url for _, request in self._plan.requests])
         failed = {url for url, feed in self._known.items() if not feed.fetched}
-        self._coming.extend(sorted(self._plan.charts, key=lambda c: self._url(c[1]) in failed))
+        self._coming.extend(sorted(self._plan.requests, key=lambda r: r[1].url in failed))
         before = self._catalog.runs().get(self._plan.key, "")
         if before > _now(_RESUME):
             self._resumed_from = before
@@ -110,11 +109,11 @@ class ChartRequests:
 
     def ask_next(self) -> ChartAnswer | None:
         """Ask for the next chart. Returns its answer at once where the catalog has it."""
-        part, chart = self._coming.popleft()
-        feed = self._known_feed(chart)
+        part, request = self._coming.popleft()
+        feed = self._known_feed(request.url)
         if feed is not None and self._resumed_from and feed.fetched >= self._resumed_from:
-            return ChartAnswer(part, chart, feed)
-        self._asking = self._pool.submit(self._request, part, chart, feed)
+            return ChartAnswer(part, request.address, feed)
+        self._asking = self._pool.submit(self._request, part, request, feed)
         return None
 
     def take_answer(self) -> ChartAnswer | None:
@@ -135,20 +134,17 @@ class ChartRequests:
         """Let the thread go."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _url(self, chart: Address) -> str:
-        return chart.url(self._plan.base_url, self._plan.limit)
-
-    def _known_feed(self, chart: Address) -> Feed | None:
+    def _known_feed(self, url: str) -> Feed | None:
         """Return what is known of a chart, if that is of use and the catalog has all it listed."""
-        feed = self._known.get(self._url(chart))
+        feed = self._known.get(url)
         if feed is None or not (feed.etag or feed.modified or self._resumed_from):
             return None
         there = sum(1 for _ in self._catalog.rows(SOURCE, feed.album_ids))
         return feed if there == len(feed.album_ids) else None
 
-    def _request(self, part: Part, address: Address, known: Feed | None) -> ChartAnswer:
+    def _request(self, part: Part, request: ChartRequest, known: Feed | None) -> ChartAnswer:
         """Ask the server; in the thread."""
-        url = self._url(address)
+        url, address = request.url, request.address
         etag, modified = (known.etag, known.modified) if known is not None else ("", "")
         try:
             found, chart = self._feeds.get(url, parse_chart, etag=etag, modified=modified)

@@ -85,6 +85,16 @@ class Address:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ChartRequest:
+    """A chart to be asked for, and where; a plan makes it once."""
+
+    address: Address
+    """The genre and the storefront of the chart."""
+    url: str
+    """The URL that is fetched; the catalog keeps the feed under it."""
+
+
 def check_storefront(text: str) -> str:
     """Return a storefront's code as charts' addresses have it. Raises UsageError for none."""
     code = text.strip().lower()

@@ -16,6 +16,7 @@ from albo.sources.charts import (
     BASE_URL,
     LIMIT,
     Address,
+    ChartRequest,
     admits_artwork,
     check_base_url,
     check_storefront,
@@ -46,7 +47,7 @@ _USUAL = 100  # albums that a chart lists, whatever it is asked for
 
 
 @dataclass(frozen=True)
-class Settings:
+class HarvestSettings:
     """What a harvest is asked for.
 
     genres : names or ids, "all" for every umbrella; each comes with its subgenres. storefronts :
@@ -83,8 +84,9 @@ class Settings:
     def plan(self) -> Plan:
         """Choose the charts. Raises UsageError, UnknownGenre for what is not understood."""
         url = self.base_url or os.environ.get("ALBO_ITUNES_URL") or BASE_URL
-        parts = plan_parts(self.genres, self.storefronts)
-        return Plan(parts, check_base_url(url), self.limit, self.art_size)
+        base_url = check_base_url(url)
+        parts = plan_parts(self.genres, self.storefronts, base_url, self.limit)
+        return Plan(parts, base_url, self.limit, self.art_size)
 
     def downloads(self, plan: Plan) -> tuple[Downloads, Downloads]:
         """Prepare what fetches charts, and what fetches artwork. Raises UsageError."""
@@ -116,33 +118,36 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What was asked for by one name: its charts, that of the genre itself first."""
+    """What was asked for by one name."""
 
     name: str
-    charts: tuple[Address, ...]
+    """The genre's name in the taxonomy."""
+    requests: tuple[ChartRequest, ...]
+    """Its charts by storefront, in each the genre's own before those of its subgenres."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a harvest asks for.
-
-    limit : albums that each chart is asked for. art_size : pixels a side that artwork is asked for.
-    """
+    """What a harvest asks for."""
 
     parts: tuple[Part, ...]
+    """The genres with their charts, umbrellas first."""
     base_url: str
+    """The charts' server, without a slash at the end."""
     limit: int
+    """Albums that each chart is asked for."""
     art_size: int
+    """Pixels a side that artwork is asked for."""
 
     @property
-    def charts(self) -> list[tuple[Part, Address]]:
-        """Every chart with the part that it belongs to, in the order of asking."""
-        return [(part, chart) for part in self.parts for chart in part.charts]
+    def requests(self) -> list[tuple[Part, ChartRequest]]:
+        """Every chart request with the part that it belongs to, in the order of asking."""
+        return [(part, request) for part in self.parts for request in part.requests]
 
     @property
     def key(self) -> str:
         """What is the same for the same command given again."""
-        urls = "\n".join(chart.url(self.base_url, self.limit) for _, chart in self.charts)
+        urls = "\n".join(request.url for _, request in self.requests)
         return hashlib.sha256(urls.encode()).hexdigest()
 
     def describe(self, rate: float, art_rate: float) -> Json:
@@ -150,10 +155,11 @@ class Plan:
 
         rate : charts a minute; art_rate : artworks a second; 0 for as fast as can be.
         """
-        charts, albums = len(self.charts), len(self.charts) * self.limit
+        charts = len(self.requests)
+        albums = charts * self.limit
         return {
             "charts": charts,
-            "storefronts": sorted({chart.storefront for _, chart in self.charts}),
+            "storefronts": sorted({request.address.storefront for _, request in self.requests}),
             "albums_at_most": albums,
             "albums_usually": min(albums, charts * _USUAL),
             "chart_seconds": round(charts * 60 / rate) if rate else 0,
@@ -164,8 +170,18 @@ class Plan:
         }
 
 
-def plan_parts(genres: Sequence[str], storefronts: Sequence[str]) -> tuple[Part, ...]:
+def plan_parts(
+    genres: Sequence[str],
+    storefronts: Sequence[str],
+    base_url: str = BASE_URL,
+    limit: int = LIMIT,
+) -> tuple[Part, ...]:
     """Choose the charts of genres, by name or id, each with its subgenres; none of them twice.
+
+    Parameters
+    ----------
+    base_url : the charts' server, as `check_base_url` returns it.
+    limit : albums that each chart is asked for.
 
     Raises UsageError, UnknownGenre, also where nothing is named.
     """
@@ -186,8 +202,9 @@ def plan_parts(genres: Sequence[str], storefronts: Sequence[str]) -> tuple[Part,
         own = [each for each in with_subgenres(genre) if each.id not in taken]
         taken.update(each.id for each in own)
         if own:
-            charts = tuple(Address(code, each) for code in codes for each in own)
-            parts.append(Part(genre.name, charts))
+            charts = [Address(code, each) for code in codes for each in own]
+            requests = (ChartRequest(chart, chart.url(base_url, limit)) for chart in charts)
+            parts.append(Part(genre.name, tuple(requests)))
     return tuple(parts)
 
 
