@@ -82,13 +82,13 @@ class Listener:
     ) -> None:
         from albo.words import CoverMeanings, card, open_reader
 
-        read = _NothingRead(card().fingerprint)
+        reader = card().fingerprint
         self._views: list[CharactersView | MeaningView] = []
         if CharactersView.name in fingerprints:
-            self._views.append(CharactersView(read))
+            self._views.append(CharactersView(reader))
         if MeaningView.name in fingerprints:
             meanings = CoverMeanings(words_folder, single=single, note=note)
-            self._views.append(MeaningView(read, meanings))
+            self._views.append(MeaningView(reader, meanings))
         if any(view.fingerprint != fingerprints[view.name] for view in self._views):
             raise StaleArtifact(
                 "words are read here in another way than when the head was trained; run"
@@ -115,16 +115,6 @@ class Listener:
         """Return what was read means, float32 (n, d); None where the head does not look at it."""
         found = [view for view in self._views if isinstance(view, MeaningView)]
         return found[0].from_words(words) if found else None
-
-
-@dataclass(frozen=True, slots=True)
-class _NothingRead:
-    """A store of words without any: those of queries are not kept."""
-
-    fingerprint: str
-
-    def read(self, digests: Sequence[Digest]) -> list[Words | None]:
-        return [None] * len(digests)
 
 
 def ask(

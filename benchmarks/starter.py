@@ -123,11 +123,12 @@ def _difference(albo: Albo, made: Head, into: Path, digests: Sequence[Digest]) -
 def _features(albo: Albo, digests: Sequence[Digest]) -> Mapping[str, object]:
     reader = reader_card()
     folder = albo.artifacts.words(reader_key(reader.name, reader.fingerprint))
-    words = WordStore.open(folder, reader.fingerprint)
+    said = WordStore.open(folder, reader.fingerprint).read(digests)
+    words = {digest: one for digest, one in zip(digests, said, strict=True) if one is not None}
     views = (
         ImageView(store_of(albo)),
-        CharactersView(words),
-        MeaningView(words, CoverMeanings(folder)),
+        CharactersView(reader.fingerprint, words),
+        MeaningView(reader.fingerprint, CoverMeanings(folder), words),
     )
     return {view.name: view.features(digests) for view in views}
 

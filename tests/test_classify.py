@@ -764,15 +764,8 @@ def test_a_name_printed_on_covers_is_no_genre_learned() -> None:
         [names[row % artists].upper() if row % 3 else names[row % artists]] for row in range(count)
     ]
     shelf = {digest_of(row): Words((Line(lines[row][0], (0.0,) * 8, 1.0),)) for row in range(count)}
-
-    class Shelf:
-        fingerprint = "reader"
-
-        def read(self, digests: Sequence[Digest]) -> list[Words | None]:
-            return [shelf[digest] for digest in digests]
-
     blank = {cover.digest: rng.normal(size=4).astype(np.float32) for cover in covers}
-    views = [Corpus(blank, Labelling(tuple(covers))), CharactersView(Shelf())]
+    views = [Corpus(blank, Labelling(tuple(covers))), CharactersView("reader", shelf)]
     labelling = Labelling(tuple(covers))
     leaking = train(labelling, NO_PAIRS, views, ONE_SEED).report["top1"]["value"]
     links = rare_line_links(lines, nameless=[True] * count)

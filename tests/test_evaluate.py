@@ -64,15 +64,6 @@ class Shelf:
         return list(digests), Embeddings(vector, np.empty((len(digests), 0), np.float32))
 
 
-@dataclass
-class WordShelf:
-    words_of: dict[Digest, Words]
-    fingerprint: str = "reader 1"
-
-    def read(self, digests: Sequence[Digest]) -> list[Words | None]:
-        return [self.words_of.get(digest) for digest in digests]
-
-
 def make(count: int = 90, *, group: int = 2, looks: float = 0.0, seed: int = 0) -> Material:
     """Covers of two genres, one twice as common; their artists may have looks of their own."""
     rng = np.random.default_rng(seed)
@@ -90,7 +81,7 @@ def make(count: int = 90, *, group: int = 2, looks: float = 0.0, seed: int = 0) 
         said = " ".join(rng.choice([*SPEAKING[genre], "live", "best"], 2))
         words[digest_of(row)] = Words((Line(said, BOX, 1.0),) if row % 4 else ())
     shelf = Shelf(vectors, words)
-    views = (ImageView(shelf), CharactersView(WordShelf(words)))
+    views = (ImageView(shelf), CharactersView("reader 1", words))
     return Material(Labelling(tuple(covers)), NO_LINKS, views, shelf, card=None)  # type: ignore[arg-type]
 
 

@@ -104,10 +104,8 @@ def _nearest(found: Evaluated, material: Material, rows: Ints) -> list[list[tupl
 def _words_on(material: Material, digests: Sequence[Digest]) -> list[tuple[str, ...]]:
     if material.words is None:
         return [()] * len(digests)
-    return [
-        () if words is None else tuple(line.text for line in words.lines)
-        for words in material.words.read(digests)
-    ]
+    found = [material.words.get(digest) for digest in digests]
+    return [() if words is None else tuple(line.text for line in words.lines) for words in found]
 
 
 def _card(

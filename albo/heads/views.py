@@ -1,15 +1,16 @@
-"""What a head looks at: the plug for further ones.
+"""Views: what a head looks at, and the plug for further ones.
 
 A view turns covers into features and says which classifier reads them; the head fuses what the
 views' classifiers say. One view knows nothing of another. To add one: a class with the members of
-`View` and, where no classifier there is suits it, a predictor in `albo.predictors` and a trainer in
-`albo.trainers` under its classifier's name.
+`View` and, where none of the existing classifiers suits it, a predictor in `PREDICTORS` of
+`albo.heads.predictors` and a trainer in `TRAINERS` of `albo.learning.trainers`, under the name of
+its classifier.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -22,9 +23,7 @@ from albo.texts import VERSION, fold_text, joined, listed
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
-    from albo.records import Digest, Embeddings, Floats, Ints, Words
+    from albo.records import Digest, Doubles, Embeddings, Floats, Ints, Words
 
 
 HINT_WEIGHT = 5.0
@@ -32,9 +31,10 @@ HINT_WEIGHT = 5.0
 
 
 class Features(Protocol):
-    """What a view says of n covers: n rows of anything, picked by an array of positions.
+    """What a view says of n covers: n rows, picked by an array of positions.
 
-    A float32 array, a sparse matrix, an array of texts: what the view's classifier reads.
+    They may be of any kind that the view's classifier reads: a float32 array, a sparse matrix,
+    an array of texts.
     """
 
     @property
@@ -49,46 +49,59 @@ class Features(Protocol):
 
 @dataclass(frozen=True)
 class Hints:
-    """What is known of genres before any cover: texts that name them.
-
-    features : of k texts, as the view's. labels : int64 (k,), the genre that each names. weights :
-    float64 (k,), how many covers each counts for; HINT_WEIGHT for all of one genre.
-    """
+    """What is known of genres before any cover was seen: k texts that name them."""
 
     features: Any
+    """The view's features of the k texts."""
+
     labels: Ints
-    weights: NDArray[np.float64]
+    """int64 (k,): the genre that each text names, as its position among the genres."""
+
+    weights: Doubles
+    """float64 (k,): how many covers each text counts for; HINT_WEIGHT in all for a genre."""
 
 
 class View(Protocol):
-    """One way to look at covers.
-
-    name : unique within a head: "image". fingerprint : names exactly what made the features; a
-    head refuses features of another. classifier : which classifier reads them, by its name in
-    `albo.classify`; "dense" is the one of the head's kind on a float32 array. blocks : where the
-    features are several things side by side, how many numbers each has; a dense classifier lets
-    every block weigh alike, however many numbers it has. () where they are one thing. always :
-    whether it says something of every cover. A cover that a view is silent of is answered by those
-    that always speak, so there must be one. hints : what it makes of the genres' own names.
-    """
+    """One way to look at covers."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str:
+        """A name that is unique within a head, such as "image"."""
+        ...
 
     @property
-    def fingerprint(self) -> str: ...  # noqa: D102
+    def fingerprint(self) -> str:
+        """What made the features, exactly; a head refuses features of another fingerprint."""
+        ...
 
     @property
-    def classifier(self) -> str: ...  # noqa: D102
+    def classifier(self) -> str:
+        """The classifier that reads the features, by its name in `albo.learning.trainers`.
+
+        "dense" stands for the classifier of the head's kind, on a float32 array.
+        """
+        ...
 
     @property
-    def blocks(self) -> tuple[int, ...]: ...  # noqa: D102
+    def blocks(self) -> tuple[int, ...]:
+        """How many numbers each part has, where the features are several parts side by side.
+
+        A dense classifier gives every block the same weight, however many numbers it has. () where
+        the features are one thing.
+        """
+        ...
 
     @property
-    def always(self) -> bool: ...  # noqa: D102
+    def always(self) -> bool:
+        """Whether the view says something of every cover.
+
+        A cover of which a view is silent is answered by the views that always speak, so a head has
+        at least one of them.
+        """
+        ...
 
     def hints(self, genres: Sequence[str]) -> Hints | None:
-        """Return what the names of these genres say, None where that is nothing to this view."""
+        """Return what the names of these genres tell this view; None where they tell it nothing."""
         ...
 
     def features(self, digests: Sequence[Digest]) -> Features:
@@ -97,16 +110,22 @@ class View(Protocol):
 
 
 class StoredEmbeddings(Protocol):
-    """Where the embeddings of one backbone are kept, as `albo.vectors.Vectors` keeps them."""
+    """Where the embeddings of one backbone are kept, as `albo.store.Vectors` keeps them."""
 
     @property
-    def fingerprint(self) -> str: ...  # noqa: D102
+    def fingerprint(self) -> str:
+        """The backbone's fingerprint."""
+        ...
 
     @property
-    def dimension(self) -> int: ...  # noqa: D102
+    def dimension(self) -> int:
+        """d, how many numbers a vector has."""
+        ...
 
     @property
-    def middle_dimension(self) -> int: ...  # noqa: D102
+    def middle_dimension(self) -> int:
+        """m, how many numbers a middle has; may be 0."""
+        ...
 
     def read(
         self, digests: Sequence[Digest] | None = None, *, middle: bool = True
@@ -120,23 +139,25 @@ class ImageView:
     """The image itself: the backbone's pooled top and the statistics of its middle stages."""
 
     embeddings: StoredEmbeddings
+    """Where the covers' embeddings are read."""
+
     name: ClassVar[str] = "image"
     classifier: ClassVar[str] = "dense"
     always: ClassVar[bool] = True
 
     @property
     def fingerprint(self) -> str:
-        """The backbone's."""
+        """The backbone's fingerprint."""
         return self.embeddings.fingerprint
 
     @property
     def blocks(self) -> tuple[int, ...]:
-        """Vector and middle; a backbone may have no middle."""
+        """The sizes of vector and middle; the latter is left out where a backbone has none."""
         sizes = (self.embeddings.dimension, self.embeddings.middle_dimension)
         return tuple(size for size in sizes if size)
 
     def hints(self, genres: Sequence[str]) -> None:
-        """Return None: a name has no look."""
+        """Return None: a name has no picture."""
 
     def features(self, digests: Sequence[Digest]) -> Floats:
         """Return float32 (n, d + m), [vector, middle]; StaleArtifact where a cover has none."""
@@ -148,25 +169,18 @@ class ImageView:
         return np.concatenate([embeddings.vector, embeddings.middle], axis=1, dtype=np.float32)
 
 
-class StoredWords(Protocol):
-    """Where the words that one reader found are kept, as `albo.words.WordStore` keeps them."""
-
-    @property
-    def fingerprint(self) -> str: ...  # noqa: D102
-
-    def read(self, digests: Sequence[Digest]) -> list[Words | None]:
-        """Return what covers say, in the order asked; None for one that was never read."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class CharactersView:
     """How the words are written: runs of characters, in any script, within words.
 
-    It knows names, languages, scripts and parts of words that the reader got half right.
+    It learns names, languages, scripts and parts of words that the reader read half right.
     """
 
-    words: StoredWords
+    reader: str
+    """The fingerprint of the word reader."""
+
+    words: Mapping[Digest, Words] = field(default_factory=dict, repr=False)
+    """The words that the reader read, by cover; covers that were not read may be missing."""
 
     name: ClassVar[str] = "characters"
     classifier: ClassVar[str] = "grams"
@@ -175,8 +189,8 @@ class CharactersView:
 
     @property
     def fingerprint(self) -> str:
-        """The reader's, and of how its words are taken to pieces."""
-        return f"{self.words.fingerprint}/{VERSION}"
+        """The reader's fingerprint, and the version of how its words are taken to pieces."""
+        return f"{self.reader}/{VERSION}"
 
     def hints(self, genres: Sequence[str]) -> Hints:
         """Return the grams of the genres' names and their subgenres'."""
@@ -185,23 +199,25 @@ class CharactersView:
 
     def features(self, digests: Sequence[Digest]) -> Grams:
         """Return the grams of what these covers say."""
-        return self.from_words(self.words.read(digests))
+        return self.from_words([self.words.get(digest) for digest in digests])
 
     @staticmethod
     def from_words(words: Sequence[Words | None]) -> Grams:
-        """Return the grams of what was just read."""
+        """Return the grams of words just read; None, for a cover that was not read, has none."""
         return Grams.of("" if said is None else joined(said) for said in words)
 
 
 class Meanings(Protocol):
-    """What turns texts into vectors of what they mean."""
+    """A sentence encoder: it turns texts into vectors of what they mean."""
 
     @property
-    def fingerprint(self) -> str: ...  # noqa: D102
+    def fingerprint(self) -> str:
+        """The encoder's fingerprint."""
+        ...
 
     @property
     def ranks(self) -> Mapping[str, int]:
-        """The words it knows, lower-case, the commonest 0."""
+        """The lower-case words that the encoder knows, and their rank; the commonest has rank 0."""
         ...
 
     def encode(self, texts: Sequence[str]) -> Floats:
@@ -209,7 +225,7 @@ class Meanings(Protocol):
         ...
 
     def of_covers(self, texts: Mapping[Digest, str]) -> Floats:
-        """Return the same for what covers say, in that order; it may have been kept."""
+        """Return the same for the texts on covers, in that order; they may be read from a cache."""
         ...
 
 
@@ -217,8 +233,14 @@ class Meanings(Protocol):
 class MeaningView:
     """What the words mean, whatever words they are: one vector for all lines of a cover."""
 
-    words: StoredWords
-    meanings: Meanings
+    reader: str
+    """The fingerprint of the word reader."""
+
+    meanings: Meanings = field(repr=False)
+    """The sentence encoder."""
+
+    words: Mapping[Digest, Words] = field(default_factory=dict, repr=False)
+    """The words that the reader read, by cover; covers that were not read may be missing."""
 
     name: ClassVar[str] = "meaning"
     classifier: ClassVar[str] = "unit"
@@ -227,8 +249,8 @@ class MeaningView:
 
     @property
     def fingerprint(self) -> str:
-        """The reader's, the sentence encoder's, and of how lines are put together."""
-        return f"{self.words.fingerprint}/{self.meanings.fingerprint}/{VERSION}"
+        """The reader's and the encoder's fingerprints, and the version of how lines are joined."""
+        return f"{self.reader}/{self.meanings.fingerprint}/{VERSION}"
 
     def hints(self, genres: Sequence[str]) -> Hints:
         """Return what the genres' names and their subgenres' mean."""
@@ -237,20 +259,22 @@ class MeaningView:
 
     def features(self, digests: Sequence[Digest]) -> Floats:
         """Return float32 (n, d): what these covers' words mean, zero rows where there are none."""
-        said = zip(digests, self.words.read(digests), strict=True)
         return self.meanings.of_covers(
-            {digest: "" if words is None else self._text_of(words) for digest, words in said}
+            {
+                digest: self._text_of(self.words[digest]) if digest in self.words else ""
+                for digest in digests
+            }
         )
 
     def from_words(self, words: Sequence[Words]) -> Floats:
-        """Return what was just read means: float32 (n, d)."""
+        """Return what words just read mean: float32 (n, d)."""
         return self.meanings.encode([self._text_of(said) for said in words])
 
     def _text_of(self, words: Words) -> str:
         return listed(words, self.meanings.ranks)
 
 
-def _name_texts(genres: Sequence[str]) -> tuple[list[str], Ints, NDArray[np.float64]]:
+def _name_texts(genres: Sequence[str]) -> tuple[list[str], Ints, Doubles]:
     """Return texts that name these genres, the genre of each, and what each counts for.
 
     A genre of the iTunes store brings its subgenres' names: "Blues" brings "Chicago Blues".
@@ -260,7 +284,8 @@ def _name_texts(genres: Sequence[str]) -> tuple[list[str], Ints, NDArray[np.floa
     weights: list[float] = []
     for label, genre in enumerate(genres):
         names = [genre.replace("_", " ")]
-        # A label that is a number is no id; one that two subgenres go by says itself alone.
+        # A label that is a number is not the id of a genre. A name that two subgenres share stands
+        # for itself alone.
         with suppress(UsageError):
             if not names[0].strip().isdigit():
                 names += [one.name for one in with_subgenres(find_genre(names[0]))]

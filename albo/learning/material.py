@@ -1,4 +1,4 @@
-"""What heads are fitted and evaluated on: labels, views, and what may not be parted by a split."""
+"""Material for fitting and evaluating heads: labels, views, and links that no split may part."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from albo.words import CoverMeanings
 from albo.words import card as reader_card
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from albo.heads import View
     from albo.learning.labels import Labelling
@@ -29,35 +30,60 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Material:
-    """Covers with labels, and how they are looked at.
-
-    links : int (p, 2), positions in `labelling.covers` that may not be parted: near-duplicates, and
-    covers without an artist that bear the same rare line. words : where what they say is kept, None
-    where it is not looked at. measured : whether the cosine that links near-duplicates is one that
-    was measured for this backbone.
-    """
+    """Covers with labels, and how they are looked at."""
 
     labelling: Labelling
+    """The covers to learn from, all of which have a vector."""
+
     links: Ints
+    """int (p, 2): positions in `labelling.covers` of covers that a split has to keep together.
+
+    They are near-duplicates, or covers without an artist that bear the same rare line.
+    """
+
     views: tuple[View, ...]
+    """The views that a head can look at here, the image first."""
+
     vectors: Vectors
+    """The vectors of the backbone."""
+
     card: Card
-    words: WordStore | None = None
+    """The backbone's card."""
+
+    words: Mapping[Digest, Words] | None = None
+    """The words read on these covers; None where words are not looked at."""
+
     measured: bool = True
+    """Whether the cosine that links near-duplicates was measured for this backbone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadWords:
+    """The words that one reader read. folder : where they are kept. reader : its fingerprint."""
+
+    folder: Path
+    reader: str
+    words: Mapping[Digest, Words]
 
 
 @dataclass(frozen=True)
 class Gatherer:
-    """Gathers material from an artifacts folder; the caller holds the writer lock.
-
-    note : told what is missing, and the command that mends it. progress : as of `albo.api`.
-    """
+    """Gathers material from an artifacts folder; the caller holds the writer lock."""
 
     artifacts: Artifacts
+    """The folder."""
+
     vectors: Vectors
+    """The vectors of the backbone, in that folder."""
+
     card: Card
+    """The backbone's card."""
+
     note: Note
+    """Told what is missing, and the command that mends it."""
+
     progress: StageProgress
+    """Told of the stage "comparing"."""
 
     def gather(self, albums: Iterable[Album], level: Level, *, words: bool = True) -> Material:
         """Label covers, link what may not be parted, and open every view there is."""
@@ -65,13 +91,15 @@ class Gatherer:
         digests = [cover.digest for cover in labelling.covers]
         links, measured = self._near_duplicates(digests)
         views: tuple[View, ...] = (ImageView(self.vectors),)
-        store, said = self._read_words(digests) if words else (None, [])
-        if store is not None:
-            lines = [[] if one is None else [line.text for line in one.lines] for one in said]
+        read = self._read_words(digests) if words else None
+        if read is not None:
+            found = [read.words.get(digest) for digest in digests]
+            lines = [[] if one is None else [line.text for line in one.lines] for one in found]
             nameless = [not cover.artists for cover in labelling.covers]
             links = np.concatenate([links, rare_line_links(lines, nameless=nameless)])
-            views += self._word_views(store, digests)
-        return Material(labelling, links, views, self.vectors, self.card, store, measured)
+            views += self._word_views(read, digests)
+        said = None if read is None else read.words
+        return Material(labelling, links, views, self.vectors, self.card, said, measured)
 
     def _labelled(self, albums: Iterable[Album], level: Level) -> Labelling:
         every = label_covers(albums, level)
@@ -100,10 +128,8 @@ class Gatherer:
         )
         return links, measured
 
-    def _read_words(
-        self, digests: Sequence[Digest]
-    ) -> tuple[WordStore | None, Sequence[Words | None]]:
-        """Return where words are kept and what these covers say; None where there is too little."""
+    def _read_words(self, digests: Sequence[Digest]) -> _ReadWords | None:
+        """Return the words on these covers; None where they are too few to be looked at."""
         try:
             reader = reader_card()
             folder = self.artifacts.words(reader_key(reader.name, reader.fingerprint))
@@ -111,13 +137,13 @@ class Gatherer:
             said = store.read(digests)
         except (MissingReader, StaleArtifact) as error:
             there = any(self.artifacts.words_folder.glob(f"*/{MANIFEST}"))
-            # What is there but cannot be read says itself what mends it.
+            # The error of a damaged store names its own remedy.
             self.note(
                 f"{error}; until then no words are looked at"
                 if there
                 else "no words are looked at; `albo words` reads what covers say"
             )
-            return None, []
+            return None
         unread = sum(words is None or bool(words.error) for words in said)
         if unread:
             self.note(f"the words on {unread} labelled covers are not read; run `albo words`")
@@ -127,16 +153,18 @@ class Gatherer:
                 f"words are not looked at: {speaking} labelled covers have any, and it takes"
                 f" {MIN_TOGETHER}"
             )
-            return None, []
-        return store, said
+            return None
+        by_cover = {one: words for one, words in zip(digests, said, strict=True) if words}
+        return _ReadWords(store.folder, reader.fingerprint, by_cover)
 
-    def _word_views(self, words: WordStore, digests: Sequence[Digest]) -> tuple[View, ...]:
-        """Make the views of words; what covers mean is encoded now, and kept."""
+    def _word_views(self, read: _ReadWords, digests: Sequence[Digest]) -> tuple[View, ...]:
+        """Make the views of words; the meanings of these covers' texts are encoded now and kept."""
+        characters = CharactersView(read.reader, read.words)
         try:
-            meanings = CoverMeanings(words.folder, keep=True, note=self.note)
-            MeaningView(words, meanings).features(digests)
+            meanings = CoverMeanings(read.folder, keep=True, note=self.note)
+            MeaningView(read.reader, meanings, read.words).features(digests)
         except (MissingWeights, RuntimeFailed) as error:
             self.note(f"{error}; what words mean is not looked at")
-            return (CharactersView(words),)
-        kept = replace(meanings, keep=False)
-        return CharactersView(words), MeaningView(words, kept)
+            return (characters,)
+        stored = replace(meanings, keep=False)
+        return characters, MeaningView(read.reader, stored, read.words)

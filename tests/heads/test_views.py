@@ -37,17 +37,6 @@ def words(*lines: str) -> Words:
 
 
 @dataclass
-class Shelf:
-    """Words as a store keeps them."""
-
-    said: Mapping[Digest, Words]
-    fingerprint: str = "reader 1"
-
-    def read(self, digests: Sequence[Digest]) -> list[Words | None]:
-        return [self.said.get(digest) for digest in digests]
-
-
-@dataclass
 class LetterMeanings:
     """Meanings that count letters, so that what is asked can be told from the answer."""
 
@@ -65,22 +54,20 @@ class LetterMeanings:
         return self.encode(list(texts.values()))
 
 
-SHELF = Shelf(
-    {
-        digest_of(0): words("NIGHTTRAIN", "B-side"),
-        digest_of(1): Words(),
-        digest_of(2): Words(error="too dark"),
-    }
-)
+SAID = {
+    digest_of(0): words("NIGHTTRAIN", "B-side"),
+    digest_of(1): Words(),
+    digest_of(2): Words(error="too dark"),
+}
 DIGESTS = [digest_of(number) for number in (3, 1, 0, 2)]
 
 
 def test_characters_are_the_grams_of_what_was_read() -> None:
-    view = CharactersView(SHELF)
+    view = CharactersView("reader 1", SAID)
     found = view.features(DIGESTS)
     assert found.speaks.tolist() == [False, False, True, False]
     assert rows(found) == rows(Grams.of(["", "", "nighttrain b-side", ""]))
-    assert rows(view.from_words([SHELF.said[digest_of(0)], None])) == rows(found[[2, 3]])
+    assert rows(view.from_words([SAID[digest_of(0)], None])) == rows(found[[2, 3]])
     assert (view.name, view.classifier, view.blocks, view.always) == (
         "characters", "grams", (), False,
     )  # fmt: skip
@@ -93,25 +80,23 @@ def rows(grams: Grams) -> list[list[float]]:
 
 def test_meanings_are_of_words_taken_apart_and_zero_where_there_are_none() -> None:
     meanings = LetterMeanings()
-    view = MeaningView(SHELF, meanings)
+    view = MeaningView("reader 1", meanings, SAID)
     found = view.features(DIGESTS)
     assert meanings.asked == ["", "", "night train, B-side", ""]
     assert found.any(axis=1).tolist() == [False, False, True, False]
-    asked = view.from_words([SHELF.said[digest_of(0)], Words()])
+    asked = view.from_words([SAID[digest_of(0)], Words()])
     np.testing.assert_array_equal(asked, found[[2, 3]])
     assert (view.name, view.classifier, view.always) == ("meaning", "unit", False)
 
 
 def test_fingerprints_change_with_reader_and_encoder() -> None:
     found = {
-        MeaningView(Shelf({}, reader), LetterMeanings(encoder)).fingerprint
+        MeaningView(reader, LetterMeanings(encoder)).fingerprint
         for reader in ("r1", "r2")
         for encoder in ("e1", "e2")
     }
     assert len(found) == 4
-    assert (
-        CharactersView(Shelf({}, "r1")).fingerprint != CharactersView(Shelf({}, "r2")).fingerprint
-    )
+    assert CharactersView("r1").fingerprint != CharactersView("r2").fingerprint
 
 
 # --- hints ---------------------------------------------------------------------------------------
@@ -120,7 +105,7 @@ def test_fingerprints_change_with_reader_and_encoder() -> None:
 def hinted(*genres: str) -> list[list[str]]:
     """The texts that name each genre, as the encoder is asked for them."""
     meanings = LetterMeanings()
-    hints = MeaningView(SHELF, meanings).hints(genres)
+    hints = MeaningView("reader 1", meanings, SAID).hints(genres)
     assert hints.features.shape == (len(hints.labels), 10)
     assert (hints.labels.dtype, hints.weights.dtype) == (np.int64, np.float64)
     return [
@@ -147,8 +132,9 @@ def test_labels_of_no_or_several_genres_name_themselves(label: str) -> None:
 def test_every_genre_counts_as_much() -> None:
     genres = [genre.name for genre in umbrellas()] + ["Something Else"]
     for hints in (
-        CharactersView(SHELF).hints(genres), MeaningView(SHELF, LetterMeanings()).hints(genres),
-    ):  # fmt: skip
+        CharactersView("reader 1", SAID).hints(genres),
+        MeaningView("reader 1", LetterMeanings(), SAID).hints(genres),
+    ):
         counted = np.bincount(hints.labels, hints.weights, len(genres))
         np.testing.assert_allclose(counted, HINT_WEIGHT)
         assert hints.features.shape[0] == len(hints.labels)
@@ -156,15 +142,15 @@ def test_every_genre_counts_as_much() -> None:
 
 @given(st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=4))
 def test_no_label_is_too_strange_to_be_a_hint(genres: list[str]) -> None:
-    hints = CharactersView(SHELF).hints(genres)
+    hints = CharactersView("reader 1", SAID).hints(genres)
     assert sorted(set(hints.labels.tolist())) == list(range(len(genres)))
     np.testing.assert_allclose(np.bincount(hints.labels, hints.weights), HINT_WEIGHT)
 
 
 def test_hints_reach_the_trainers() -> None:
     genres = ["Blues", "Jazz"]
-    characters = open_trainer(CharactersView(SHELF), "lightgbm", genres)
-    meaning = open_trainer(MeaningView(SHELF, LetterMeanings()), "logistic", genres)
+    characters = open_trainer(CharactersView("reader 1", SAID), "lightgbm", genres)
+    meaning = open_trainer(MeaningView("reader 1", LetterMeanings(), SAID), "logistic", genres)
     assert isinstance(characters, GramTrainer)
     assert isinstance(meaning, UnitTrainer)
     assert characters.hints is not None

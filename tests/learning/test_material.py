@@ -173,7 +173,7 @@ def test_where_the_reader_is_missing_the_image_decides(speaking: Speaking) -> No
 def test_a_head_of_another_readers_words_is_refused(
     speaking: Speaking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader_room, "_VERSION", 99)
+    monkeypatch.setitem(reader_room._SETTINGS, "_VERSION", 99)
     albo, _ = opened(speaking.artifacts)
     with pytest.raises(
         StaleArtifact, match="run `albo words` and `albo train`, or give --no-words"
@@ -191,6 +191,7 @@ def test_without_what_words_mean_their_characters_are_looked_at(
     copied: Path, speaking: Speaking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("albo.learning.material.CoverMeanings", no_sentences)
+    monkeypatch.setattr("albo.words.CoverMeanings", no_sentences)
     albo, notes = opened(copied)
     report = albo.train("letters", seeds=(0,))
     assert report["view"] == "image+characters"
