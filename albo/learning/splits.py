@@ -11,6 +11,7 @@ import stat
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from albo.errors import UsageError
+from albo.sources import open_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +28,6 @@ PUBLISHED = ("published_split",)
 
 _MAX_BYTES = 256 << 20
 _DIGEST = ("digest", "sha256")
-_READ = frozenset({*COLUMNS, *_DIGEST, "file"})
 _MOST_FOLDS = 1_000_000
 _WORDS: Mapping[str, Literal["train", "test"]] = {
     "train": "train",
@@ -43,26 +43,45 @@ Sides: TypeAlias = "Mapping[str, set[Side]]"
 def read_split(path: Path, columns: Sequence[str] = COLUMNS) -> dict[str, set[Side]]:
     """Return the sides of each cover by its digest (hex) or its file's full path.
 
-    columns : that may say it; the first that is there does. Rows that say nothing are left out.
-    Raises UsageError for what is no such table.
+    Rows that name no side are left out. So are a manifest's rows that cannot be read, as when it is
+    embedded; in any other table such a row is an error, since a split is of use only when whole.
+
+    Parameters
+    ----------
+    path : a CSV or Parquet table, by the rules for manifests.
+    columns : columns that may name the side; the first that the table has does.
+
+    Raises UsageError where the table cannot be read, or is no split.
     """
-    table = _read_table(path)
-    said_in = next((name for name in columns if name in table), None)
-    named_in = [name for name in (*_DIGEST, "file") if name in table]
-    if said_in is None or not named_in:
-        raise UsageError(
-            f"{path} has columns {', '.join(table)[:200] or 'none'}; a split has `digest` or"
-            f" `file`, and `{columns[0]}`"
-        )
+    _check_file(path)
     folder = os.path.dirname(os.path.realpath(path))  # noqa: PTH120
     sides: dict[str, set[Side]] = {}
-    for number, said in enumerate(table[said_in], start=1):
-        if said:
-            side = _side(said, path, number)
-            for name in named_in:
-                if key := table[name][number - 1]:
-                    sides.setdefault(_key(name, key, folder), set()).add(side)
+    with open_table(str(path)) as table:
+        side_column, cover_columns = _choose_columns(table.path, table.names, columns)
+        for number, row in enumerate(table.rows((side_column, *cover_columns)), start=1):
+            if isinstance(row, str):
+                if side_column not in PUBLISHED:
+                    raise UsageError(f"{path}, row {number}: {row}")
+            elif row[side_column]:
+                side = _side(row[side_column], path, number)
+                for name in cover_columns:
+                    if row[name]:
+                        sides.setdefault(_key(name, row[name], folder), set()).add(side)
     return sides
+
+
+def _choose_columns(
+    path: str, names: Sequence[str], columns: Sequence[str]
+) -> tuple[str, list[str]]:
+    """Return the column that names the side, and those that name the cover."""
+    side_column = next((name for name in columns if name in names), None)
+    cover_columns = [name for name in (*_DIGEST, "file") if name in names]
+    if side_column is None or not cover_columns:
+        raise UsageError(
+            f"{path} has columns {', '.join(names)[:200] or 'none'}; a split has `digest` or"
+            f" `file`, and `{columns[0]}`"
+        )
+    return side_column, cover_columns
 
 
 def _key(column: str, value: str, folder: str) -> str:
@@ -97,36 +116,15 @@ def _side(said: str, path: Path, row: int) -> Side:
     return side
 
 
-def _read_table(path: Path) -> dict[str, list[str]]:
-    """Return a table's columns as texts, names folded to lower case."""
-    import pyarrow as pa
-    from pyarrow import csv, parquet
-
+def _check_file(path: Path) -> None:
+    """Raise UsageError for what cannot be a split, before any of it is read."""
+    remedy = "give grouped, random, published, or a CSV or Parquet table"
     try:
         found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # a pipe is waited for, and a device has no end
-            raise UsageError(
-                f"the split {path} is no file; give grouped, random, published, or a CSV or"
-                " Parquet table"
-            )
-        if found.st_size > _MAX_BYTES:
-            raise UsageError(f"{path} has more than {_MAX_BYTES >> 20} MiB; no split is so large")
-        if path.suffix.lower() == ".parquet":
-            table = parquet.read_table(path)
-        else:
-            with csv.open_csv(path) as opened:
-                texts = {name: pa.string() for name in opened.schema.names}
-            # As they are written: "007.jpg" without its suffix is no number.
-            table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=texts))
-        names = [name.strip().lower() for name in table.column_names]
-        columns = {
-            name: table.column(place).cast(pa.string()).to_pylist() if name in _READ else []
-            for place, name in enumerate(names)
-        }
-    except (OSError, ValueError, pa.ArrowException) as error:
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0][:160]
-        raise UsageError(
-            f"the split {path} cannot be read: {reason}; give grouped, random, published, or a"
-            " CSV or Parquet table"
-        ) from error
-    return {name: [(value or "").strip() for value in values] for name, values in columns.items()}
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"the split {path} cannot be read: {reason}; {remedy}") from error
+    if not stat.S_ISREG(found.st_mode):  # a pipe is waited for, and a device has no end
+        raise UsageError(f"the split {path} is no file; {remedy}")
+    if found.st_size > _MAX_BYTES:
+        raise UsageError(f"{path} has more than {_MAX_BYTES >> 20} MiB; no split is so large")

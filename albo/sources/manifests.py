@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 from albo.errors import UsageError
 from albo.records import Album, Skipped
 from albo.sources.listing import Entry, Report, genre_from_folder, stamp_file
-from albo.sources.rows import Row, check_text, csv_rows, parquet_rows
+from albo.sources.rows import Row, Table, open_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_COLUMNS = frozenset(
+    ("file", "genre", "subgenre", "artist", "artist_id", "album", "album_id", "year", "dup_group")
+)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
@@ -72,8 +75,9 @@ class Manifest:
             failures.append(Skipped(self.name, str(error).removeprefix(f"{self.name} ")))
 
     def _rows(self) -> Iterator[Row]:
-        is_parquet = self.name.lower().endswith(".parquet")
-        return map(check_text, parquet_rows(self.name) if is_parquet else csv_rows(self.name))
+        with open_table(self.name) as table:
+            _check_columns(table)
+            yield from table.rows(_COLUMNS)
 
     def _album(self, row: dict[str, str], file: str, album_id: str) -> Album:
         uri = os.path.normpath(os.path.join(self._folder, file))
@@ -92,6 +96,14 @@ class Manifest:
             artist=row.get("artist", ""),
             artist_id=row.get("artist_id", ""),
             dup_group=row.get("dup_group", ""),
+        )
+
+
+def _check_columns(table: Table) -> None:
+    if "file" not in table.names:
+        listed = ", ".join(table.names[:8]) or "none"
+        raise UsageError(
+            f"{table.path} has no column `file` (its columns: {listed}); add one with paths"
         )
 
 

@@ -1,9 +1,15 @@
-"""Read the rows of a table: CSV with any usual separator, or Parquet."""
+"""The one reader of tables, for manifests and splits: CSV with any usual separator, or Parquet.
+
+Column names are folded: blanks around them go, and case makes no difference. Values are texts
+without blanks around them, whatever the table says of their types.
+"""
 
 from __future__ import annotations
 
 import csv
 from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -13,25 +19,66 @@ from albo.texts import lines_of
 
 if TYPE_CHECKING:
     from _csv import Reader as CsvReader
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from typing import TextIO
 
     import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
 
 
-_COLUMNS = frozenset(
-    ("file", "genre", "subgenre", "artist", "artist_id", "album", "album_id", "year", "dup_group")
-)
 _LONGEST_FIELD = 1 << 20
 _LONGEST_LINE = 1 << 24
 _LONGEST_TEXT = 1 << 16
 _NO_TEXT = "not UTF-8 text; save it as UTF-8"
 
 Row: TypeAlias = "dict[str, str] | str"
-"""The columns of a row that albo knows, or why the row cannot be read."""
+"""The values of a row by column, or the reason why the row cannot be read."""
 
 
-def check_text(row: Row) -> Row:
+@dataclass(frozen=True)
+class Table:
+    """A table that is open for reading."""
+
+    path: str
+    """The file, as it was named."""
+    names: Sequence[str]
+    """The folded names of all columns, in the table's order."""
+    read: Callable[[Collection[str]], Iterator[Row]]
+    """Reads the rows, with the columns of these names."""
+
+    def rows(self, wanted: Collection[str]) -> Iterator[Row]:
+        """Read the rows in order, once; blank rows are left out.
+
+        Parameters
+        ----------
+        wanted : folded names of the columns to read; those that the table lacks are not in a row.
+
+        Raises UsageError where a wanted column is there twice, or the file breaks off.
+        """
+        times = Counter(self.names)
+        twice = [name for name in times if times[name] > 1 and name in wanted]
+        if twice:
+            raise UsageError(
+                f"{self.path} has the column `{twice[0]}` more than once; keep one of them"
+            )
+        return map(_check_text, self.read(wanted))
+
+
+@contextmanager
+def open_table(path: str) -> Iterator[Table]:
+    """Open a table; one whose name ends in `.parquet` is read as Parquet, all others as CSV.
+
+    Raises UsageError where it cannot be read.
+    """
+    with (_open_parquet if path.lower().endswith(".parquet") else _open_csv)(path) as table:
+        yield table
+
+
+def _fold_name(name: str) -> str:
+    return name.strip().lower()
+
+
+def _check_text(row: Row) -> Row:
     """Return a row, or what is wrong with its text."""
     for name, text in () if isinstance(row, str) else row.items():
         if not is_utf8(text):
@@ -41,11 +88,17 @@ def check_text(row: Row) -> Row:
     return row
 
 
-def csv_rows(path: str) -> Iterator[Row]:
+# --- CSV -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _open_csv(path: str) -> Iterator[Table]:
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
-    try:
-        # What is not UTF-8 spoils its row alone: it comes as lone surrogates.
-        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
+    with _csv_errors(path):
+        # Bytes that are not UTF-8 come as lone surrogates, and spoil their own row alone.
+        opened = open(path, encoding="utf-8-sig", errors="surrogateescape", newline="")  # noqa: SIM115
+    with opened:
+        with _csv_errors(path):
             lines = _csv_lines(opened)
             header, blank = next(lines, ""), 0
             while header.isspace():
@@ -54,14 +107,26 @@ def csv_rows(path: str) -> Iterator[Row]:
                 raise UsageError(f"{path} is {_NO_TEXT}")
             separator = max(",;\t", key=header.count)
             reader = csv.reader(chain([header], lines), delimiter=separator, strict=True)
-            names = next(reader, [])
-            _check_columns(path, names)
-            yield from _csv_table(reader, [_column(name) for name in names], blank)
+            names = [_fold_name(name) for name in next(reader, [])]
+
+        def read(wanted: Collection[str]) -> Iterator[Row]:
+            with _csv_errors(path):
+                yield from _csv_rows(reader, names, wanted, blank)
+
+        yield Table(path, names, read)
+
+
+@contextmanager
+def _csv_errors(path: str) -> Iterator[None]:
+    try:
+        yield
     except (csv.Error, OSError) as error:
         raise UsageError(f"{path} cannot be read as CSV: {error}") from error
 
 
-def _csv_table(reader: CsvReader, names: Sequence[str], before: int) -> Iterator[Row]:
+def _csv_rows(
+    reader: CsvReader, names: Sequence[str], wanted: Collection[str], before: int
+) -> Iterator[Row]:
     """Go on after a row that cannot be read: the reader then begins with the next line.
 
     before : lines above those that the reader counts.
@@ -80,7 +145,7 @@ def _csv_table(reader: CsvReader, names: Sequence[str], before: int) -> Iterator
             yield f"line {first} has {surplus}; put quotes around what holds a separator"
         elif any(map(str.strip, values)):
             columns = zip_longest(names, values[: len(names)], fillvalue="")
-            yield {name: value.strip() for name, value in columns if name in _COLUMNS}
+            yield {name: value.strip() for name, value in columns if name in wanted}
 
 
 def _csv_lines(opened: TextIO) -> Iterator[str]:
@@ -92,25 +157,46 @@ def _csv_lines(opened: TextIO) -> Iterator[str]:
         yield line
 
 
-def parquet_rows(path: str) -> Iterator[Row]:
+# --- Parquet -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _open_parquet(path: str) -> Iterator[Table]:
     import pyarrow as pa
     from pyarrow import parquet
 
-    try:
+    with _parquet_errors(path):
         schema = parquet.read_schema(path)
-        _check_columns(path, schema.names)
-        # Only these: what else there is may be the images themselves.
-        wanted = [name for name in schema.names if _column(name) in _COLUMNS]
         # A few bytes may stand for one long text in millions of rows: it is kept once.
-        flat = [f.name for f in schema if f.name in wanted and not pa.types.is_nested(f.type)]
-        with parquet.ParquetFile(path, read_dictionary=flat) as table:
-            for batch in table.iter_batches(batch_size=4_096, columns=wanted):
-                known = [_column(name) for name in batch.schema.names]
-                for texts in zip(*map(_column_texts, batch.columns), strict=True):
-                    yield dict(zip(known, texts, strict=True))
+        flat = [column.name for column in schema if not pa.types.is_nested(column.type)]
+        opened = parquet.ParquetFile(path, read_dictionary=flat)
+    with opened:
+
+        def read(wanted: Collection[str]) -> Iterator[Row]:
+            with _parquet_errors(path):
+                yield from _parquet_rows(opened, wanted)
+
+        yield Table(path, [_fold_name(name) for name in schema.names], read)
+
+
+@contextmanager
+def _parquet_errors(path: str) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
     except (pa.ArrowException, OSError, ValueError, OverflowError, LookupError) as error:
         reason = lines_of(error)[0]
         raise UsageError(f"{path} cannot be read as Parquet: {reason}") from error
+
+
+def _parquet_rows(opened: ParquetFile, wanted: Collection[str]) -> Iterator[Row]:
+    # Only these: the others may be the images themselves.
+    chosen = [name for name in opened.schema_arrow.names if _fold_name(name) in wanted]
+    for batch in opened.iter_batches(batch_size=4_096, columns=chosen):
+        names = [_fold_name(name) for name in batch.schema.names]
+        for texts in zip(*map(_column_texts, batch.columns), strict=True):
+            yield dict(zip(names, texts, strict=True))
 
 
 def _column_texts(column: pa.Array) -> list[str]:
@@ -130,20 +216,6 @@ def _column_texts(column: pa.Array) -> list[str]:
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
         column = column.cast(pa.large_binary())  # it need not be valid UTF-8
     return [_text(value) for value in column.to_pylist()]
-
-
-def _column(name: str) -> str:
-    return name.strip().lower()
-
-
-def _check_columns(path: str, names: Iterable[str]) -> None:
-    there = [_column(name) for name in names]
-    if "file" not in there:
-        listed = ", ".join(there[:8]) or "none"
-        raise UsageError(f"{path} has no column `file` (its columns: {listed}); add one with paths")
-    twice = [name for name, times in Counter(there).items() if times > 1 and name in _COLUMNS]
-    if twice:
-        raise UsageError(f"{path} has the column `{twice[0]}` more than once; keep one of them")
 
 
 def _text(value: object) -> str:

@@ -13,6 +13,7 @@ from pyarrow import parquet
 from albo.errors import UsageError
 from albo.learning import PUBLISHED, read_split, sides_of
 from albo.records import Album
+from albo.sources import open_sources
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,7 +138,8 @@ def test_missing_columns_are_named(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("broken.csv", b"file,split\na,train\nb\n"),
+        ("surplus.csv", b"file,split\na,train\nb,test,more\n"),
+        ("quotes.csv", b'file,split\na,train\n"b,test\n'),
         ("empty.csv", b""),
         ("zeros.csv", bytes(100)),
         ("picture.csv", b"\xff\xd8\xff\xe0" + bytes(range(256)) * 4),
@@ -152,6 +154,39 @@ def test_what_is_no_table_is_refused_in_one_line(tmp_path: Path, name: str, cont
         read_split(tmp_path / name)
     assert name in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("name", ["covers.csv", "covers.tsv"])
+def test_a_manifest_that_embeds_is_a_split(tmp_path: Path, separator: str, name: str) -> None:
+    rows = (
+        ("file", "genre", "artist", "Published_Split"),
+        ("a.jpg", "Jazz", "Simone, Nina", "train"),
+        ("b.jpg", "Rock", "", "test"),
+        ("c.jpg", "Rock"),
+        ("d.jpg", "Rock", "x", "train", "surplus"),  # embedding leaves it out as well
+    )
+    text = "\n\n" + "\n".join(
+        separator.join(f'"{v}"' if separator in v else v for v in r) for r in rows
+    )
+    table = write(tmp_path, text, name)
+    [source] = open_sources([str(table)])
+    files = [entry.album.uri for entry in source.entries()]
+    assert files == [str(tmp_path / name) for name in ("a.jpg", "b.jpg", "c.jpg")]
+    assert read_one(table, PUBLISHED) == {files[0]: "train", files[1]: "test"}
+    assert read_one(table) == read_one(table, PUBLISHED)
+
+
+def test_a_row_that_cannot_be_read_fails_a_split(tmp_path: Path) -> None:
+    table = write(tmp_path, "file;split\na;train\nb;test;more\n")
+    with pytest.raises(UsageError, match=r"split.csv, row 2: line 3 has 3 fields for 2 columns"):
+        read_split(table)
+
+
+def test_a_side_column_is_there_once(tmp_path: Path) -> None:
+    table = write(tmp_path, "file,split,Split,genre,genre\na,train,test,x,y\n")
+    with pytest.raises(UsageError, match="has the column `split` more than once; keep one"):
+        read_split(table)
 
 
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
