@@ -45,7 +45,7 @@ from albo.catalog import (
     source_name,
 )
 from albo.classify import Classified
-from albo.embed import Stores, Summary, embed_catalog, embed_sources
+from albo.embed import Stores, embed_catalog, embed_sources
 from albo.errors import (
     AlboError,
     EmptyCatalog,
@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from albo.classify import Asked, Consultation, Heads, Manner
     from albo.evaluate import Split
     from albo.index import Index
+    from albo.journal import EmbedSummary
     from albo.learning import Evaluation, Material, Side, Sides
     from albo.limits import Limits
     from albo.neighbours import IndexSummary
@@ -232,7 +233,7 @@ class Albo:
         *,
         rehash: bool,
         limits: Limits | None,
-    ) -> Summary:
+    ) -> EmbedSummary:
         def open_it() -> FrozenBackbone:
             backbone = open_backbone(card, device, batch_size, note=self.note)
             # Now, and not at the end: after a kill the same command goes on with the same one.

@@ -1,8 +1,8 @@
 """The stage that reads the words of covers: find who lacks them, fetch, decode, read, commit.
 
 Covers are fetched and decoded in threads while the reader works; a bounded number is ahead of it.
-What has been read is committed every few seconds: a process killed at any moment loses only what
-it read since, and the next run goes on from there. Nothing but the words is written.
+Words are committed every few seconds: a process killed at any moment loses only the words that it
+read since, and the next run goes on from there. The words alone are written.
 """
 
 from __future__ import annotations
@@ -41,36 +41,52 @@ _REMOTE_WORKERS = 16  # a server answers late, and several at once no later
 
 @dataclass(slots=True)
 class ReadingSummary:
-    """What a run did.
-
-    covers : in the catalog, each of them either read, known, failed or skipped. read : whose words
-    were read in this run; with_words : on how many of them there are any; lines : how many lines.
-    known : whose words had been read before. failed : whose reading failed. skipped : those that
-    could not be read at all, for the file is gone, broken or another one now. notes : lines for the
-    user. seconds : of the whole run. device : where the reader ran, "" where it did not.
-    """
+    """What a run did."""
 
     covers: int = 0
+    """Covers in the catalog: each of them is either read, known, failed or skipped."""
+
     read: int = 0
+    """Covers whose words were read in this run."""
+
     known: int = 0
+    """Covers whose words had been read before."""
+
     lines: int = 0
+    """Lines that were read in this run."""
+
     with_words: int = 0
+    """On how many of the covers read in this run there are any words."""
+
     failed: list[Skipped] = field(default_factory=list)
+    """Covers whose reading failed, and why."""
+
     skipped: list[Skipped] = field(default_factory=list)
+    """Covers that could not be loaded: the file is gone, broken, or another one now."""
+
     notes: list[str] = field(default_factory=list)
+    """Lines for the user."""
+
     seconds: float = 0.0
+    """Of the whole run."""
+
     device: str = ""
+    """Where the reader ran, "" where it did not."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Cover:
-    """A cover to be read, and the files that it lies in."""
+    """A cover to be read."""
 
     digest: Digest
+    """SHA-256 of its bytes."""
+
     uris: tuple[str, ...]
+    """The files that hold it, local ones first."""
 
 
 _Fetched: TypeAlias = "tuple[_Cover, Image.Image | Skipped]"
+_Readable: TypeAlias = "tuple[_Cover, Image.Image]"
 
 
 def read_words(
@@ -85,11 +101,15 @@ def read_words(
 ) -> ReadingSummary:
     """Read the words of those covers of the catalog whose words have not been read.
 
-    Those whose reading failed before come last. The caller holds the writer lock.
+    Covers whose reading failed before come last. The caller holds the writer lock.
 
     Parameters
     ----------
+    catalog : names the covers, and where they are.
+    covers : reads files, and covers of stores.
+    store : gets the words, and knows which covers have been read.
     open_reader : called when the first cover is to be read, and not at all if none is.
+    limits : what is read of a file at most.
     workers : threads that fetch and decode; as many as there are cores where None.
     progress : told how many covers are done, and of how many.
 
@@ -111,8 +131,8 @@ def read_words(
 def _unread(catalog: Catalog, writer: WordWriter) -> tuple[list[_Cover], int]:
     """Find the covers that lack words, and count the others.
 
-    What failed comes last, so that a few covers that no reader gets through do not keep the others
-    waiting at each run; of a cover's files the local ones come first.
+    Covers whose reading failed before come last, so that they cannot delay the others at each run;
+    of a cover's files the local ones come first.
     """
     uris: dict[Digest, dict[str, None]] = {}
     for album in catalog.albums():
@@ -136,9 +156,9 @@ class _Fetcher:
         self._workers = workers
 
     def ahead(self, unread: list[_Cover]) -> Generator[_Fetched | None, None, None]:
-        """Yield covers, in order, with the image or why there is none; so many are fetched ahead.
+        """Yield covers, in order, with the image or why there is none; some are fetched ahead.
 
-        None comes wherever time has passed without a cover.
+        Yields None wherever time has passed without a cover.
         """
         remote = any(is_remote(cover.uris[0]) for cover in unread)
         threads = max(self._workers, _REMOTE_WORKERS) if remote else self._workers
@@ -159,7 +179,7 @@ class _Fetcher:
 
 
 class _Run:
-    """Takes covers through the reader, and what they say to the disk."""
+    """Takes covers through the reader, and their words to the disk."""
 
     def __init__(
         self,
@@ -184,9 +204,7 @@ class _Run:
                     self._read_on(chain([one], readable))
                     self._commit()
 
-    def _readable(
-        self, fetched: Iterable[_Fetched | None]
-    ) -> Iterator[tuple[_Cover, Image.Image] | None]:
+    def _readable(self, fetched: Iterable[_Fetched | None]) -> Iterator[_Readable | None]:
         """Pass on the covers that can be read; tell of the others."""
         for one in fetched:
             if one is None:
@@ -199,11 +217,11 @@ class _Run:
             else:
                 yield cover, image
 
-    def _read_on(self, readable: Iterator[tuple[_Cover, Image.Image] | None]) -> None:
+    def _read_on(self, readable: Iterator[_Readable | None]) -> None:
         """Read until a commit is due and covers are slow to come; then nothing is in the reader."""
-        launched: deque[_Cover] = deque()
-        for words in self._opened().read(self._images(readable, launched)):
-            self._keep(launched.popleft(), as_kept(words))
+        feed = _Feed(readable, self._is_due)
+        for words in self._opened().read(feed.images()):
+            self._keep(feed.launched.popleft(), as_kept(words))
             if self._is_due():
                 self._commit()
             self._last_words = monotonic()
@@ -214,20 +232,6 @@ class _Run:
             self._summary.device = self._reader.device
             self._last_commit = self._last_words = monotonic()
         return self._reader
-
-    def _images(
-        self, readable: Iterator[tuple[_Cover, Image.Image] | None], launched: deque[_Cover]
-    ) -> Iterator[Image.Image]:
-        """Feed the reader; `launched` gets what is in it.
-
-        It gives words back only when it is given covers: on a slow disk it would keep them.
-        """
-        for one in readable:
-            if one is not None:
-                launched.append(one[0])
-                yield one[1]
-            elif self._is_due():
-                return
 
     def _is_due(self) -> bool:
         """Whether words would have waited too long, if the next ones took as long as the last."""
@@ -251,3 +255,31 @@ class _Run:
     def _tell(self) -> None:
         s = self._summary
         self._progress(s.read + len(s.failed) + len(s.skipped))
+
+
+class _Feed:
+    """Gives the reader images, and remembers whose they are.
+
+    Attributes
+    ----------
+    launched : the covers that the reader holds, the oldest first.
+    """
+
+    def __init__(
+        self, readable: Iterator[_Readable | None], is_commit_due: Callable[[], bool]
+    ) -> None:
+        self.launched: deque[_Cover] = deque()
+        self._readable = readable
+        self._is_commit_due = is_commit_due
+
+    def images(self) -> Iterator[Image.Image]:
+        """Yield images, until a commit is due and no cover is there.
+
+        A reader gives words back only when it is given covers: on a slow disk it would keep them.
+        """
+        for one in self._readable:
+            if one is not None:
+                self.launched.append(one[0])
+                yield one[1]
+            elif self._is_commit_due():
+                return

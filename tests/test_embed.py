@@ -32,11 +32,13 @@ from PIL import Image
 
 from albo import ahead as ahead_room
 from albo import embed as room
+from albo import journal as journal_room
+from albo import loading as loading_room
 from albo.api import Albo
 from albo.catalog import Files
 from albo.catalog.database import Database
 from albo.catalog.sqlite import SqliteCatalog
-from albo.embed import Stores, Summary, embed_catalog, embed_sources
+from albo.embed import Stores, embed_catalog, embed_sources
 from albo.errors import (
     CannotWrite,
     EmptyCatalog,
@@ -47,6 +49,7 @@ from albo.errors import (
 )
 from albo.limits import Limits, digest_of
 from albo.networks import Card
+from albo.networks import batches as batches_room
 from albo.records import Digest, Embeddings
 from albo.sources import open_sources
 from albo.sources.folders import Folder
@@ -58,6 +61,7 @@ from tests.plain_user import as_plain_user
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from albo.journal import EmbedSummary
     from albo.records import Pixels
     from albo.sources import Entry
 
@@ -148,7 +152,7 @@ class Desk:
         genre: str | None = None,
         lines: Iterable[str] = (),
         **options: Any,  # noqa: ANN401
-    ) -> Summary:
+    ) -> EmbedSummary:
         try:
             with self.stores() as stores:
                 if words:
@@ -250,7 +254,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def reasons(summary: Summary) -> dict[str, str]:
+def reasons(summary: EmbedSummary) -> dict[str, str]:
     return {Path(skipped.uri).name: skipped.reason for skipped in summary.skipped}
 
 
@@ -402,7 +406,7 @@ def test_a_touched_file_is_read_but_neither_decoded_nor_embedded(
     desk.embed(music)
     reads.clear()
     age(music / "Genre 0" / "3.png")
-    monkeypatch.setattr(room, "decode", None)
+    monkeypatch.setattr(loading_room, "decode", None)
     for expected in (["3.png"], []):
         summary = desk.embed(music)
         assert (summary.embedded, summary.known, reads) == (0, 9, expected)
@@ -683,9 +687,9 @@ def test_what_is_no_image_is_ignored_and_counted(
     assert (summary.seen, summary.embedded, summary.ignored) == (11, 11, 6)
     assert not summary.skipped
     looked: list[str] = []
-    look_into = room._has_signature
+    look_into = room.has_signature
     monkeypatch.setattr(
-        room, "_has_signature", lambda path: looked.append(Path(path).name) or look_into(path)
+        room, "has_signature", lambda path: looked.append(Path(path).name) or look_into(path)
     )
     summary = desk.embed(music)
     assert (summary.seen, summary.known, summary.ignored, looked) == (11, 11, 6, [])
@@ -732,11 +736,11 @@ def test_strange_names_are_names(desk: Desk, music: Path) -> None:
 @posix
 def test_looking_into_a_file_waits_for_no_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert not room._has_signature(str(tmp_path / "pipe"))
-    assert not room._has_signature(str(tmp_path / "gone"))
-    assert not room._has_signature(str(tmp_path))
+    assert not room.has_signature(str(tmp_path / "pipe"))
+    assert not room.has_signature(str(tmp_path / "gone"))
+    assert not room.has_signature(str(tmp_path))
     draw(tmp_path / "image", 1)
-    assert room._has_signature(str(tmp_path / "image"))
+    assert room.has_signature(str(tmp_path / "image"))
 
 
 class Meddling(Folder):
@@ -943,7 +947,7 @@ def test_a_bounded_number_of_covers_is_ahead_of_the_network(
     desk.backbone.during = slow
     desk.embed(tmp_path / "music", workers=2)
     assert len(reads) == 400
-    assert max(ahead) <= 2 * room._AHEAD + desk.backbone.batch_size
+    assert max(ahead) <= 2 * loading_room._AHEAD + desk.backbone.batch_size
 
 
 @dataclass
@@ -969,7 +973,8 @@ class Waits:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(room, "monotonic", clock)
+    for each in (room, journal_room, batches_room):
+        monkeypatch.setattr(each, "monotonic", clock)
     return clock
 
 
@@ -1064,7 +1069,7 @@ def test_a_reader_that_hangs_holds_nothing_up(
 
     folder = Artifacts(desk.root).vectors(CARD.name)
     monkeypatch.setattr(room, "COMMIT_SECONDS", 0.1)
-    monkeypatch.setattr(room, "_GRACE_SECONDS", 0.05)
+    monkeypatch.setattr(batches_room, "GRACE_SECONDS", 0.05)
     monkeypatch.setattr(ahead_room, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(covers_room, "read_file", read)
     desk.backbone.batch_size = 64

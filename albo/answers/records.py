@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
     from albo.answers.collection import Ranked, Votes
     from albo.classify import Classified
-    from albo.embed import Summary
     from albo.heads import Reasons
+    from albo.journal import EmbedSummary
     from albo.neighbours import IndexSummary
     from albo.reading import ReadingSummary
     from albo.records import Album, Digest, Json
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class EmbedResult:
     """What `embed` did: the run's summary, and the index's."""
 
-    summary: Summary
+    summary: EmbedSummary
     index: IndexSummary
     backbone: str
 

@@ -13,6 +13,7 @@ from .backbones import (
 from .backbones import (
     open_backbone as open_backbone,
 )
+from .batches import PacedEncoder as PacedEncoder
 from .cards import Card as Card
 from .cards import card_of as card_of
 from .engines import (

@@ -1,0 +1,112 @@
+"""Covers in batches for a network, each of a size that takes it a fraction of a second."""
+
+from __future__ import annotations
+
+from collections import deque
+from time import monotonic
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from albo.networks.backbones import Backbone
+    from albo.records import Embeddings, Pixels
+
+T = TypeVar("T")
+
+GRACE_SECONDS = 0.5
+"""How long a batch may go on filling up when the time of a run is over."""
+
+_BATCH_SECONDS = 0.3  # how long a batch should take
+
+
+class PacedEncoder:
+    """Runs a backbone on covers that come one by one, as long as it is given time.
+
+    Batches grow while the backbone is quick and shrink while it is slow.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._backbone = backbone
+        # A CPU may need seconds a cover, and is as fast with few at a time; a GPU prepares itself
+        # during the first batches, so that their time says nothing of its speed.
+        self._is_warm = backbone.device == "cpu"
+        self._size = 1 if self._is_warm else backbone.batch_size
+
+    def encode(
+        self, covers: Iterator[tuple[T, Pixels] | None], seconds: float
+    ) -> Iterator[tuple[list[T], Embeddings]]:
+        """Embed covers, in order; yield each batch's tags with its embeddings, a row for each.
+
+        A network takes some batches before it gives the first one back: were it always fed, slow
+        covers or a slow network would keep results from the caller for minutes. So feeding ends
+        when the time is over, and all that the network holds is yielded.
+
+        Parameters
+        ----------
+        covers : a tag and pixels, uint8 (size, size, 3), for each cover; None wherever time has
+            passed without a cover. What is not taken stays there for the next call.
+        seconds : for so long covers are taken.
+
+        Raises what the backbone and the covers raise.
+        """
+        started, done = monotonic(), 0
+        feed = _Feed(covers, self._batch_size, started + seconds)
+        for embeddings in self._backbone.encode(feed.batches()):
+            yield feed.launched.popleft(), embeddings
+            done += len(embeddings.vector)
+            if self._is_warm:
+                self._pace(done / max(monotonic() - started, 1e-6))
+        self._is_warm = True
+
+    def _batch_size(self) -> int:
+        return min(self._size, self._backbone.batch_size)
+
+    def _pace(self, rate: float) -> None:
+        """Let batches grow and shrink so that each takes a fraction of a second.
+
+        rate : covers a second. By twos and with a margin, since a GPU prepares for each size.
+        """
+        wanted = rate * _BATCH_SECONDS
+        if wanted >= 2 * self._size:
+            self._size = min(2 * self._size, self._backbone.batch_size)
+        elif wanted < self._size / 2:
+            self._size = max(self._size // 2, 1)
+
+
+class _Feed(Generic[T]):
+    """Gathers covers into batches until the time is over.
+
+    Attributes
+    ----------
+    launched : the tags of the batches that the network holds, the oldest first.
+    """
+
+    def __init__(
+        self, covers: Iterator[tuple[T, Pixels] | None], size: Callable[[], int], due: float
+    ) -> None:
+        self.launched: deque[list[T]] = deque()
+        self._covers = covers
+        self._size = size
+        self._due = due
+
+    def batches(self) -> Iterator[Pixels]:
+        """Yield batches, (n, size, size, 3)."""
+        batch: list[tuple[T, Pixels]] = []
+        for cover in self._covers:
+            if cover is not None:
+                batch.append(cover)
+            late = monotonic() - self._due
+            if batch and (len(batch) >= self._size() or late > GRACE_SECONDS):
+                yield self._launch(batch)
+                batch = []
+            if late > 0 and not batch:
+                return
+        if batch:
+            yield self._launch(batch)
+
+    def _launch(self, batch: list[tuple[T, Pixels]]) -> Pixels:
+        self.launched.append([tag for tag, _ in batch])
+        return np.stack([pixels for _, pixels in batch])
