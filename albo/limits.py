@@ -14,13 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a cover may cost.
-
-    max_bytes : size of the file. max_pixels : width times height, as the file's header says.
-    """
+    """What a cover may cost."""
 
     max_bytes: int = 64 * 2**20
+    """Size of the file."""
     max_pixels: int = 64_000_000
+    """Width times height, as the file's header says."""
 
 
 DEFAULT_LIMITS = Limits()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import struct
+from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from PIL import ImageFile
-
-import re
-import struct
-from dataclasses import dataclass
 
 _JPEG = {"jpg", "jpeg", "jpe", "jfif", "mpo"}
 _OTHERS = {"png", "apng", "webp", "gif", "bmp", "dib", "tif", "tiff"}
@@ -31,34 +30,38 @@ def has_image_signature(head: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Grey:
-    """How grey of more than 8 bits is stored.
-
-    white : the largest integer. unsigned : whether integers of 32 bits are, which Pillow takes for
-    signed. negative : whether it counts from white, which Pillow does not regard.
-    """
+    """How grey of more than 8 bits is stored."""
 
     white: int = 65535
+    """The largest integer."""
     unsigned: bool = False
+    """Whether integers of 32 bits are unsigned; Pillow takes them for signed."""
     negative: bool = False
+    """Whether it counts from white; Pillow does not regard that."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedBytes:
-    """A file whose structure has been read, and nothing of its pixels yet.
-
-    width, height : as stored, before the orientation. clean : the same picture without anything
-    that its pixels do not depend on. grey : for grey of more than 8 bits. The rest is for JPEG.
-    """
+    """A file whose structure has been read, and nothing of its pixels yet."""
 
     format: str
+    """A key of `PLUGINS`."""
     width: int
+    """As stored, before the orientation."""
     height: int
+    """As stored, before the orientation."""
     clean: bytes
+    """The same picture without anything that its pixels do not depend on."""
     orientation: int = 1
+    """EXIF's, 1 to 8."""
     grey: Grey = Grey()
+    """For grey of more than 8 bits."""
     channels: int = 3
+    """Of a JPEG."""
     progressive: bool = False
+    """Of a JPEG."""
     adobe: bool = False
+    """Whether a JPEG has Adobe's segment."""
 
 
 # What a file is

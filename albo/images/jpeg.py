@@ -138,6 +138,7 @@ def _segments(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def read_jpeg(data: bytes) -> CheckedBytes:
+    """Check the segments of a JPEG; keep those that pixels depend on. Raises BadCover, EOFError."""
     reader = _JpegReader()
     scans: list[int] = []
     end = len(data)

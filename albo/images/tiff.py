@@ -1,4 +1,8 @@
-"""Read the headers of TIFF within limits."""
+"""Read the headers of TIFF within limits.
+
+Pillow's plugin is not asked: it shows a picture of which a strip is missing, decodes millions of
+tiles, and reports through `warnings` and libtiff's own lines on standard error.
+"""
 
 from __future__ import annotations
 
@@ -127,6 +131,7 @@ class _TiffReader:
 
 
 def read_tiff(data: bytes) -> CheckedBytes:
+    """Check the first directory of a TIFF; keep the tags that pixels depend on. Raises BadCover."""
     reader = _TiffReader(data)
     width, height = reader.number(_TIFF_WIDTH, 0), reader.number(_TIFF_HEIGHT, 0)
     if not (width and height):
