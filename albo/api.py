@@ -39,6 +39,7 @@ from albo.catalog import (
     Files,
     check_catalog,
     is_address,
+    mask_text,
     open_catalog,
     same_catalog,
     shown,
@@ -369,8 +370,9 @@ class Albo:
         if found:
             raise UnknownSource(f"{len(found)} covers' digests begin with {what}; give more of it")
         raise UnknownSource(
-            f"{what!r} is neither a source, a file nor a cover (at least {_SHORTEST_PREFIX} hex"
-            " digits) that the catalog holds; `albo status` lists the sources"
+            f"{mask_text(what)!r} is neither a source, a file nor a cover (at least"
+            f" {_SHORTEST_PREFIX} hex digits) that the catalog holds; `albo status` lists the"
+            " sources"
         )
 
     # --- harvest ---------------------------------------------------------------------------------

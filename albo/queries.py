@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from albo.catalog import mask_text
 from albo.errors import BadCover, StaleArtifact
 from albo.heads import CharactersView, MeaningView
 from albo.images import Picture
@@ -208,9 +209,9 @@ def _read_all(names: Sequence[str], card: Card, limits: Limits, page_side: int) 
             picture = Picture(data, limits)
             pixels = picture.square(card.size, card.resample)
             page = picture.page(page_side) if page_side else None
-            return _Decoded(name, digest_of(data), pixels, page)
+            return _Decoded(mask_text(name), digest_of(data), pixels, page)
         except BadCover as error:
-            return _Decoded(name, error=str(error))
+            return _Decoded(mask_text(name), error=str(error))
 
     if len(names) == 1:
         return [read(names[0])]

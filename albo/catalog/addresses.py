@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from albo.catalog import mongo
+from albo.catalog.masking import mask_address
 from albo.catalog.sqlite import SqliteCatalog
 from albo.errors import EmptyCatalog, UsageError
 
@@ -52,13 +53,13 @@ def is_address(text: str) -> bool:
 def shown(where: Path | str) -> str:
     """Return where a catalog is, without user, password and options."""
     file = _file_of(where)
-    return mongo.shown(str(where)) if file is None else str(file)
+    return mask_address(str(where)) if file is None else str(file)
 
 
 def source_name(where: str) -> str:
     """Return what a catalog goes by as a source of albums, from whatever folder it was named."""
     file = _file_of(where)
-    return mongo.shown(where) if file is None else f"{_SQLITE}{file.resolve()}"
+    return mask_address(where) if file is None else f"{_SQLITE}{file.resolve()}"
 
 
 def same_catalog(first: Path | str, second: Path | str) -> bool:

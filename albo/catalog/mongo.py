@@ -23,6 +23,7 @@ from albo.catalog.documents import (
     listing_from,
     write_of,
 )
+from albo.catalog.masking import mask_address
 from albo.errors import AlboError, CannotWrite, EmptyCatalog, StaleArtifact, UsageError
 from albo.records import Album, CatalogRow, Feed
 
@@ -76,25 +77,13 @@ _REFUSALS = {
 }
 
 
-def shown(uri: str) -> str:
-    """Return an address as it may be shown: without user, password and options.
-
-    Whatever stands before the last @ is left out, for a password may hold any character.
-    """
-    scheme, _, rest = uri.partition("://")
-    place, _, options = rest.partition("?")
-    if "@" in options:  # nobody can tell whether that is a password's end
-        return f"{scheme}://…"
-    return f"{scheme}://{place.rpartition('@')[2]}"
-
-
 def same_place(first: str, second: str) -> bool:
     """Say whether two addresses name the same database, as far as they can tell."""
     return _place(first) == _place(second)
 
 
 def _place(uri: str) -> tuple[frozenset[str], str]:
-    hosts, _, name = shown(uri).partition("://")[2].partition("/")
+    hosts, _, name = mask_address(uri).partition("://")[2].partition("/")
     standard = (host.lower().replace("127.0.0.1", "localhost") for host in hosts.split(","))
     return frozenset(host.removesuffix(":27017") for host in standard), name or _DATABASE
 
@@ -113,7 +102,7 @@ class MongoCatalog:
     """
 
     def __init__(self, uri: str, *, write: bool = False) -> None:
-        self._shown = shown(uri)
+        self._shown = mask_address(uri)
         self._secrets = _secrets(uri)
         self._write = write
         self._client = _connect(uri)
@@ -586,7 +575,7 @@ def _connect(uri: str) -> MongoClient[Json]:
             return MongoClient(uri, connect=False, **options)
     except (PyMongoError, UserWarning, ValueError, TypeError):
         # Without its words and its history: they may have part of the password.
-        raise _bad_address(shown(uri)) from None
+        raise _bad_address(mask_address(uri)) from None
 
 
 def _bad_address(place: str) -> UsageError:

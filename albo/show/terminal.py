@@ -1,7 +1,8 @@
 """What a terminal is given: streams that hold, lines, tables and progress.
 
-Whatever comes from outside (file names, tags) is made printable first: nothing breaks a line or
-steers the terminal.
+Text from outside (file names, tags) is made printable first, so that nothing breaks a line or
+steers the terminal. All that is printed has its addresses masked: this is the one door through
+which lines, tables and JSON go, so no command can show a password.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Self, TextIO, TypeAlias
 
 import typer
 
+from albo.catalog import mask_text, mask_values
 from albo.errors import CannotWrite
 
 if TYPE_CHECKING:
@@ -127,8 +129,8 @@ def table(title: str) -> Table:
 
 
 def printable(value: object) -> str:
-    """Replace what would break a line or steer a terminal; None is nothing."""
-    text = "" if value is None else str(value)
+    """Replace what would break a line or steer a terminal, and mask addresses; None is nothing."""
+    text = "" if value is None else mask_text(str(value))
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
@@ -144,8 +146,8 @@ def short(path: str) -> str:
 
 
 def say(line: str) -> None:
-    """Print a line of the answer, as it is."""
-    typer.echo(line)
+    """Print a line of the answer as it is, but for the logins of addresses."""
+    typer.echo(mask_text(line))
 
 
 def note(line: str, *, quiet: bool) -> None:
@@ -160,8 +162,8 @@ def complain(line: str) -> None:
 
 
 def print_json(content: object) -> None:
-    """Print one object of an answer in JSON, on a line of its own."""
-    typer.echo(json.dumps(content, ensure_ascii=False))
+    """Print one object of an answer in JSON, on a line of its own, with its addresses masked."""
+    typer.echo(json.dumps(mask_values(content), ensure_ascii=False))
 
 
 # --- progress ------------------------------------------------------------------------------------
@@ -184,7 +186,11 @@ def progress(*, quiet: bool) -> Iterator[tuple[Tell, Note]]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console(stderr=True), transient=True) as bars:
-        yield _Bars(bars).tell, lambda line: bars.console.print(line, markup=False, highlight=False)
+
+        def note_above(line: str) -> None:
+            bars.console.print(mask_text(line), markup=False, highlight=False)
+
+        yield _Bars(bars).tell, note_above
 
 
 class _Bars:

@@ -6,6 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from albo.catalog import mask_text
 from albo.errors import UnknownSource, UsageError
 from albo.records import Album, Skipped
 from albo.sources.folders import Folder
@@ -111,11 +112,12 @@ def possible_names(text: str) -> tuple[str, ...]:
 
 
 def _unknown(text: str, error: Exception) -> str:
+    name = mask_text(printable_path(text))
     kinds = "a folder, an image, a manifest (.csv, .parquet), or - for paths on standard input"
     if "://" in text:
-        return f"{printable_path(text)} is not a source that albo reads; name {kinds}"
+        return f"{name} is not a source that albo reads; name {kinds}"
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return f"{printable_path(text)!r}: {reason.lower()}; a SOURCE is {kinds}"
+    return f"{name!r}: {reason.lower()}; a SOURCE is {kinds}"
 
 
 class VanishedSource:

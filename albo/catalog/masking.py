@@ -1,0 +1,52 @@
+"""Addresses as they may be shown: without user and password.
+
+Importing this module is cheap, since the command line passes all that it prints through it.
+"""
+
+from __future__ import annotations
+
+import re
+
+_MONGODB = r"mongodb(?:\+srv)?:"
+# A password of MongoDB may hold any character, a slash, a blank and an @ too: all before the last @
+# is left out, unless another address begins before that.
+_MONGODB_LOGIN = re.compile(rf"({_MONGODB}/*)(?:(?!{_MONGODB}).)*@", re.IGNORECASE | re.DOTALL)
+_MONGODB_OPTIONS = re.compile(rf"({_MONGODB}/*[^\s?]*)\?\S*?(['\":;,.)]*)(?=\s|$)", re.IGNORECASE)
+# In any other address the login ends where the host begins, before the first slash.
+_LOGIN = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/?#]*@", re.IGNORECASE)
+
+
+def mask_address(uri: str) -> str:
+    """Return the address of a MongoDB without user, password and options.
+
+    Where an @ stands among the options, they may be the end of a password: then nothing but the
+    scheme is shown.
+    """
+    scheme, _, rest = uri.partition("://")
+    place, _, options = rest.partition("?")
+    if "@" in options:
+        return f"{scheme}://…"
+    return f"{scheme}://{place.rpartition('@')[2]}"
+
+
+def mask_text(text: str) -> str:
+    """Return a text with the user and the password left out of each address in it.
+
+    Addresses of MongoDB lose their options too, which may hold secrets. Their scheme may be
+    written in any case and with any number of slashes, as it is when a path was made of it.
+    """
+    if "@" not in text and "?" not in text:
+        return text
+    without_login = _LOGIN.sub(r"\1", _MONGODB_LOGIN.sub(r"\1", text))
+    return _MONGODB_OPTIONS.sub(r"\1\2", without_login)
+
+
+def mask_values(content: object) -> object:
+    """Return the content of a JSON answer with each text in it masked, keys as well."""
+    if isinstance(content, str):
+        return mask_text(content)
+    if isinstance(content, dict):
+        return {mask_values(key): mask_values(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [mask_values(value) for value in content]
+    return content
