@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from albo.answers import (
-    DuplicateMember,
+    CoverPictures,
     EmbedResult,
-    Explained,
-    Neighbour,
+    NoReference,
     ReadingResult,
+    Reference,
     Similar,
-    Typical,
     album_by_digest,
     digests_present,
+    explain_cover,
     files_of,
     genres_alike,
     members_of_group,
@@ -66,7 +66,7 @@ from albo.networks import (
     open_backbone,
 )
 from albo.queries import Query, ask
-from albo.records import Device, HeadKind, Level, Prior
+from albo.records import Device, HeadKind, Level, Prior, ShownCover
 from albo.sources import FILES, CatalogSource, open_sources, possible_names
 from albo.sources import SOURCE as CHARTS
 from albo.store import (
@@ -86,8 +86,7 @@ from albo.texts import letters_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from albo.answers import Collection as Compared
-    from albo.answers import Report
+    from albo.answers import Explained, Report, Typical
     from albo.catalog import Catalog
     from albo.classify import Asked, Consultation, Heads, Manner
     from albo.evaluate import Split
@@ -98,7 +97,7 @@ if TYPE_CHECKING:
     from albo.neighbours import IndexSummary
     from albo.networks import FrozenBackbone
     from albo.records import Album, Digest, IndexKind, Json, Note, StageProgress
-    from albo.sources import Harvested, HarvestSettings, Shelf, Source
+    from albo.sources import Harvested, HarvestSettings, Source
     from albo.store import CoverStore
 
 
@@ -106,7 +105,6 @@ _Store = TypeVar("_Store")
 
 _CURRENT = "current.json"
 _SHORTEST_PREFIX = 8
-_NEEDS_MENDING = "the collection here needs mending first"
 
 
 @dataclass
@@ -458,7 +456,7 @@ class Albo:
         catalog: Catalog,
         card: Card,
         genre: str | None,
-    ) -> tuple[Neighbour, ...]:
+    ) -> tuple[ShownCover, ...]:
         albums = album_by_digest(catalog.albums([digest for digest, _ in found]), genre)
         near = near_duplicate_thresholds(card)[1]
 
@@ -468,7 +466,7 @@ class Albo:
             return "near-duplicate" if score >= near else ""
 
         return tuple(
-            Neighbour(rank, score, digest, albums.get(digest), mark(digest, score))
+            ShownCover(digest, albums.get(digest), "", score, rank, mark(digest, score))
             for rank, (digest, score) in enumerate(found, start=1)
         )
 
@@ -515,7 +513,7 @@ class Albo:
 
     def duplicates(
         self, threshold: float | None = None, *, backbone: str | None = None
-    ) -> list[tuple[DuplicateMember, ...]]:
+    ) -> list[tuple[ShownCover, ...]]:
         """Group files that show the same artwork, largest groups first; copies of a file too.
 
         threshold : least cosine; by default what the backbone was measured to need.
@@ -623,7 +621,6 @@ class Albo:
         from albo.answers import review_evaluation
         from albo.evaluate import evaluate
         from albo.learning import SEEDS, Settings
-        from albo.sources import Shelf
 
         divided = self._split(split)
         material = self._material(level, backbone, "albo evaluate", words=words)
@@ -643,8 +640,15 @@ class Albo:
             albums = album_by_digest(
                 catalog.albums([cover.digest for cover in found.corpus.covers])
             )
-        shelf = Shelf(albums, StoredCovers(s3_endpoint) if pictures else None, self.note)
-        return review_evaluation(found, material, settings, divided.name, shelf)
+        covers = StoredCovers(s3_endpoint) if pictures else None
+        return review_evaluation(
+            found,
+            material,
+            settings,
+            divided.name,
+            albums=albums,
+            pictures=CoverPictures(covers, self.note),
+        )
 
     def _split(self, name: str) -> Split:
         """Make the split of that name, or of the table at that path. Raises UsageError."""
@@ -743,28 +747,15 @@ class Albo:
 
         manner = Manner(prior, decide, coverage, device, limits)
         consultation = self._consult(covers, head, manner, words=words, top=top)
-        collection, shelf, reason = self._collection(consultation, s3_endpoint)
-        if collection is None:
-            self.note(f"{reason}, so none vote")
+        reference = self._reference(consultation, s3_endpoint)
+        if isinstance(reference, NoReference):
+            self.note(f"{reference.reason}, so none vote")
         asked: list[Digest] = []
         for one in consultation.ask(covers, keep_pictures=True):
             classified = self._classified(consultation, one, top)
-            if one.prediction is None or one.query.embeddings is None:
-                yield Explained(classified)
-                continue
-            asked.append(one.query.digest)
-            genre = one.prediction.genres[0]
-            reasons = consultation.explain(one, genre)
-            if collection is None:
-                yield Explained(classified, reasons, page=one.query.page)
-                continue
-            query, named = one.query, collection.spelling(genre)
-            votes = collection.votes(one.query.embeddings.vector, query.digest, named)
-            own, others = (
-                tuple(shelf.near(each.album, each.genre, each.score) for each in near)
-                for near in (votes.own, votes.others)
-            )
-            yield Explained(classified, reasons, votes, own, others, query.page)
+            if one.prediction is not None:
+                asked.append(one.query.digest)
+            yield explain_cover(consultation, reference, one, classified)
         self._note_learnt(consultation, asked)
 
     def report(
@@ -804,10 +795,8 @@ class Albo:
         manner = Manner(prior, decide, coverage, device, limits)
         consultation = self._consult(covers, head, manner, words=words, always_read=True)
         known = self._genre_of(consultation, genre)
-        collection, shelf, reason = self._collection(consultation, s3_endpoint)
-        is_damaged = reason == _NEEDS_MENDING
-        reporter = Reporter(consultation, collection, reason, shelf, is_damaged, title or "")
-        found = reporter.report(covers, known)
+        reference = self._reference(consultation, s3_endpoint)
+        found = Reporter(consultation, reference, title or "").report(covers, known)
         self._note_learnt(consultation, [draft.digest for draft in found.ranking])
         return found
 
@@ -833,41 +822,36 @@ class Albo:
                 raise unknown_genre(genre, known)
             chosen = max(alike, key=lambda name: (name == genre, known[name]))
             index = self._open_index(vectors, catalog)
-            collection, shelf = self._gathered(
+            reference = self._gathered(
                 list(catalog.albums()),
                 vectors,
                 index,
                 "genre",
                 StoredCovers(s3_endpoint) if pictures else None,
             )
-        return [
-            Typical(rank, one, shelf.picture(one.album))
-            for rank, one in enumerate(collection.ranked(chosen, k, oddest=oddest), start=1)
-        ]
+        return reference.ranked(chosen, k, oddest=oddest)
 
-    def _collection(
+    def _reference(
         self, consultation: Consultation, s3_endpoint: str | None
-    ) -> tuple[Compared | None, Shelf, str]:
+    ) -> Reference | NoReference:
         """Open the covers that a head's answers are compared with; else say why there are none."""
-        from albo.sources import Shelf
-
-        head, nothing = consultation.head, Shelf({})
+        head = consultation.head
         key = backbone_key(head.backbone, head.fingerprints["image"])
         if not (self.artifacts.vectors(key) / MANIFEST).is_file():
-            return None, nothing, f"no covers have been embedded here with {head.backbone}"
+            return NoReference(f"no covers have been embedded here with {head.backbone}")
         try:
             vectors = Vectors.open(self.artifacts.vectors(key), head.fingerprints["image"])
             with self._reading() as catalog:
                 index = self._open_index(vectors, catalog)
                 albums = list(catalog.albums())
             if not index.count:
-                return None, nothing, "no cover is indexed here"
+                return NoReference("no cover is indexed here")
         except (EmptyCatalog, StaleArtifact) as error:
             # It names folders of this machine, which are nobody's business in a report.
             self.note(str(error))
-            return None, nothing, _NEEDS_MENDING
+            return NoReference("the collection here needs mending first", is_damaged=True)
         covers = StoredCovers(s3_endpoint)
-        return *self._gathered(albums, vectors, index, head.level, covers), ""
+        return self._gathered(albums, vectors, index, head.level, covers)
 
     def _gathered(
         self,
@@ -876,19 +860,16 @@ class Albo:
         index: Index,
         level: str,
         covers: StoredCovers | None,
-    ) -> tuple[Compared, Shelf]:
-        from albo.answers import Collection
+    ) -> Reference:
         from albo.learning import label_covers
-        from albo.sources import Shelf
 
         albums = list(albums)
         by_digest = album_by_digest(albums)
         labelling = label_covers(albums, Level(level))
         same_from = near_duplicate_thresholds(card_of(vectors))[1]
-        collection = Collection(
-            labelling.restrict(index.digests()), by_digest, index, vectors, same_from
-        )
-        return collection, Shelf(by_digest, covers, self.note)
+        pictures = CoverPictures(covers, self.note)
+        embedded = labelling.restrict(index.digests())
+        return Reference(embedded, by_digest, index, vectors, same_from, pictures)
 
     def _genre_of(self, consultation: Consultation, genre: str) -> str:
         """Find a genre that a head knows. Raises UnknownGenre, TooFewCovers."""

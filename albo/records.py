@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -213,6 +213,66 @@ class Neighbours:
 
     digests: tuple[Digest, ...]
     scores: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCover:
+    """A cover as an answer shows it: one that is near to another, a copy, a typical one."""
+
+    digest: Digest
+
+    album: Album | None = None
+    """The album it belongs to; None where the catalog no longer holds one."""
+
+    genre: str = ""
+    """The label that it is compared under; "" where it has none, or none is asked for."""
+
+    score: float = 0.0
+    """Its cosine to the cover that it is near to; 0.0 where nothing is compared."""
+
+    rank: int = 0
+    """Its place among the covers of the answer, from 1; 0 where they are in no order."""
+
+    mark: str = ""
+    """"same file", "near-duplicate" or ""."""
+
+    thumbnail: bytes = field(default=b"", repr=False)
+    """A small picture, JPEG; b"" where none was asked for, or its file is gone."""
+
+    def as_json(self) -> Json:
+        """Return it as a neighbour of `albo similar`; without a rank, as one of some copies."""
+        digest, score = self.digest.hex(), round(self.score, 4)
+        if not self.rank:
+            return {"digest": digest, "score": score, **self.album_json()}
+        ranked = {"rank": self.rank, "score": score, "digest": digest}
+        return {**ranked, **self.album_json(), "mark": self.mark}
+
+    def album_json(self) -> Json:
+        """Return what is known of its album, None for what is not."""
+        album = self.album
+        return {
+            "uri": album and album.uri,
+            "genre": (album and album.genre) or None,
+            "artist": (album and album.artist) or None,
+            "album": (album and album.name) or None,
+            "year": album and album.year,
+        }
+
+    def labelled_json(self) -> Json:
+        """Return it under its label, "" for what is not known of its album."""
+        album = self.album
+        return {
+            "digest": self.digest.hex(),
+            "genre": self.genre,
+            "artist": album.artist if album else "",
+            "album": album.name if album else "",
+            "year": album.year if album else None,
+            "uri": album.uri if album else "",
+        }
+
+    def near_json(self) -> Json:
+        """Return it under its label, with its cosine."""
+        return {"score": round(self.score, 4), **self.labelled_json()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ from albo.learning import (
     Row,
     metrics,
 )
+from albo.records import Album, ShownCover
 from albo.samples.covers import draw_sample
 from albo.samples.plan import plan_samples
-from albo.sources import NearCover, ShownCover
 
 FIVE = ("Electronic", "Hip-Hop/Rap", "Jazz", "Metal", "Pop")
 HOSTILE = (
@@ -97,16 +97,19 @@ def make_mistakes(genres: tuple[str, ...], count: int = 20, near: int = 5) -> tu
     pictures = thumbnails()
     names = ("The Long Winters", "Ana Prada", "", "Kairo Orchestra of the Upper Nile and Friends")
 
-    def cover(number: int) -> ShownCover:
-        return ShownCover(
-            digest=f"{number:064x}",
-            genre=genres[number % len(genres)],
+    def cover(number: int, score: float = 0.0) -> ShownCover:
+        digest = number.to_bytes(32, "big")
+        album = Album(
+            "somewhere",
+            str(number),
+            f"/home/somebody/covers/{number}.jpg",
+            digest,
+            name=("Late Light", "Ⅱ", "", "What We Said When the Harbour Froze")[number % 4],
             artist=names[number % len(names)],
-            album=("Late Light", "Ⅱ", "", "What We Said When the Harbour Froze")[number % 4],
             year=(1998, None, 2015)[number % 3],
-            uri=f"/home/somebody/covers/{number}.jpg",
-            thumbnail=b"" if number == 7 else pictures[number % len(pictures)],
         )
+        picture = b"" if number == 7 else pictures[number % len(pictures)]
+        return ShownCover(digest, album, genres[number % len(genres)], score, thumbnail=picture)
 
     return tuple(
         Mistake(
@@ -115,10 +118,7 @@ def make_mistakes(genres: tuple[str, ...], count: int = 20, near: int = 5) -> tu
             0.97 - number * 0.02,
             genres[: 1 + number % 4],
             ("LATE LIGHT", "the long winters")[: number % 3],
-            tuple(
-                NearCover(cover(number * 5 + place + 1), 0.93 - place * 0.04)
-                for place in range(near)
-            ),
+            tuple(cover(number * 5 + place + 1, 0.93 - place * 0.04) for place in range(near)),
         )
         for number in range(count)
     )

@@ -8,13 +8,13 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-from albo.answers import Apart, Draft, Report, Title, Verdict, Votes
-from albo.answers.collection import Typicality
+from albo.answers import Apart, Draft, Explained, Report, Title, Verdict, Votes
+from albo.answers.reference import Typicality
 from albo.answers.thumbnails import SmallLine, Thumbnail
+from albo.classify import Classified
 from albo.heads import ActivationMap, Reasons, ViewReason, WordReason
 from albo.neighbours import Standing
-from albo.records import Prediction
-from albo.sources import NearCover, ShownCover
+from albo.records import Album, Prediction, ShownCover
 
 GENRES = ("Country", "Rock", "Jazz", "Folk", "Blues", "Pop", "Metal", "Soul")
 
@@ -46,18 +46,18 @@ UNSURE = predict((("Rock", 0.38), ("Country", 0.21)), GENRES[:5], decided=False)
 UNLIKELY = predict((("Rock", 0.41), ("Jazz", 0.39), ("Country", 0.01)), ("Rock",), decided=False)
 
 
-def make_near(number: int, genre: str, score: float, **said: object) -> NearCover:
+def make_near(number: int, genre: str, score: float, **said: object) -> ShownCover:
     """A known cover that is near to a draft."""
     values: dict[str, object] = {
-        "digest": f"{number:064x}",
-        "genre": genre,
+        "digest": number.to_bytes(32, "big"),
         "artist": f"Artist {number}",
-        "album": f"Album {number}",
+        "name": f"Album {number}",
         "year": 1990 + number,
         "uri": f"/home/somebody/covers/{number}.jpg",
-        "thumbnail": draw("JPEG", 160, 160, "teal"),
     }
-    return NearCover(ShownCover(**(values | said)), score)  # type: ignore[arg-type]
+    album = Album("somewhere", str(number), **(values | said))  # type: ignore[arg-type]
+    picture = draw("JPEG", 160, 160, "teal")
+    return ShownCover(album.digest or b"", album, genre, score, thumbnail=picture)
 
 
 def make_map(*evidence: float) -> ActivationMap:
@@ -115,7 +115,20 @@ def make_draft(prediction: Prediction = READS, letter: str = "A", **said: object
         "speaks_for": draw("PNG", 640, 640, "gray"),
         "speaks_against": draw("PNG", 640, 640, "silver"),
     }
-    return Draft(**(values | said))  # type: ignore[arg-type]
+    return assemble(values | said)
+
+
+def assemble(values: dict[str, object]) -> Draft:
+    """A draft of these values; those that its explanation holds go there."""
+    why = {
+        name: values.pop(name) for name in ("reasons", "votes", "own", "others") if name in values
+    }
+    classified = {
+        name: values.pop(name)
+        for name in ("query", "prediction", "words", "error")
+        if name in values
+    }
+    return Draft(why=Explained(Classified(**classified), **why), **values)  # type: ignore[arg-type]
 
 
 def make_bare(reason: str, **said: object) -> Draft:
@@ -146,7 +159,7 @@ def make_broken(letter: str = "C", **said: object) -> Draft:
         "query": f"/home/somebody/drafts/draft-{letter}.png",
         "error": "damaged PNG: no picture in it; fetch it again",
     }
-    return Draft(letter, **(values | said))  # type: ignore[arg-type]
+    return assemble({"letter": letter} | values | said)
 
 
 def make_apart(better: Draft, worse: Draft, **said: object) -> Apart:

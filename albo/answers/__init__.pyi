@@ -1,17 +1,10 @@
-from .collection import VOTERS as VOTERS
-from .collection import Collection as Collection
-from .collection import Votes as Votes
-from .records import (
-    DuplicateMember as DuplicateMember,
-)
+from .explaining import explain_cover as explain_cover
+from .pictures import CoverPictures as CoverPictures
 from .records import (
     EmbedResult as EmbedResult,
 )
 from .records import (
     Explained as Explained,
-)
-from .records import (
-    Neighbour as Neighbour,
 )
 from .records import (
     ReadingResult as ReadingResult,
@@ -21,6 +14,13 @@ from .records import (
 )
 from .records import (
     Typical as Typical,
+)
+from .reference import VOTERS as VOTERS
+from .reference import NoReference as NoReference
+from .reference import Reference as Reference
+from .reference import Votes as Votes
+from .report import (
+    MOST_SAME as MOST_SAME,
 )
 from .report import (
     Apart as Apart,

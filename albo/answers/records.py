@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from albo.answers.collection import Ranked, Votes
+    from albo.answers.reference import Typicality, Votes
     from albo.classify import Classified
     from albo.heads import Reasons
     from albo.journal import EmbedSummary
     from albo.neighbours import IndexSummary
     from albo.reading import ReadingSummary
-    from albo.records import Album, Digest, Json
-    from albo.sources import NearCover
+    from albo.records import Json, ShownCover
 
 
 @dataclass(frozen=True)
 class EmbedResult:
-    """What `embed` did: the run's summary, and the index's."""
+    """What `embed` did."""
 
     summary: EmbedSummary
+    """What became of the covers that the run saw."""
+
     index: IndexSummary
+    """What the index holds now."""
+
     backbone: str
+    """The name of the backbone that embedded them."""
 
     def as_json(self) -> Json:
         """Return the object that `albo embed --json` prints."""
@@ -48,10 +52,13 @@ class EmbedResult:
 
 @dataclass(frozen=True)
 class ReadingResult:
-    """What `words` did: the run's summary, and who read."""
+    """What `words` did."""
 
     summary: ReadingSummary
+    """What became of the covers that the run saw."""
+
     reader: str
+    """The name of the word reader."""
 
     def as_json(self) -> Json:
         """Return the object that `albo words --json` prints."""
@@ -72,36 +79,16 @@ class ReadingResult:
 
 
 @dataclass(frozen=True)
-class Neighbour:
-    """One near cover: how near (cosine), and the album that it belongs to, where one is known.
-
-    mark : "same file", "near-duplicate" or "".
-    """
-
-    rank: int
-    score: float
-    digest: Digest
-    album: Album | None
-    mark: str = ""
-
-    def as_json(self) -> Json:
-        """One neighbour of `albo similar --json`."""
-        return {
-            "rank": self.rank,
-            "score": round(self.score, 4),
-            "digest": self.digest.hex(),
-            **_album_json(self.album),
-            "mark": self.mark,
-        }
-
-
-@dataclass(frozen=True)
 class Similar:
     """A query's neighbours, or why there are none."""
 
     query: str
-    neighbours: tuple[Neighbour, ...] = ()
+
+    neighbours: tuple[ShownCover, ...] = ()
+    """The nearest first, with rank, score and mark."""
+
     error: str = ""
+    """Why the query could not be read; "" where it could."""
 
     def as_json(self) -> Json:
         """Return the object that `albo similar --json` prints for one query."""
@@ -112,18 +99,24 @@ class Similar:
 
 @dataclass(frozen=True)
 class Explained:
-    """What a query reads as, and why.
-
-    reasons : None where it could not be read. votes : None where there is no collection to ask.
-    own, others : the nearest covers of the genre and of others, with pictures. page : the cover.
-    """
+    """What a query reads as, and why."""
 
     classified: Classified
+
     reasons: Reasons | None = None
+    """None where the query could not be read."""
+
     votes: Votes | None = None
-    own: tuple[NearCover, ...] = ()
-    others: tuple[NearCover, ...] = ()
+    """What the covers nearest to it are; None where there is no collection to ask."""
+
+    own: tuple[ShownCover, ...] = ()
+    """The nearest covers of the genre that is explained, with pictures."""
+
+    others: tuple[ShownCover, ...] = ()
+    """The nearest covers of other genres, with pictures."""
+
     page: Image | None = field(default=None, repr=False)
+    """The query's own cover, RGB; None where it could not be read, or was not kept."""
 
     def as_json(self) -> Json:
         """Return the object that `albo classify --explain --json` prints for one query."""
@@ -133,65 +126,40 @@ class Explained:
         why = self.reasons.as_json()
         if self.votes is not None:
             why["votes"] = self.votes.as_json()
-            why["for"] = [one.as_json() for one in self.own]
-            why["against"] = [one.as_json() for one in self.others]
+            why["for"] = [one.near_json() for one in self.own]
+            why["against"] = [one.near_json() for one in self.others]
         return {**said, "why": why}
 
 
 @dataclass(frozen=True)
 class Typical:
-    """A cover of a genre: how typical of it, and what it looks most like.
+    """A cover of a genre: how typical of it, and what it looks most like."""
 
-    rank : from 1, the most typical or the oddest first.
-    """
+    cover: ShownCover
+    """The cover, with its rank: the most typical or the oddest first, as asked."""
 
-    rank: int
-    ranked: Ranked
-    thumbnail: bytes = field(default=b"", repr=False)
+    typicality: Typicality
+
+    looks_like: str
+    """The genre that it is most typical of, which may be its own."""
+
+    @property
+    def rank(self) -> int:
+        """Its place in the answer, from 1."""
+        return self.cover.rank
 
     @property
     def genre(self) -> str:
         """The genre that it is of."""
-        return self.ranked.genre
+        return self.cover.genre
 
     def as_json(self) -> Json:
         """Return the object that `albo typical --json` prints for one cover."""
-        found = self.ranked
         return {
             "rank": self.rank,
-            "typicality": round(found.typicality.value, 4),
-            "percentile": round(found.typicality.among.percentile, 4),
-            "looks_like": found.looks_like,
-            "digest": found.digest.hex(),
-            **_album_json(found.album),
+            "typicality": round(self.typicality.value, 4),
+            "percentile": round(self.typicality.among.percentile, 4),
+            "looks_like": self.looks_like,
+            "digest": self.cover.digest.hex(),
+            **self.cover.album_json(),
         }
-
-
-@dataclass(frozen=True)
-class DuplicateMember:
-    """A file of a group of near-duplicates; `score` is the cosine of its nearest one there."""
-
-    digest: Digest
-    score: float
-    album: Album
-
-    def as_json(self) -> Json:
-        """One member of a group of `albo duplicates --json`."""
-        return {
-            "digest": self.digest.hex(),
-            "score": round(self.score, 4),
-            **_album_json(self.album),
-        }
-
-
-def _album_json(album: Album | None) -> Json:
-    if album is None:
-        blank: dict[str, Any] = dict.fromkeys(("uri", "genre", "artist", "album", "year"))
-        return blank
-    return {
-        "uri": album.uri,
-        "genre": album.genre or None,
-        "artist": album.artist or None,
-        "album": album.name or None,
-        "year": album.year,
-    }

@@ -6,7 +6,6 @@ said (no collection, too few covers, no words) says itself why; nothing is guess
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,7 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from albo.answers.explaining import explain_cover
+from albo.answers.pictures import jpeg_of
+from albo.answers.records import Explained
+from albo.answers.reference import NoReference
 from albo.answers.thumbnails import shrink
+from albo.classify import Classified
 from albo.errors import StaleArtifact, TooFewCovers
 from albo.images import faded
 from albo.neighbours import standing
@@ -27,19 +31,20 @@ from albo.texts import fold_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from PIL import Image
+    from PIL.Image import Image
 
-    from albo.answers.collection import Collection, Near, Typicality, Votes
+    from albo.answers.reference import Reference, Typicality, Votes
     from albo.answers.thumbnails import Thumbnail
     from albo.classify import Asked, Consultation
     from albo.heads import Head, Reasons, ViewReason, WordReason
     from albo.neighbours import Standing
-    from albo.records import Digest, Json, Line, Prediction, Prior, Words
-    from albo.sources import NearCover, Shelf
+    from albo.records import Digest, Json, Line, Prediction, Prior, ShownCover, Words
 
+
+MOST_SAME = 6
+"""Covers of the same artwork that are shown."""
 
 _MOST = 0.5
-_SAME = 6  # copies of a cover that are shown
 _MOST_DRAFTS = len(ascii_uppercase)
 _QUALITY = 85
 _TELLING = 0.1  # log-odds below which what one draft says alone sets nothing apart
@@ -49,55 +54,109 @@ _NOISE = 2.0  # standard deviations between fold seeds within which two drafts a
 
 
 class Verdict(StrEnum):
-    """What can be said of a cover and a genre.
-
-    reads : that genre, surely enough. other : surely enough another one. unlikely : albo cannot
-    tell which, but that genre is not in the set. unsure : nor can it rule that genre out.
-    """
+    """What can be said of a cover and a genre."""
 
     READS = "reads"
+    """It reads as that genre, surely enough."""
+
     OTHER = "other"
+    """It reads as another genre, surely enough."""
+
     UNLIKELY = "unlikely"
+    """albo cannot tell which genre it is; that one is outside the set."""
+
     UNSURE = "unsure"
+    """albo cannot tell which genre it is; that one is in the set."""
 
 
 @dataclass(frozen=True)
 class Draft:
-    """One cover, held against one genre.
-
-    letter : "A", "B"… in the order given. error : why it could not be read; nothing else then.
-    probability, rank : of the genre, and its place among all. among : where that probability stands
-    among the genre's own covers, as they read while held out; None, and `no_standing` says why.
-    words : its lines; None where it was not read, or could not be, and `no_words` says why then.
-    typicality : None, and `no_typicality` says why. votes, own, others, same : as of `Votes`, with
-    pictures; `no_votes` says why there are none. picture : JPEG; speaks_for, speaks_against : the
-    same with the places of the image that do, b"" where there is no map.
-    """
+    """One cover, held against one genre."""
 
     letter: str
-    query: str
-    error: str = ""
+    """ "A", "B" and so on, in the order in which the covers were given."""
+
+    why: Explained
+    """What it reads as, all genres, and why; of one that could not be read, only why not."""
+
     digest: Digest = b""
     verdict: Verdict = Verdict.UNSURE
-    prediction: Prediction | None = None
+
     probability: float = 0.0
+    """The genre's probability."""
+
     rank: int = 0
+    """The genre's place among all genres, from 1."""
+
     among: Standing | None = None
+    """Where that probability stands among those of the genre's own covers while held out."""
+
     no_standing: str = ""
+    """Why `among` is None."""
+
     typicality: Typicality | None = None
     no_typicality: str = ""
-    reasons: Reasons | None = None
-    votes: Votes | None = None
+    """Why `typicality` is None."""
+
     no_votes: str = ""
-    own: tuple[NearCover, ...] = ()
-    others: tuple[NearCover, ...] = ()
-    same: tuple[NearCover, ...] = ()
-    words: tuple[str, ...] | None = None
+    """Why `votes` is None."""
+
+    same: tuple[ShownCover, ...] = ()
+    """The nearest covers of the same artwork, at most MOST_SAME, with pictures."""
+
     no_words: str = ""
+    """Why its words could not be read; "" where they were, or nobody tried."""
+
     thumbnail: Thumbnail | None = None
+
     picture: bytes = field(default=b"", repr=False)
+    """The cover, JPEG."""
+
     speaks_for: bytes = field(default=b"", repr=False)
+    """The same with the places that speak for the genre in colour; b"" where there is no map."""
+
     speaks_against: bytes = field(default=b"", repr=False)
+    """The same with the places that speak against it."""
+
+    @property
+    def query(self) -> str:
+        """The cover as it was named."""
+        return self.why.classified.query
+
+    @property
+    def error(self) -> str:
+        """Why it could not be read; "" where it could."""
+        return self.why.classified.error
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """What it reads as, all genres; None where it could not be read."""
+        return self.why.classified.prediction
+
+    @property
+    def words(self) -> tuple[str, ...] | None:
+        """The lines on it; None where they were not read, or could not be."""
+        return None if self.no_words else self.why.classified.words
+
+    @property
+    def reasons(self) -> Reasons | None:
+        """Why it is held to be of the genre, or not."""
+        return self.why.reasons
+
+    @property
+    def votes(self) -> Votes | None:
+        """What the covers nearest to it are."""
+        return self.why.votes
+
+    @property
+    def own(self) -> tuple[ShownCover, ...]:
+        """The nearest covers of the genre, with pictures."""
+        return self.why.own
+
+    @property
+    def others(self) -> tuple[ShownCover, ...]:
+        """The nearest covers of other genres, with pictures."""
+        return self.why.others
 
     @property
     def copies(self) -> int:
@@ -133,66 +192,99 @@ class Draft:
             "title_found": title and title.is_found,
             "title_legible": title and title.legible,
             "title_share": title and round(title.share, 4),
-            "same_as": [one.cover.uri for one in self.same],
-            "nearest": [one.cover.uri for one in self.own],
-            "nearest_others": [one.cover.uri for one in self.others],
+            "same_as": _addresses(self.same),
+            "nearest": _addresses(self.own),
+            "nearest_others": _addresses(self.others),
         }
+
+
+def _addresses(covers: Sequence[ShownCover]) -> list[str]:
+    return [one.album.uri if one.album else "" for one in covers]
 
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """What sets the draft that reads more as the genre apart from one that does so less.
-
-    lead : in log-odds, against all other genres together. views : how much more each view adds for
-    the better one, strongest first; as reasons are against the mean of the others, they need not
-    add up to the lead. better_words, worse_words : what only one of them says, and what that adds
-    there. is_close : whether the lead is within what another draw of the folds would change; None
-    where that was not measured.
-    """
+    """What sets the draft that reads more as the genre apart from one that does so less."""
 
     better: Draft
     worse: Draft
+
     lead: float
+    """How far the better one is ahead, in log-odds, against all other genres together."""
+
     views: tuple[tuple[str, float], ...]
+    """How much more each view adds for the better one, strongest first.
+
+    Reasons are against the mean of the other genres, so these need not add up to the lead.
+    """
+
     better_words: tuple[WordReason, ...]
+    """What only the better one says, and what that adds there."""
+
     worse_words: tuple[WordReason, ...]
+    """What only the worse one says, and what that adds there."""
+
     is_close: bool | None
+    """Whether another draw of the folds could change who leads; None where nobody measured that."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """One genre, and the drafts that are to read as it.
-
-    ranking : the drafts that could be read, the one most of the genre first. apart : the first of
-    them beside each other one. head, starter : what answered, and if it is the one that comes with
-    albo. accuracy : of that head on covers held out, None where it is not known. learnt : covers it
-    was fitted on. genres : it knows. prior, decide, coverage : as it was asked. corpus : labelled
-    covers that drafts were compared with, own : those of the genre. is_partial : whether a cover
-    could not be read, or a collection that is there could not be asked. artists_known : of most of
-    the covers learnt from; else some stood on both sides where accuracy was measured. title : that
-    all drafts are to bear, "" where nobody named it.
-    """
+    """One genre, and the drafts that are to read as it."""
 
     genre: str
     drafts: tuple[Draft, ...]
+
     ranking: tuple[Draft, ...]
+    """The drafts that could be read, the one that reads most as the genre first."""
+
     apart: tuple[Apart, ...]
+    """The first of the ranking beside each other draft of it."""
+
     made: str
+    """ISO date."""
+
     head: str
     kind: str
+    """Of the head: "logistic" or "lightgbm"."""
+
     starter: bool
+    """Whether the head is the one that comes with albo."""
+
     accuracy: float | None
+    """Of the head, at the first guess, on covers held out; None where it is not known."""
+
     learnt: int
+    """Covers that the head was fitted on."""
+
     genres: int
+    """Genres that the head knows."""
+
     prior: Prior
     decide: float
     coverage: float
+    """As they were asked for: `Head.answer`."""
+
     backbone: str
+
     corpus: int
+    """Labelled covers that the drafts were compared with."""
+
     own: int
+    """How many of these are of the genre."""
+
     is_partial: bool = False
+    """Whether a cover could not be read, or the collection here could not be asked."""
+
     artists_known: bool = True
+    """Whether most covers learnt from had a known artist.
+
+    Where they had not, one artist may stand on both sides of the split that accuracy was measured
+    on.
+    """
+
     title: str = ""
+    """The title that all drafts are to bear; "" where nobody named one."""
 
     def as_json(self, draft: Draft) -> Json:
         """Return the object that `albo report --json` prints for one of its drafts."""
@@ -234,26 +326,22 @@ class Report:
 
 @dataclass(frozen=True)
 class Reporter:
-    """Asks all there is to ask of covers and a genre.
-
-    collection : None, and `no_collection` says why, where there are no covers to compare with;
-    is_damaged : where there are some, but they cannot be asked. shelf : where their pictures are.
-    title : that all covers are to bear; "" where nobody named it.
-    """
+    """Asks all there is to ask of covers and a genre."""
 
     consultation: Consultation
-    collection: Collection | None
-    no_collection: str
-    shelf: Shelf
-    is_damaged: bool = False
+
+    reference: Reference | NoReference
+    """The covers that drafts are compared with, or why there are none."""
+
     title: str = ""
+    """The title that all covers are to bear; "" where nobody named one."""
 
     def report(self, covers: Sequence[str], genre: str) -> Report:
         """Make the report; a cover that cannot be read says why. Raises as `Consultation` does."""
         asked = self.consultation.ask(covers, keep_pictures=True)
         drafts = tuple(self._draft(one, genre, _letter(number)) for number, one in enumerate(asked))
         head, manner = self.consultation.head, self.consultation.manner
-        collection = self.collection
+        corpus, own, is_damaged = self._compared_with(genre)
         ranking = sorted(
             (draft for draft in drafts if not draft.error), key=lambda draft: -draft.probability
         )
@@ -274,47 +362,57 @@ class Reporter:
             decide=manner.decide,
             coverage=manner.coverage,
             backbone=head.backbone,
-            corpus=0 if collection is None else collection.counts.total(),
+            corpus=corpus,
+            own=own,
             artists_known=head.card.get("artists_known", 1.0) >= _MOST,
-            is_partial=self.is_damaged or len(ranking) < len(drafts),
+            is_partial=is_damaged or len(ranking) < len(drafts),
             title=self.title,
-            own=0 if collection is None else collection.counts[collection.spelling(genre)],
         )
+
+    def _compared_with(self, genre: str) -> tuple[int, int, bool]:
+        """Return how many covers drafts are compared with, of all genres and of this one.
+
+        And whether there are covers that cannot be asked.
+        """
+        reference = self.reference
+        if isinstance(reference, NoReference):
+            return 0, 0, reference.is_damaged
+        return reference.counts.total(), reference.counts[reference.spelling(genre)], False
 
     def _draft(self, asked: Asked, genre: str, letter: str) -> Draft:
         query, said = asked.query, asked.prediction
         if said is None:
-            return Draft(letter, query.name, error=query.error)
+            return Draft(letter, Explained(Classified(query.name, error=query.error)))
+        head, card = self.consultation.head.name, self.consultation.card.name
+        classified = Classified(query.name, said, head, card, _lines_on(query.words))
+        why = explain_cover(self.consultation, self.reference, asked, classified, genre)
         place = said.genres.index(genre)
-        reasons = self.consultation.explain(asked, genre)
         draft = Draft(
             letter,
-            query.name,
+            replace(why, page=None),  # the draft's pictures are enough, and small
             digest=query.digest,
             verdict=_verdict(said, genre),
-            prediction=said,
             probability=said.probabilities[place],
             rank=place + 1,
-            reasons=reasons,
-            **_heard(query.words),
-            **self._shown(asked, reasons),
+            no_words="" if query.words is None else query.words.error,
+            **self._shown(asked, why),
         )
         return self._compared(self._stood(draft, genre), asked, genre)
 
-    def _shown(self, asked: Asked, reasons: Reasons) -> dict[str, Any]:
+    def _shown(self, asked: Asked, why: Explained) -> dict[str, Any]:
         page = asked.query.page
         assert page is not None  # noqa: S101  (asked with pictures)
         shown: dict[str, Any] = {
-            "picture": _jpeg(page),
+            "picture": jpeg_of(page, _QUALITY),
             "thumbnail": shrink(page, asked.query.words, self._read_at, self.title),
         }
-        if reasons.activation is not None:
-            evidence = reasons.activation.evidence
-            shown["speaks_for"] = _jpeg(faded(page, evidence))
-            shown["speaks_against"] = _jpeg(faded(page, -evidence))
+        if why.reasons is not None and why.reasons.activation is not None:
+            evidence = why.reasons.activation.evidence
+            shown["speaks_for"] = jpeg_of(faded(page, evidence), _QUALITY)
+            shown["speaks_against"] = jpeg_of(faded(page, -evidence), _QUALITY)
         return shown
 
-    def _read_at(self, image: Image.Image, lines: Sequence[Line]) -> tuple[str, ...]:
+    def _read_at(self, image: Image, lines: Sequence[Line]) -> tuple[str, ...]:
         listener = self.consultation.listener
         assert listener is not None  # noqa: S101  (words were read)
         return listener.read_at(image, lines)
@@ -331,28 +429,20 @@ class Reporter:
         return replace(draft, among=standing(draft.probability, own))
 
     def _compared(self, draft: Draft, asked: Asked, genre: str) -> Draft:
-        """Hold a draft against the covers of the collection."""
-        collection, embeddings = self.collection, asked.query.embeddings
-        if collection is None or embeddings is None:
-            return replace(draft, no_typicality=self.no_collection, no_votes=self.no_collection)
-        named = collection.spelling(genre)
-        votes = collection.votes(embeddings.vector, draft.digest, named)
+        """Say how typical of the genre a draft looks, and which covers show the same artwork."""
+        reference, embeddings, votes = self.reference, asked.query.embeddings, draft.votes
+        if isinstance(reference, NoReference):
+            return replace(draft, no_typicality=reference.reason, no_votes=reference.reason)
+        assert embeddings is not None  # noqa: S101  (it reads as something)
+        assert votes is not None  # noqa: S101  (there are covers that vote)
+        draft = replace(draft, same=reference.pictured(votes.same[:MOST_SAME]))
         copies = {draft.digest, *(one.digest for one in votes.same)}
+        named = reference.spelling(genre)
         try:
-            typicality = collection.typicality(embeddings.vector, named, copies)
-            draft = replace(draft, typicality=typicality)
+            typicality = reference.typicality(embeddings.vector, named, copies)
         except TooFewCovers as error:
-            draft = replace(draft, no_typicality=str(error))
-        return replace(
-            draft,
-            votes=votes,
-            own=self._pictured(votes.own),
-            others=self._pictured(votes.others),
-            same=self._pictured(votes.same[:_SAME]),
-        )
-
-    def _pictured(self, near: Sequence[Near]) -> tuple[NearCover, ...]:
-        return tuple(self.shelf.near(one.album, one.genre, one.score) for one in near)
+            return replace(draft, no_typicality=str(error))
+        return replace(draft, typicality=typicality)
 
 
 def _measured(head: Head) -> tuple[float | None, float | None]:
@@ -368,11 +458,8 @@ def _measured(head: Head) -> tuple[float | None, float | None]:
     return deviation, accuracy
 
 
-def _heard(words: Words | None) -> dict[str, Any]:
-    """Return a draft's lines, or why there are none."""
-    if words is None or words.error:
-        return {"no_words": "" if words is None else words.error}
-    return {"words": tuple(line.text for line in words.lines)}
+def _lines_on(words: Words | None) -> tuple[str, ...] | None:
+    return None if words is None else tuple(line.text for line in words.lines)
 
 
 def _letter(number: int) -> str:
@@ -427,9 +514,3 @@ def _only(draft: Draft, other: Draft) -> Iterator[WordReason]:
 def _log_odds(probability: float) -> float:
     kept = float(np.clip(probability, 1e-9, 1 - 1e-9))
     return math.log(kept / (1 - kept))
-
-
-def _jpeg(image: Image.Image) -> bytes:
-    written = io.BytesIO()
-    image.save(written, "JPEG", quality=_QUALITY)
-    return written.getvalue()

@@ -18,18 +18,19 @@ from albo.learning import (
     reliability,
     risk_coverage,
 )
+from albo.records import ShownCover
 from albo.sources import SOURCE as CHARTS
-from albo.sources import NearCover, Shelf
 from albo.store import library_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from albo.answers.pictures import CoverPictures
     from albo.evaluate import Evaluated
-    from albo.learning import Material, Settings
-    from albo.records import Digest, Ints
+    from albo.learning import LabelledCover, Material, Settings
+    from albo.records import Album, Digest, Ints
 
 
 MISTAKES = 20
@@ -41,9 +42,22 @@ _LIBRARIES = ("albo", "numpy", "scikit-learn", "lightgbm", "openvino", "rapidocr
 
 
 def review_evaluation(
-    found: Evaluated, material: Material, settings: Settings, split: str, shelf: Shelf
+    found: Evaluated,
+    material: Material,
+    settings: Settings,
+    split: str,
+    *,
+    albums: Mapping[Digest, Album],
+    pictures: CoverPictures,
 ) -> Evaluation:
-    """Describe an evaluation: figures of the selected way, its surest mistakes, a model card."""
+    """Describe an evaluation: figures of the selected way, its surest mistakes, a model card.
+
+    Parameters
+    ----------
+    split : the name of the split that was evaluated.
+    albums : one album for each cover.
+    pictures : makes the pictures of the covers of the mistakes.
+    """
     labels, groups = found.labels, found.groups
     return Evaluation(
         rows=found.rows,
@@ -51,15 +65,26 @@ def review_evaluation(
         reliability=reliability(labels, found.probabilities, groups),
         risk_coverage=risk_coverage(labels, found.probabilities, groups),
         confusion=confusion(labels, found.probabilities),
-        card=_card(found, material, settings, split, shelf),
+        card=_card(found, material, settings, split, albums),
         learning_curve=found.learning_curve,
         leak=found.leak,
-        mistakes=_mistakes(found, material, shelf),
+        mistakes=_mistakes(found, material, albums, pictures),
     )
 
 
-def _mistakes(found: Evaluated, material: Material, shelf: Shelf) -> tuple[Mistake, ...]:
-    """Return the mistakes that the mean over fold seeds is surest of, with what looks like them."""
+def _mistakes(
+    found: Evaluated,
+    material: Material,
+    albums: Mapping[Digest, Album],
+    pictures: CoverPictures,
+) -> tuple[Mistake, ...]:
+    """Return the mistakes that the mean over fold seeds is surest of, with their nearest covers."""
+
+    def show(cover: LabelledCover, score: float = 0.0) -> ShownCover:
+        album = albums.get(cover.digest)
+        picture = b"" if album is None else pictures.picture(album)
+        return ShownCover(cover.digest, album, cover.genre, score, thumbnail=picture)
+
     genres, mean = found.corpus.genres, found.probabilities.mean(axis=0)
     guesses = mean.argmax(axis=1)
     wrong = np.flatnonzero(guesses != found.labels)
@@ -69,14 +94,12 @@ def _mistakes(found: Evaluated, material: Material, shelf: Shelf) -> tuple[Mista
     said = _words_on(material, [found.corpus.covers[row].digest for row in rows])
     return tuple(
         Mistake(
-            cover=shelf.show(found.corpus.covers[row]),
+            cover=show(found.corpus.covers[row]),
             guess=genres[guesses[place]],
             probability=float(mean[place, guesses[place]]),
             conformal_set=_set_of(found, int(place), mean),
             words=words,
-            neighbours=tuple(
-                NearCover(shelf.show(found.corpus.covers[other]), score) for other, score in close
-            ),
+            neighbours=tuple(show(found.corpus.covers[other], score) for other, score in close),
         )
         for place, row, words, close in zip(wrong, rows, said, near, strict=True)
     )
@@ -109,10 +132,14 @@ def _words_on(material: Material, digests: Sequence[Digest]) -> list[tuple[str, 
 
 
 def _card(
-    found: Evaluated, material: Material, settings: Settings, split: str, shelf: Shelf
+    found: Evaluated,
+    material: Material,
+    settings: Settings,
+    split: str,
+    album_of: Mapping[Digest, Album],
 ) -> ModelCard:
     corpus, labelling = found.corpus, material.labelling
-    albums = [shelf.albums[one.digest] for one in corpus.covers if one.digest in shelf.albums]
+    albums = [album_of[one.digest] for one in corpus.covers if one.digest in album_of]
     years = [album.year for album in albums if album.year is not None]
     sources: dict[str, int] = {}
     for album in albums:

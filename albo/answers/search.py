@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from albo.answers.records import DuplicateMember
 from albo.errors import UnknownGenre
-from albo.records import Neighbours
+from albo.records import Neighbours, ShownCover
 from albo.texts import cut_short, letters_of, near_names
 
 if TYPE_CHECKING:
@@ -75,12 +74,12 @@ def files_of(albums: Iterable[Album]) -> Mapping[Digest, list[Album]]:
 
 def members_of_group(
     covers: Iterable[tuple[Digest, float]], files: Mapping[Digest, list[Album]]
-) -> Iterator[DuplicateMember]:
+) -> Iterator[ShownCover]:
     """Go through the files of the covers of a group: what lies in several is as near as can be."""
     for digest, score in covers:
         there = files.get(digest, [])  # none where a writer has forgotten it meanwhile
         for album in there:
-            yield DuplicateMember(digest, 1.0 if len(there) > 1 else score, album)
+            yield ShownCover(digest, album, score=1.0 if len(there) > 1 else score)
 
 
 def album_by_digest(albums: Iterable[Album], genre: str | None = None) -> Mapping[Digest, Album]:

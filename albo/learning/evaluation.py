@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from albo.learning.bootstrap import Interval
     from albo.learning.metrics import Answered, Bin, Summary
-    from albo.records import Doubles, Json
-    from albo.sources import NearCover, ShownCover
+    from albo.records import Doubles, Json, ShownCover
 
 
 MAJORITY = "majority"
@@ -163,17 +162,17 @@ class Mistake:
     probability: float
     conformal_set: tuple[str, ...]
     words: tuple[str, ...] = ()
-    neighbours: tuple[NearCover, ...] = ()
+    neighbours: tuple[ShownCover, ...] = ()
 
     def as_json(self) -> Json:
         """Return the cover's object with what was said of it."""
         return {
-            **self.cover.as_json(),
+            **self.cover.labelled_json(),
             "guess": self.guess,
             "probability": round(self.probability, 4),
             "set": list(self.conformal_set),
             "words": list(self.words),
-            "neighbours": [near.as_json() for near in self.neighbours],
+            "neighbours": [near.near_json() for near in self.neighbours],
         }
 
 

@@ -12,7 +12,7 @@ import re
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
-from albo.answers import THUMBNAIL, VOTERS, Seen, Verdict
+from albo.answers import MOST_SAME, THUMBNAIL, VOTERS, Seen, Verdict
 from albo.heads import Reasons, ViewReason
 from albo.learning import INTENDED_USE, LIMITS, MAJORITY
 from albo.show.plots import draw_all
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
     from albo.answers import Apart, Draft, Report
     from albo.learning import Evaluation, ModelCard
-    from albo.records import Json, Prediction
-    from albo.sources import ShownCover
+    from albo.records import Json, Prediction, ShownCover
 
 
 _VIEWS = {
@@ -40,7 +39,6 @@ _BRIEF = 80
 _DIGITS = 12
 _LIKELY = 5  # genres that are named, the likeliest
 _WORDS = 12  # that counted, or lines of a thumbnail
-_SAME = 6  # near-identical covers that are shown
 _ARTISTS = 48  # letters of a cover's artists
 _FAINT = 0.05  # of the evidence of both sides, below which one has no map to speak of
 _DOUBLED = math.log(2)  # log-odds: shorter bars than this one's are never drawn at full length
@@ -55,9 +53,6 @@ _UNFIT = re.compile(
     )
     + "]"
 )
-
-
-# The folders of a path, wherever one is named in a sentence.
 
 
 def write(html: str, path: Path) -> None:
@@ -257,11 +252,11 @@ def _rests(reasons: Reasons) -> list[ViewReason]:
 
 def _same(draft: Draft, *, starter: bool) -> Json:
     """Return the near-identical covers, and what they make of a head's answer."""
-    own = draft.digest.hex()
-    labelled = [one for one in draft.same if one.cover.genre]
+    shown = draft.same[:MOST_SAME]
+    labelled = [one for one in draft.same if one.genre]
     return {
-        "covers": [(one, one.cover.digest == own) for one in draft.same[:_SAME]],
-        "more": draft.copies - len(draft.same[:_SAME]),
+        "covers": [(one, one.digest == draft.digest) for one in shown],
+        "more": draft.copies - len(shown),
         "learnt_from": bool(labelled) and not starter,
     }
 
@@ -424,12 +419,14 @@ def _brief(text: str, length: int = _BRIEF) -> str:
 
 def _name(cover: ShownCover) -> str:
     """Name a cover: artist, album, year; else its file, without the folders; else its digest."""
+    digits, album = cover.digest.hex()[:_DIGITS], cover.album
+    if album is None:
+        return digits
     # Some have an artist for each part of an opera: the album's name is to be seen beside them.
-    named = _brief(cover.artist, _ARTISTS), cover.album.strip()
-    album = " - ".join(text for text in named if text)
-    if album:
-        return f"{album} ({cover.year})" if cover.year is not None else album
-    return _file_name(cover.uri) or cover.digest[:_DIGITS]
+    named = _brief(album.artist, _ARTISTS), album.name.strip()
+    if said := " - ".join(text for text in named if text):
+        return f"{said} ({album.year})" if album.year is not None else said
+    return _file_name(album.uri) or digits
 
 
 def _file_name(place: str) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from albo.answers import Explained, Typical
     from albo.heads import Reasons
-    from albo.sources import NearCover
+    from albo.records import ShownCover
 
 
 _BETWEEN = " \N{MIDDLE DOT} "
@@ -70,11 +70,17 @@ def _evidence(answer: Explained, reasons: Reasons) -> Iterator[Tile]:
             yield _near_tile(one, mark)
 
 
-def _near_tile(near: NearCover, mark: str) -> Tile:
-    cover = near.cover
-    named = " - ".join(text for text in (cover.artist, cover.album) if text)
-    title = f"{near.score:.2f}  {cover.genre}"
-    return Tile(_opened(cover.thumbnail), title, named or _file_name(cover.uri), mark)
+def _near_tile(cover: ShownCover, mark: str) -> Tile:
+    title = f"{cover.score:.2f}  {cover.genre}"
+    return Tile(_opened(cover.thumbnail), title, _name(cover), mark)
+
+
+def _name(cover: ShownCover) -> str:
+    """Name a cover: artist and album, else its file, without the folders."""
+    if cover.album is None:
+        return ""
+    named = " - ".join(text for text in (cover.album.artist, cover.album.name) if text)
+    return named or _file_name(cover.album.uri)
 
 
 def _lines(answer: Explained, reasons: Reasons) -> Iterator[str]:
@@ -98,14 +104,12 @@ def draw_typical(found: Sequence[Typical], title: str) -> Image.Image:
     """
     tiles = []
     for one in found:
-        album = one.ranked.album
-        named = " - ".join(text for text in (album.artist, album.name) if text)
-        share = f"{one.ranked.typicality.among.percentile:.0%}"
+        share = f"{one.typicality.among.percentile:.0%}"
         tiles.append(
             Tile(
-                _opened(one.thumbnail),
-                f"{one.rank}. {named or _file_name(album.uri)}",
-                f"{share}{_BETWEEN}like {one.ranked.looks_like}",
+                _opened(one.cover.thumbnail),
+                f"{one.rank}. {_name(one.cover)}",
+                f"{share}{_BETWEEN}like {one.looks_like}",
             )
         )
     return draw_grid(tiles, title, columns=6)

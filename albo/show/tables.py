@@ -18,15 +18,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from albo.answers import (
-        DuplicateMember,
         EmbedResult,
-        Neighbour,
         ReadingResult,
         Similar,
         Typical,
     )
     from albo.genres import Genre
-    from albo.records import Json
+    from albo.records import Json, ShownCover
     from albo.sources import Harvested, HarvestSettings
 
 
@@ -185,7 +183,7 @@ def _table_of_neighbours(answer: Similar) -> Table:
     return table
 
 
-def _described(neighbour: Neighbour) -> list[str]:
+def _described(neighbour: ShownCover) -> list[str]:
     """Say what is known of a neighbour's album, "" for what is not; safe for a terminal."""
     found = neighbour.as_json()
     return [cut_cell(printable(found[key])) for key in _DESCRIBED]
@@ -196,13 +194,13 @@ def cut_cell(text: str) -> str:
     return cut_short(text, _LONGEST_TEXT)
 
 
-def _marked_path(neighbour: Neighbour) -> str:
+def _marked_path(neighbour: ShownCover) -> str:
     mark = f"[{neighbour.mark}] " if neighbour.mark else ""
     uri = neighbour.as_json()["uri"]
     return printable(mark + terminal.short(uri or neighbour.digest.hex()))
 
 
-def show_group(number: int, group: Sequence[DuplicateMember]) -> None:
+def show_group(number: int, group: Sequence[ShownCover]) -> None:
     """Print a group of near-duplicates, a line for each file."""
     terminal.say(f"group {number}: {len(group)} covers")
     for member in (each.as_json() for each in group):

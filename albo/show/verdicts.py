@@ -156,7 +156,8 @@ def _about(draft: Draft, found: Report) -> Iterator[str]:
     if more := draft.copies - len(draft.same):
         yield f"shows the same artwork as {draft.copies} covers here, {more} of which are not named"
     for same in draft.same:
-        yield f"shows the same artwork as {printable(terminal.short(same.cover.uri))}"
+        place = same.album.uri if same.album else same.digest.hex()
+        yield f"shows the same artwork as {printable(terminal.short(place))}"
 
 
 def _quote(lines: Sequence[str]) -> str:

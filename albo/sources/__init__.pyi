@@ -102,6 +102,3 @@ from .plan import (
     Tally as Tally,
 )
 from .rows import open_table as open_table
-from .shelf import NearCover as NearCover
-from .shelf import Shelf as Shelf
-from .shelf import ShownCover as ShownCover

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from albo import Albo
-from albo.answers import Draft, Reporter, Verdict
+from albo.answers import Draft, Explained, NoReference, Reporter, Verdict
 from albo.answers.report import _apart, _letter, _verdict
-from albo.classify import Consultation, Manner
+from albo.classify import Classified, Consultation, Manner
 from albo.errors import UnknownGenre
 from albo.heads import Head, Reasons, Scores, ViewReason, WordReason
 from albo.learning import seed_deviation
@@ -24,7 +24,6 @@ from albo.neighbours import Standing, standing
 from albo.networks import card_of
 from albo.queries import Listener
 from albo.records import Device, Prediction, Prior, Words
-from albo.sources import Shelf
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +76,8 @@ def made_up(
     says: tuple[str, ...] | None = (),
 ) -> Draft:
     reasons = Reasons("Jazz", tuple(ViewReason(*one) for one in views.items()), words)
-    return Draft(letter, f"{letter}.png", probability=probability, reasons=reasons, words=says)
+    classified = Classified(f"{letter}.png", words=says)
+    return Draft(letter, Explained(classified, reasons), probability=probability)
 
 
 def test_views_are_set_against_each_other() -> None:
@@ -200,7 +200,7 @@ def reporter(speaking: Speaking) -> Reporter:
     card = card_of(Albo(speaking.artifacts)._vectors(None))
     manner = Manner(device=Device.CPU)
     consultation = Consultation(head, card, listener, manner, lambda _line: None)
-    return Reporter(consultation, None, "there are no covers here", Shelf({}))
+    return Reporter(consultation, NoReference("there are no covers here"))
 
 
 @pytest.fixture(scope="module")
@@ -288,13 +288,13 @@ def test_the_very_same_file_is_recognised_and_has_no_vote(
     report: Report, drafts: list[str]
 ) -> None:
     known = report.drafts[4]
-    assert drafts[4] in {one.cover.uri for one in known.same}
-    assert drafts[4] not in {one.cover.uri for one in known.own}
+    assert drafts[4] in {one.album.uri for one in known.same}
+    assert drafts[4] not in {one.album.uri for one in known.own}
     assert known.as_json("Jazz")["same_as"][0] == drafts[4]
     assert known.typicality is not None
     assert known.typicality.among.count == 18, "it stands among those of other artists"
     stranger = report.drafts[2]
-    assert drafts[2] not in {one.cover.uri for one in stranger.same}
+    assert drafts[2] not in {one.album.uri for one in stranger.same}
     assert min((one.score for one in stranger.same), default=1.0) >= 0.865
     assert stranger.typicality is not None
     assert stranger.typicality.among.count <= 20
@@ -304,13 +304,13 @@ def test_the_nearest_covers_of_both_kinds_are_shown_with_pictures(report: Report
     for draft in report.ranking:
         assert draft.votes is not None
         assert 0 < draft.votes.voters <= 25
-        assert {one.cover.genre for one in draft.own} == {"Jazz"}
-        assert {one.cover.genre for one in draft.others} == {"Metal"}
+        assert {one.genre for one in draft.own} == {"Jazz"}
+        assert {one.genre for one in draft.others} == {"Metal"}
         assert len(draft.own) == len(draft.others) == 6
         scores = [one.score for one in draft.own]
         assert scores == sorted(scores, reverse=True)
         for near in (*draft.own, *draft.others, *draft.same):
-            assert Image.open(io.BytesIO(near.cover.thumbnail)).format == "JPEG"
+            assert Image.open(io.BytesIO(near.thumbnail)).format == "JPEG"
 
 
 def test_a_draft_comes_with_its_pictures(report: Report) -> None:
@@ -360,7 +360,7 @@ def test_a_draft_is_plain_json(report: Report) -> None:
 def test_what_stands_at_the_very_bottom_is_in_the_json_as_zero() -> None:
     """Zero is an answer, and nothing is none."""
     said = Prediction(("Rock", "Jazz"), (0.9, 0.1), ("Rock",), decided=True)
-    lowest = Draft("A", "a.png", prediction=said, among=Standing(0, 0, 9))
+    lowest = Draft("A", Explained(Classified("a.png", said)), among=Standing(0, 0, 9))
     assert lowest.as_json("Jazz")["percentile"] == 0.0
     unknown = replace(lowest, among=None).as_json("Jazz")
     assert unknown["percentile"] is unknown["typicality"] is unknown["votes"] is None

@@ -18,9 +18,9 @@ import pytest
 
 from albo.learning import Evaluation, Leak, LeftOut, metrics
 from albo.learning import bootstrap as bootstrap_room
+from albo.records import Album, ShownCover
 from albo.show import plots
 from albo.show.page import render
-from albo.sources import NearCover, ShownCover
 from tests.browser import Reader, measure
 from tests.evaluations import (
     FIVE,
@@ -46,17 +46,23 @@ def thirty_six() -> str:
     return render(make_evaluation(genres_of(36)))
 
 
+def shown(bad: str, year: int | None, uri: str, thumbnail: bytes = b"") -> ShownCover:
+    """A cover all of whose texts mean harm."""
+    album = Album("somewhere", "1", uri, bytes(32), name=bad, artist=bad, year=year)
+    return ShownCover(bytes(32), album, bad, thumbnail=thumbnail)
+
+
 @pytest.fixture(scope="module")
 def hostile() -> str:
     """Genres, artists, albums, words, addresses and settings that mean harm."""
     mistakes = tuple(
         replace(
             mistake,
-            cover=ShownCover("0" * 64, bad, bad, bad, 1999, f"/x/{bad}", b"\xff\xd8"),
+            cover=shown(bad, 1999, f"/x/{bad}", b"\xff\xd8"),
             guess=bad,
             conformal_set=HOSTILE,
             words=(bad, bad),
-            neighbours=(NearCover(ShownCover("1" * 64, bad, bad, uri=bad), 0.9),),
+            neighbours=(replace(shown(bad, None, bad), score=0.9),),
         )
         for mistake, bad in zip(make_mistakes(FIVE, len(HOSTILE)), HOSTILE, strict=True)
     )

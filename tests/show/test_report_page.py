@@ -18,7 +18,6 @@ from albo.heads import Reasons, ViewReason, WordReason
 from albo.learning import LIMITS
 from albo.records import Prediction
 from albo.show.page import render_report, write
-from albo.sources import ShownCover
 from tests.browser import Reader, count_printed, measure
 from tests.evaluations import HOSTILE
 from tests.reports import (
@@ -66,7 +65,7 @@ def make_hostile() -> Report:
     said = Prediction(EVIL, tuple(2 * rest if name == genre else rest for name in EVIL), EVIL, True)
     words = tuple(WordReason(bad, "meaning", 1 - n / 10) for n, bad in enumerate(EVIL))
     near = tuple(
-        make_near(n, bad, 0.9, artist=bad, album=bad, uri=f"/x/{bad}") for n, bad in enumerate(EVIL)
+        make_near(n, bad, 0.9, artist=bad, name=bad, uri=f"/x/{bad}") for n, bad in enumerate(EVIL)
     )
     drafts = [
         make_draft(
@@ -337,7 +336,7 @@ def test_artwork_that_is_known_is_warned_of() -> None:
 
 
 def test_the_very_same_file_is_named_so() -> None:
-    draft = make_same(5, digest=make_draft().digest.hex())
+    draft = make_same(5, digest=make_draft().digest)
     assert "exactly the same file, Country, cosine 0.97" in words_of_one(draft)
 
 
@@ -512,7 +511,8 @@ def test_votes_of_few_covers_are_no_votes_by_chance() -> None:
 
 def test_an_artist_list_leaves_room_for_the_album() -> None:
     near = make_near(1, "Opera", 0.9)
-    many = replace(near, cover=replace(near.cover, artist="The Metropolitan Opera, " * 20))
+    assert near.album is not None
+    many = replace(near, album=replace(near.album, artist="The Metropolitan Opera, " * 20))
     said = words_of_one(make_draft(own=(many,)))
     assert "… - Album 1 (1991)" in said
 
@@ -620,7 +620,7 @@ def test_the_starter_head_says_so() -> None:
 
 def test_drafts_that_are_one_file_say_so() -> None:
     one, twin = (make_draft(letter=letter, digest=b"same") for letter in "AB")
-    broken = Draft("C", "draft-C.png", error="broken")
+    broken = make_broken("C", query="draft-C.png", error="broken")
     said = words_of(make_report(one, twin, broken))
     assert "Draft A draft-A.png, the very same file as B" in said
     assert "Draft B draft-B.png, the very same file as A" in said
@@ -806,7 +806,7 @@ def test_a_page_prints_on_a_few_sheets(tmp_path: Path, name: str, most: int) -> 
 
 def test_a_known_cover_without_anything_but_its_digest_is_named() -> None:
     bare = make_near(1, "Country", 0.9)
-    nameless = replace(bare, cover=ShownCover("ab" * 32, "Country"))
+    nameless = replace(bare, digest=b"\xab" * 32, album=None, thumbnail=b"")
     page = Reader(render_report(make_report(make_draft(own=(nameless,)))))
     blanks = [one.get("aria-label") for one in page.all("span") if one.get("role") == "img"]
     assert blanks == ["No picture: abababababab"]
@@ -816,7 +816,7 @@ def test_a_reading_that_failed_is_no_cover_without_words() -> None:
     draft = make_draft(READS)
     assert draft.reasons is not None
     mute = replace(draft.reasons, words=())
-    failed = replace(draft, words=None, no_words="the reader gave up", reasons=mute)
+    failed = replace(draft, no_words="the reader gave up", why=replace(draft.why, reasons=mute))
     assert "The words on it were not read: the reader gave up." in words_of(make_report(failed))
 
 

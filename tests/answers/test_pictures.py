@@ -1,13 +1,13 @@
-"""Where covers are looked up for people to see: what is gone or broken has no picture."""
+"""Small pictures of covers: one that is gone or broken has none."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from albo.answers import CoverPictures
 from albo.errors import AlboError, BadCover
 from albo.limits import digest_of
 from albo.records import Album
-from albo.sources import Shelf
 from albo.store import StoredCovers
 
 if TYPE_CHECKING:
@@ -26,14 +26,13 @@ def test_a_cover_is_shown_while_it_is_the_one_that_was_embedded(
     file = tmp_path / "cover.jpg"
     with open(kept_aside[0], "rb") as source:  # noqa: PTH123
         file.write_bytes(source.read())
-    shelf = Shelf({}, StoredCovers())
+    pictures = CoverPictures(StoredCovers())
     album = album_of(file)
-    assert shelf.picture(album).startswith(b"\xff\xd8")
+    assert pictures.picture(album).startswith(b"\xff\xd8")
     file.write_bytes(file.read_bytes() + b"changed")
-    assert shelf.picture(album) == b""
+    assert pictures.picture(album) == b""
     file.unlink()
-    assert shelf.picture(album) == b""
-    assert shelf.near(album, "Rock", 0.5).cover.genre == "Rock"
+    assert pictures.picture(album) == b""
 
 
 def test_a_store_that_does_not_answer_is_asked_once(
@@ -47,9 +46,9 @@ def test_a_store_that_does_not_answer_is_asked_once(
 
     monkeypatch.setattr(StoredCovers, "read_again", answer)
     said: list[str] = []
-    shelf = Shelf({}, StoredCovers(), said.append)
+    pictures = CoverPictures(StoredCovers(), said.append)
     file = tmp_path / "cover.jpg"
     file.write_bytes(b"x")
-    assert [shelf.picture(album_of(file)) for _ in range(5)] == [b""] * 5
+    assert [pictures.picture(album_of(file)) for _ in range(5)] == [b""] * 5
     assert len(asked) == 2, "a broken cover is no reason to ask for no other"
     assert said == ["s3.example.org does not answer; covers are shown without pictures"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from albo.answers import VOTERS, Collection
+from albo.answers import VOTERS, Reference, Typical
 from albo.errors import TooFewCovers
 from albo.index import open_index, update_index
 from albo.learning import label_covers
@@ -19,10 +19,9 @@ from albo.records import Album, Embeddings
 from albo.store import Vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from references.abc import Callable, Iterable, Sequence
 
-    from albo.answers.collection import Near
-    from albo.records import Digest, Floats
+    from albo.records import Digest, Floats, ShownCover
 
 FINGERPRINT = "f" * 64
 SAME_FROM = 0.99  # 8.1 degrees
@@ -50,7 +49,7 @@ def pointing(degrees: float) -> Floats:
 
 def collect(
     folder: Path, digests: Sequence[Digest], rows: Floats, albums: list[Album]
-) -> Collection:
+) -> Reference:
     """Embed and index covers, and label them by their albums."""
     vectors = Vectors.open_or_create(folder / "vectors", "test", FINGERPRINT, rows.shape[1], 0)
     with vectors.writer() as writer:
@@ -59,14 +58,14 @@ def collect(
     index = open_index(folder / "index", FINGERPRINT)
     labelling = label_covers(albums).restrict(index.digests())
     by_digest = {album.digest: album for album in albums if album.digest is not None}
-    return Collection(labelling, by_digest, index, vectors, SAME_FROM)
+    return Reference(labelling, by_digest, index, vectors, SAME_FROM)
 
 
 @pytest.fixture
-def gather(tmp_path: Path) -> Callable[[Iterable[Cover]], Collection]:
-    """Make a collection of covers in the plane."""
+def gather(tmp_path: Path) -> Callable[[Iterable[Cover]], Reference]:
+    """Make a reference of covers in the plane."""
 
-    def make(covers: Iterable[Cover]) -> Collection:
+    def make(covers: Iterable[Cover]) -> Reference:
         covers = list(covers)
         rows = np.concatenate([pointing(cover.degrees) for cover in covers])
         albums = [
@@ -85,11 +84,11 @@ def gather(tmp_path: Path) -> Callable[[Iterable[Cover]], Collection]:
     return make
 
 
-Gather = "Callable[[Iterable[Cover]], Collection]"
+Gather = "Callable[[Iterable[Cover]], Reference]"
 DRAFT = digest_of("a draft that is in no collection")
 
 
-def names(near: Iterable[Near]) -> list[str]:
+def names(near: Iterable[ShownCover]) -> list[str]:
     return [Path(one.album.uri).stem for one in near]
 
 
@@ -97,7 +96,7 @@ def names(near: Iterable[Near]) -> list[str]:
 
 
 def test_other_scans_of_the_artwork_have_no_vote(gather: Gather) -> None:
-    collection = gather(
+    reference = gather(
         [
             Cover("itself", 0, "Rock"),
             Cover("scan", 3, "Rock"),
@@ -107,7 +106,7 @@ def test_other_scans_of_the_artwork_have_no_vote(gather: Gather) -> None:
             Cover("far", 90, "Jazz"),
         ]
     )
-    votes = collection.votes(pointing(0), digest_of("itself"), "Rock")
+    votes = reference.votes(pointing(0), digest_of("itself"), "Rock")
     assert names(votes.same) == ["itself", "scan", "unlabelled scan"]
     assert (votes.voters, votes.in_favour) == (3, 1)
     assert votes.by_chance == 1.0, "the three covers of another artwork all vote: one is Rock"
@@ -128,17 +127,17 @@ def test_no_copy_votes_however_many_covers_have_no_label(gather: Gather) -> None
 
 def test_a_genre_is_found_as_most_covers_write_it(gather: Gather) -> None:
     covers = [Cover("a", 0, "hip-hop"), Cover("b", 9, "hip-hop"), Cover("c", 18, "HIP-HOP")]
-    collection = gather(covers)
-    assert collection.spelling("Hip-Hop") == "hip-hop"
-    assert collection.spelling("HipHop") == "hip-hop", "as a genre that is asked for is found"
-    assert collection.spelling("HIP-HOP") == "HIP-HOP"
-    assert collection.spelling("Jazz") == "Jazz"
+    reference = gather(covers)
+    assert reference.spelling("Hip-Hop") == "hip-hop"
+    assert reference.spelling("HipHop") == "hip-hop", "as a genre that is asked for is found"
+    assert reference.spelling("HIP-HOP") == "HIP-HOP"
+    assert reference.spelling("Jazz") == "Jazz"
 
 
 def test_the_very_same_file_is_known_however_it_was_read(gather: Gather) -> None:
     """Another reading of the same bytes may give another vector: their digest decides."""
-    collection = gather([Cover("itself", 0, "Rock"), Cover("other", 10, "Rock")])
-    votes = collection.votes(pointing(40), digest_of("itself"), "Rock")
+    reference = gather([Cover("itself", 0, "Rock"), Cover("other", 10, "Rock")])
+    votes = reference.votes(pointing(40), digest_of("itself"), "Rock")
     assert names(votes.same) == ["itself"]
     assert (votes.voters, votes.in_favour, names(votes.own)) == (1, 1, ["other"])
 
@@ -152,12 +151,12 @@ def test_covers_without_one_clear_label_have_no_vote(tmp_path: Path) -> None:
         Album("test", "3", "two.jpg", digests[2], "Rock"),
         Album("test", "4", "two.jpg", digests[2], "Jazz"),
     ]
-    collection = collect(tmp_path, digests, rows, albums)
-    votes = collection.votes(pointing(0), DRAFT, "Rock")
+    reference = collect(tmp_path, digests, rows, albums)
+    votes = reference.votes(pointing(0), DRAFT, "Rock")
     assert (votes.voters, votes.in_favour) == (1, 1)
     assert names(votes.own) == ["clear"]
     assert votes.others == ()
-    assert collection.counts == {"Rock": 1}
+    assert reference.counts == {"Rock": 1}
 
 
 def test_so_many_of_the_nearest_vote_and_few_are_shown(gather: Gather) -> None:
@@ -176,12 +175,12 @@ def test_so_many_of_the_nearest_vote_and_few_are_shown(gather: Gather) -> None:
 def test_a_rare_genre_is_found_behind_a_crowd(gather: Gather) -> None:
     crowd = [Cover(f"rock {place}", 20 + place / 4, "Rock") for place in range(220)]
     rare = [Cover(f"jazz {place}", 100 + place * 10, "Jazz") for place in range(8)]
-    collection = gather([*crowd, *rare])
-    votes = collection.votes(pointing(0), DRAFT, "Jazz")
+    reference = gather([*crowd, *rare])
+    votes = reference.votes(pointing(0), DRAFT, "Jazz")
     assert (votes.voters, votes.in_favour) == (VOTERS, 0)
     assert names(votes.own) == [f"jazz {place}" for place in range(6)]
     assert names(votes.others) == [f"rock {place}" for place in range(6)]
-    turned = collection.votes(pointing(0), DRAFT, "Rock")
+    turned = reference.votes(pointing(0), DRAFT, "Rock")
     assert names(turned.others) == names(votes.own), "and where it is the others that are rare"
     assert turned.in_favour == VOTERS
 
@@ -194,8 +193,8 @@ def test_scans_are_no_neighbours_in_the_second_search_either(gather: Gather) -> 
 
 
 def test_a_genre_without_a_cover_has_no_votes(gather: Gather) -> None:
-    collection = gather([Cover("one", 20, "Rock"), Cover("two", 30, "Jazz"), Cover("plain", 40)])
-    votes = collection.votes(pointing(0), DRAFT, "Polka")
+    reference = gather([Cover("one", 20, "Rock"), Cover("two", 30, "Jazz"), Cover("plain", 40)])
+    votes = reference.votes(pointing(0), DRAFT, "Polka")
     assert (votes.genre, votes.voters, votes.in_favour) == ("Polka", 2, 0)
     assert votes.own == ()
     assert names(votes.others) == ["one", "two"]
@@ -206,7 +205,7 @@ def test_covers_of_one_genre_alone_have_no_others(gather: Gather) -> None:
     assert (names(votes.own), votes.others) == (["one"], ())
 
 
-def test_a_collection_without_labels_has_no_voters(gather: Gather) -> None:
+def test_a_reference_without_labels_has_no_voters(gather: Gather) -> None:
     votes = gather([Cover("one", 2), Cover("two", 30)]).votes(pointing(0), DRAFT, "Rock")
     assert (votes.voters, votes.own, votes.others) == (0, (), ())
     assert votes.by_chance == 0.0
@@ -214,9 +213,9 @@ def test_a_collection_without_labels_has_no_voters(gather: Gather) -> None:
 
 
 def test_a_cover_that_a_writer_has_forgotten_meanwhile_is_passed_over(gather: Gather) -> None:
-    collection = gather([Cover("one", 20, "Rock"), Cover("two", 30, "Rock")])
-    left = {digest: a for digest, a in collection.albums.items() if a.uri != "one.jpg"}
-    votes = replace(collection, albums=left).votes(pointing(0), DRAFT, "Rock")
+    reference = gather([Cover("one", 20, "Rock"), Cover("two", 30, "Rock")])
+    left = {digest: a for digest, a in reference.albums.items() if a.uri != "one.jpg"}
+    votes = replace(reference, albums=left).votes(pointing(0), DRAFT, "Rock")
     assert (votes.voters, names(votes.own)) == (1, ["two"])
 
 
@@ -246,37 +245,37 @@ def test_a_draft_is_held_against_the_covers_of_genres_that_have_enough(gather: G
     assert found.among.below == sum(one < found.value for one in own)
 
 
-def test_a_cover_of_the_collection_is_compared_with_the_others_alone(gather: Gather) -> None:
-    collection = gather([*ROCK, *JAZZ])
-    known = collection.typicality(pointing(50), "Rock", {digest_of("rock 50")})
+def test_a_cover_of_the_reference_is_compared_with_the_others_alone(gather: Gather) -> None:
+    reference = gather([*ROCK, *JAZZ])
+    known = reference.typicality(pointing(50), "Rock", {digest_of("rock 50")})
     value = by_hand(50, [0, 10, 20, 30], [90, 95, 100, 120, 140])
     assert known.value == pytest.approx(value, abs=2e-3)
     assert (known.among.below, known.among.equal, known.among.count) == (0, 0, 4)
-    new = collection.typicality(pointing(50), "Rock")
+    new = reference.typicality(pointing(50), "Rock")
     assert new.value > known.value + 0.015, "to a stranger it is one of the genre's covers"
-    other = collection.typicality(pointing(50), "Jazz", {digest_of("rock 50")})
+    other = reference.typicality(pointing(50), "Jazz", {digest_of("rock 50")})
     assert other.among.count == 5, "it is not one of Jazz's"
 
 
 def test_another_scan_of_a_cover_is_no_proof_that_a_draft_is_typical(gather: Gather) -> None:
     """A designer's draft is often the cover that is known already, saved once more."""
-    collection = gather([*ROCK, *JAZZ])
+    reference = gather([*ROCK, *JAZZ])
     scan = {digest_of("rock 50")}
-    again = collection.typicality(pointing(50.5), "Rock", scan)
-    known = collection.typicality(pointing(50), "Rock", scan)
+    again = reference.typicality(pointing(50.5), "Rock", scan)
+    known = reference.typicality(pointing(50), "Rock", scan)
     assert again.value == pytest.approx(known.value, abs=0.01)
     assert again.among.count == 4
 
 
 def test_covers_of_one_artist_are_not_typical_of_one_another(gather: Gather) -> None:
     same = [replace(cover, artist="One Band") for cover in ROCK[:4]]
-    collection = gather([*same, ROCK[4], *JAZZ])
-    found = collection.typicality(pointing(0), "Rock", {digest_of("rock 0")})
+    reference = gather([*same, ROCK[4], *JAZZ])
+    found = reference.typicality(pointing(0), "Rock", {digest_of("rock 0")})
     jazz = [cover.degrees for cover in JAZZ]
     assert found.value == pytest.approx(by_hand(0, [50], jazz), abs=2e-3)
-    collection = gather([replace(cover, artist="One Band") for cover in ROCK] + JAZZ)
+    reference = gather([replace(cover, artist="One Band") for cover in ROCK] + JAZZ)
     with pytest.raises(TooFewCovers, match="all covers of 'Rock' here are of this artwork or its"):
-        collection.typicality(pointing(0), "Rock", {digest_of("rock 0")})
+        reference.typicality(pointing(0), "Rock", {digest_of("rock 0")})
 
 
 def test_covers_of_one_dup_group_are_not_typical_of_one_another(tmp_path: Path) -> None:
@@ -302,26 +301,33 @@ def test_covers_of_one_dup_group_are_not_typical_of_one_another(tmp_path: Path) 
 )
 def test_what_cannot_be_said_says_how_to_mend_it(gather: Gather, genre: str, message: str) -> None:
     blues = [Cover(f"blues {place}", 70 + place, "Blues") for place in range(4)]
-    collection = gather([*ROCK, *FEW, *blues])
+    reference = gather([*ROCK, *FEW, *blues])
     with pytest.raises(TooFewCovers, match=message):
-        collection.typicality(pointing(0), genre)
+        reference.typicality(pointing(0), genre)
     with pytest.raises(TooFewCovers, match=message):
-        collection.ranked(genre, 10)
+        reference.ranked(genre, 10)
+
+
+def unranked(one: Typical) -> Typical:
+    return replace(one, cover=replace(one.cover, rank=0))
 
 
 def test_a_genres_covers_are_ranked_from_the_most_typical_to_the_oddest(gather: Gather) -> None:
-    collection = gather([*ROCK, *JAZZ, *FEW])
-    ranked = collection.ranked("Rock", 10)
+    reference = gather([*ROCK, *JAZZ, *FEW])
+    ranked = reference.ranked("Rock", 10)
     assert len(ranked) == 5
-    assert collection.ranked("Rock", 2) == ranked[:2]
-    assert collection.ranked("Rock", 10, oddest=True) == ranked[::-1]
+    assert reference.ranked("Rock", 2) == ranked[:2]
+    oddest = reference.ranked("Rock", 10, oddest=True)
+    assert [unranked(one) for one in oddest] == [unranked(one) for one in ranked[::-1]]
+    assert [one.rank for one in oddest] == [1, 2, 3, 4, 5]
+    assert [one.rank for one in ranked] == [1, 2, 3, 4, 5]
     values = [one.typicality.value for one in ranked]
     assert values == sorted(values, reverse=True)
-    assert {Path(one.album.uri).stem for one in ranked} == {cover.name for cover in ROCK}
+    assert {Path(one.cover.album.uri).stem for one in ranked} == {cover.name for cover in ROCK}
     for one in ranked:
-        assert one.digest == one.album.digest
-        again = collection.typicality(
-            pointing(float(one.album.album_id.split()[1])), "Rock", {one.digest}
+        assert one.cover.digest == one.cover.album.digest
+        again = reference.typicality(
+            pointing(float(one.cover.album.album_id.split()[1])), "Rock", {one.cover.digest}
         )
         assert one.typicality.value == pytest.approx(again.value, abs=1e-3)
         assert one.typicality.among == again.among
@@ -335,20 +341,20 @@ def test_what_a_cover_looks_like_is_not_its_own_genre_because_it_is_in_it(gather
     rock = [0.0, 5.0, 8.0, 12.0]
     jazz = [101.0, 106, 111, 116, 121]
     assert by_hand(60, rock, jazz) < 0 < by_hand(60, [*rock, 60], jazz)
-    collection = gather(
+    reference = gather(
         [
             odd,
             *(Cover(f"rock {one}", one, "Rock", f"R{one}") for one in rock),
             *(Cover(f"jazz {one}", one, "Jazz", f"J{one}") for one in jazz),
         ]
     )
-    last = collection.ranked("Rock", 10)[-1]
-    assert last.album.uri == "rock 60.jpg"
+    last = reference.ranked("Rock", 10)[-1]
+    assert last.cover.album.uri == "rock 60.jpg"
     assert last.typicality.value < 0
     assert last.looks_like == "Jazz"
 
 
-def test_vectors_in_many_parts_are_the_same_collection(tmp_path: Path) -> None:
+def test_vectors_in_many_parts_are_the_same_reference(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(60, 8)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
@@ -357,9 +363,9 @@ def test_vectors_in_many_parts_are_the_same_collection(tmp_path: Path) -> None:
         Album("t", str(number), f"{number}.jpg", digest, ("A", "B", "C")[number % 3])
         for number, digest in enumerate(digests)
     ]
-    collection = collect(tmp_path, digests, rows, albums)
+    reference = collect(tmp_path, digests, rows, albums)
     means = GenreMeans.of([(np.arange(60) % 3, rows)], 3, 8)
     draft = rows[:1] * -1
     for place, genre in enumerate(("A", "B", "C")):
-        found = collection.typicality(draft, genre).value
+        found = reference.typicality(draft, genre).value
         assert found == pytest.approx(means.typicality(draft)[0, place], abs=1e-3)

@@ -7,20 +7,22 @@ cover that is asked about have no vote, and neither has a cover without one clea
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from albo.answers.pictures import CoverPictures
+from albo.answers.records import Typical
 from albo.errors import TooFewCovers
 from albo.learning import group_covers
 from albo.neighbours import LEAST_COVERS, GenreMeans, Standing, standing
+from albo.records import ShownCover
 from albo.texts import letters_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection as Some
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from albo.index import Index
     from albo.learning import LabelledCover, Labelling
@@ -36,32 +38,29 @@ _LOOKED_AT = 200  # of the nearest covers: enough but for crowds of copies and f
 
 
 @dataclass(frozen=True, slots=True)
-class Near:
-    """A cover near to a query: its cosine, its album, and its label ("" without one)."""
-
-    digest: Digest
-    score: float
-    album: Album
-    genre: str
-
-
-@dataclass(frozen=True, slots=True)
 class Votes:
-    """What the covers nearest to a query are.
-
-    voters : labelled covers that vote, at most VOTERS. in_favour : of them, of the genre asked
-    about. by_chance : how many would be if voters were drawn by lot. own, others : the nearest of
-    that genre and of all others, nearest first. same : other scans of the query's artwork and the
-    very same file, labelled or not.
-    """
+    """What the covers nearest to a query are. Covers stand nearest first, without pictures."""
 
     genre: str
+    """The genre that is asked about."""
+
     voters: int
+    """Labelled covers that vote, at most VOTERS."""
+
     in_favour: int
+    """How many of the voters are of the genre asked about."""
+
     by_chance: float
-    own: tuple[Near, ...]
-    others: tuple[Near, ...]
-    same: tuple[Near, ...]
+    """How many would be, on average, if the voters were drawn by lot."""
+
+    own: tuple[ShownCover, ...]
+    """The nearest covers of the genre asked about."""
+
+    others: tuple[ShownCover, ...]
+    """The nearest covers of all other genres."""
+
+    same: tuple[ShownCover, ...]
+    """Other scans of the query's artwork and the very same file, labelled or not."""
 
     def as_json(self) -> Json:
         """Return them as plain JSON types, without the covers."""
@@ -71,39 +70,45 @@ class Votes:
 
 @dataclass(frozen=True, slots=True)
 class Typicality:
-    """How typical a cover looks of a genre, and where that stands among the genre's own covers.
-
-    value : mean cosine to the genre's covers beyond that to the average genre's.
-    """
+    """How typical a cover looks of a genre."""
 
     value: float
+    """Its mean cosine to the genre's covers, less that to the average genre's."""
+
     among: Standing
+    """Where that value stands among those of the genre's own covers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
-    """A cover of a genre, how typical of it, and which genre it looks most like."""
+class NoReference:
+    """Why there are no covers to hold a question against."""
 
-    genre: str
-    digest: Digest
-    album: Album
-    typicality: Typicality
-    looks_like: str
+    reason: str
+    """In words for people; it names no folder of this machine, as reports are sent to others."""
+
+    is_damaged: bool = False
+    """Whether covers are here and cannot be asked before they are mended."""
 
 
 @dataclass(frozen=True)
-class Collection:
-    """Labelled covers that are embedded and indexed.
-
-    labelling : those with a vector. albums : one for each cover of the index. same_from : cosine
-    from which two covers are one artwork.
-    """
+class Reference:
+    """Labelled covers that are embedded and indexed."""
 
     labelling: Labelling
+    """The labels of the covers that have a vector."""
+
     albums: Mapping[Digest, Album]
+    """One album for each cover of the index."""
+
     index: Index
     vectors: Vectors
+
     same_from: float
+    """The cosine from which two covers are one artwork."""
+
+    pictures: CoverPictures = field(default_factory=CoverPictures, repr=False)
+    """Makes the pictures of covers that are shown."""
+
     _owns: dict[str, _Own] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
@@ -147,33 +152,42 @@ class Collection:
             tuple(same),
         )
 
-    def _share(self, genre: str, same: Sequence[Near]) -> float:
+    def pictured(self, covers: Iterable[ShownCover]) -> tuple[ShownCover, ...]:
+        """Return the same covers with small pictures, where these can be had."""
+        return tuple(
+            cover
+            if cover.album is None
+            else replace(cover, thumbnail=self.pictures.picture(cover.album))
+            for cover in covers
+        )
+
+    def _share(self, genre: str, same: Sequence[ShownCover]) -> float:
         """Return the genre's share of the labelled covers that show another artwork."""
         copies = Counter(one.genre for one in same if one.genre)
         apart = self.counts.total() - copies.total()
         return (self.counts[genre] - copies[genre]) / apart if apart > 0 else 0.0
 
-    def _is_same(self, near: Near, digest: Digest) -> bool:
+    def _is_same(self, near: ShownCover, digest: Digest) -> bool:
         return near.digest == digest or near.score >= self.same_from
 
-    def _apart(self, vector: Floats, digest: Digest, genres: Some[str]) -> list[Near]:
+    def _apart(self, vector: Floats, digest: Digest, genres: Collection[str]) -> list[ShownCover]:
         """Return the nearest covers of these genres that show another artwork."""
         among = {cover.digest for cover in self.labelling.covers if cover.genre in genres}
         return [one for one in self._near(vector, among) if not self._is_same(one, digest)]
 
-    def _near(self, vector: Floats, among: Some[Digest] | None = None) -> list[Near]:
+    def _near(self, vector: Floats, among: Collection[Digest] | None = None) -> list[ShownCover]:
         if among is not None and not among:
             return []
         (found,) = self.index.search(vector, _LOOKED_AT, among)
         return [
-            Near(digest, score, album, self._genre_of.get(digest, ""))
+            ShownCover(digest, album, self._genre_of.get(digest, ""), score)
             for digest, score in zip(found.digests, found.scores, strict=True)
             if (album := self.albums.get(digest)) is not None
         ]
 
     # --- typicality ------------------------------------------------------------------------------
 
-    def typicality(self, vector: Floats, genre: str, copies: Some[Digest] = ()) -> Typicality:
+    def typicality(self, vector: Floats, genre: str, copies: Collection[Digest] = ()) -> Typicality:
         """Say how typical a query looks of a genre: vector float32 (1, d), unit.
 
         copies : covers that show its artwork; they, and all of their groups, count for nothing.
@@ -188,17 +202,26 @@ class Collection:
         value = float(means.typicality(vector)[0, place])
         return Typicality(value, standing(value, own.typicality[~left_out]))
 
-    def ranked(self, genre: str, k: int, *, oddest: bool = False) -> list[Ranked]:
-        """Return a genre's k most typical covers, or its oddest. Raises as `typicality` does."""
+    def ranked(self, genre: str, k: int, *, oddest: bool = False) -> list[Typical]:
+        """Return a genre's k most typical covers, or its oddest, with small pictures.
+
+        Raises as `typicality` does.
+        """
         own = self._own(genre)
         order = np.argsort(own.typicality if oddest else -own.typicality, kind="stable")
-        return [self._rank(own, genre, row) for row in order[:k].tolist()]
+        rows = enumerate(order[:k].tolist(), start=1)
+        return [self._describe(own, genre, row, rank) for rank, row in rows]
 
-    def _rank(self, own: _Own, genre: str, row: int) -> Ranked:
+    def _describe(self, own: _Own, genre: str, row: int, rank: int) -> Typical:
         digest, value = own.digests[row], float(own.typicality[row])
+        album = self.albums[digest]
+        picture = self.pictures.picture(album)
         among = standing(value, np.delete(own.typicality, row))
-        looks_like = self._compared[own.looks_like[row]]
-        return Ranked(genre, digest, self.albums[digest], Typicality(value, among), looks_like)
+        return Typical(
+            ShownCover(digest, album, genre, rank=rank, thumbnail=picture),
+            Typicality(value, among),
+            looks_like=self._compared[own.looks_like[row]],
+        )
 
     @cached_property
     def _compared(self) -> tuple[str, ...]:
@@ -256,18 +279,23 @@ class Collection:
 
 @dataclass(frozen=True)
 class _Own:
-    """A genre's covers: vectors (n, d), groups (n,), how typical of it each is (n,).
-
-    looks_like : int (n,), the place of the genre that each is most typical of.
-    """
+    """A genre's n covers."""
 
     digests: tuple[Digest, ...]
-    vectors: Floats
-    groups: Ints
-    typicality: Doubles
-    looks_like: Ints
 
-    def of_groups_of(self, digests: Some[Digest]) -> Bools:
+    vectors: Floats
+    """float32 (n, d), rows of unit length."""
+
+    groups: Ints
+    """int64 (n,): covers of one artist or artwork have the same number."""
+
+    typicality: Doubles
+    """float64 (n,): how typical of the genre each is."""
+
+    looks_like: Ints
+    """int64 (n,): the place of the genre that each is most typical of."""
+
+    def of_groups_of(self, digests: Collection[Digest]) -> Bools:
         """Return which are of the groups of these covers, bool (n,); not all need be here."""
         named = [row for row, digest in enumerate(self.digests) if digest in digests]
         found: Bools = np.isin(self.groups, self.groups[named])

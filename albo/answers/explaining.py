@@ -1,0 +1,39 @@
+"""Why a cover reads as it does: a head's reasons, and what the covers nearest to it are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from albo.answers.records import Explained
+from albo.answers.reference import NoReference
+
+if TYPE_CHECKING:
+    from albo.answers.reference import Reference
+    from albo.classify import Asked, Classified, Consultation
+
+
+def explain_cover(
+    consultation: Consultation,
+    reference: Reference | NoReference,
+    asked: Asked,
+    classified: Classified,
+    genre: str = "",
+) -> Explained:
+    """Say why a cover is held to be of a genre, or not, and let the covers nearest to it vote.
+
+    Parameters
+    ----------
+    asked : the cover, asked with pictures.
+    classified : what is shown of the answer; the explanation holds it.
+    genre : one that the head knows; "" is the first that the cover reads as.
+    """
+    query, said = asked.query, asked.prediction
+    if said is None or query.embeddings is None:
+        return Explained(classified)
+    genre = genre or said.genres[0]
+    reasons = consultation.explain(asked, genre)
+    if isinstance(reference, NoReference):
+        return Explained(classified, reasons, page=query.page)
+    votes = reference.votes(query.embeddings.vector, query.digest, reference.spelling(genre))
+    own, others = reference.pictured(votes.own), reference.pictured(votes.others)
+    return Explained(classified, reasons, votes, own, others, query.page)
