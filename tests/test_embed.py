@@ -55,7 +55,8 @@ from albo.sources import open_sources
 from albo.sources.folders import Folder
 from albo.store import Artifacts, Vectors, read_file
 from albo.store import covers as covers_room
-from albo.store.vectors import VectorWriter
+from albo.store.part_writer import PartWriter
+from albo.store.parts import Parts
 from tests.plain_user import as_plain_user
 
 if TYPE_CHECKING:
@@ -981,18 +982,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def waits(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Waits:
     found = Waits(clock)
-    commit = VectorWriter.commit
+    commit = PartWriter.commit
 
-    def watched(self: VectorWriter) -> int:
+    def watched(self: PartWriter[Embeddings]) -> int:
         rows = commit(self)
-        stored = self.vectors.digests() if rows else []
+        stored = self.parts.digests() if rows else []
         found.commits += bool(rows)
         for digest in stored:
             began = found.began.pop(digest, clock.now)
             found.longest = max(found.longest, clock.now - began)
         return rows
 
-    monkeypatch.setattr(VectorWriter, "commit", watched)
+    monkeypatch.setattr(PartWriter, "commit", watched)
     return found
 
 
@@ -1211,7 +1212,7 @@ def test_an_error_while_saving_does_not_hide_the_first(
 def test_where_vectors_cannot_be_saved_no_album_passes_for_embedded(
     desk: Desk, music: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fail_on_a_full_disk(desk, music, monkeypatch, Vectors, "_write_part")
+    fail_on_a_full_disk(desk, music, monkeypatch, Parts, "write")
     assert desk.embed(music).embedded == 9
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
 from albo.errors import StaleArtifact
-from albo.store import sweep
+from albo.store import remove_unnamed, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,10 +58,7 @@ def unpack(data: bytes) -> dict[str, Array]:
 
 def remove_others(folder: Path, named: set[str]) -> None:
     """Remove what a former manifest named, or a killed writer left."""
-    for path in list(folder.iterdir()):
-        if path.name not in named and _MADE_HERE.fullmatch(path.name):
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+    remove_unnamed(folder, _MADE_HERE, named)
     sweep(folder)
 
 

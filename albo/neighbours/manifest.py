@@ -15,7 +15,7 @@ from albo.errors import StaleArtifact
 from albo.neighbours.lists import Lists
 from albo.neighbours.rows import Rows
 from albo.records import IndexKind
-from albo.store import read_manifest, sweep, write_atomically
+from albo.store import read_manifest, remove_unnamed, sweep, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -309,11 +309,7 @@ def _read_file(folder: Path, wanted: _File) -> bytes:
 def remove_others(folder: Path, kept: set[str]) -> None:
     """Remove former generations' files, and what killed writers left."""
     sweep(folder)
-    for path in list(folder.iterdir()):
-        if path.name not in kept and _NAME.fullmatch(path.name):
-            # Windows does not remove what a reader has open: the next update will.
-            with suppress(PermissionError):
-                path.unlink(missing_ok=True)
+    remove_unnamed(folder, _NAME, kept)
 
 
 def damaged_index(folder: Path, reason: str) -> StaleArtifact:

@@ -38,6 +38,7 @@ from .outputs import (
 from .outputs import (
     check_output as check_output,
 )
+from .vectors import VectorForm as VectorForm
 from .vectors import Vectors as Vectors
 from .words import WordStore as WordStore
 from .words import WordWriter as WordWriter
@@ -65,6 +66,9 @@ from .writing import (
 )
 from .writing import (
     read_manifest as read_manifest,
+)
+from .writing import (
+    remove_unnamed as remove_unnamed,
 )
 from .writing import (
     scratch_folder as scratch_folder,

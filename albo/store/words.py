@@ -14,25 +14,32 @@ and for what UTF-8 cannot hold. Whoever shows it makes it printable.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
 from albo.records import Line, Words
-from albo.store.parts import Kind, OpenPart, PartStore, PartWriter, digest_column, state_of, sum_of
+from albo.store.digests import state_of, sum_of
+from albo.store.forms import StoreKind
+from albo.store.part_store import PartStore
+from albo.store.part_writer import PartWriter
+from albo.store.parts import open_or_create_parts, open_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     import pyarrow as pa
 
     from albo.records import Digest, Json
+    from albo.store.part_files import OpenPart
+    from albo.store.parts import Parts
 
 
 MAX_TEXT = 500
-"""Characters that are kept of a line, and of why a cover could not be read."""
+"""Characters that are kept of a line, and of the reason why a cover could not be read."""
 
 MAX_LINES = 500
 """Lines that are kept of a cover: the first ones, which are the uppermost."""
@@ -41,107 +48,40 @@ _CORNERS = 8
 _NOT_FINITE = "the reader gave numbers that are not finite"
 
 
-@dataclass(frozen=True, eq=False)
-class WordStore(PartStore):
-    """The stored words of one reader: what every cover says to it.
+@dataclass(frozen=True, slots=True)
+class WordForm:
+    """The form of a store of words: which reader found them.
 
-    reader, fingerprint : whose they are.
-
-    Reading never locks: each call follows the manifest as it stands then. Between two calls a
-    writer may add rows; under the writer lock they agree. `open` or `open_or_create` make one.
+    It is a `Form` of one `Words` for each cover.
     """
 
-    kind: ClassVar = Kind("word store", "reader", "albo words", "reads", "read")
+    kind: ClassVar = StoreKind("word store", "reader", "albo words", "reads", "read")
 
     reader: str
+    """The reader's name."""
+
     fingerprint: str
-
-    @classmethod
-    def open(cls, folder: Path, fingerprint: str | None = None) -> WordStore:
-        """Open stored words by their manifest.
-
-        Raises StaleArtifact where there are none or the manifest is damaged, ForeignArtifact where
-        they are of another reader than that of `fingerprint`.
-        """
-        found = cls._open(folder)
-        if fingerprint is not None and found.fingerprint != fingerprint:
-            found._refuse(f"fingerprint {found.fingerprint}, not {fingerprint}")
-        return found
-
-    @classmethod
-    def open_or_create(cls, folder: Path, reader: str, fingerprint: str) -> WordStore:
-        """Open the words of this reader, or begin them; the caller holds the writer lock.
-
-        Where the manifest is missing or damaged, it is made anew from the parts that are sound,
-        and the others are removed.
-        Raises ForeignArtifact where the words are another reader's, CannotWrite.
-        """
-        wanted = cls(folder, reader, fingerprint)
-        return cls.open(folder) if wanted._begin() else wanted
-
-    def __len__(self) -> int:
-        """Return the number of covers that have been read."""
-        return len(self.digests())
+    """The reader's fingerprint."""
 
     @property
-    def state(self) -> str:
-        """A token for which covers have been read: 16 hex digits, the same for the same set.
-
-        It changes with every cover read or removed, not with a reading that failed, and not with
-        a compaction: it says nothing of the order of rows.
-        """
-        there = self.digests()
-        return state_of(self.fingerprint, len(there), sum_of(b"".join(there)))
-
-    def digests(self) -> list[Digest]:
-        """Return the covers that have been read, in stored order, those without text too.
-
-        Raises StaleArtifact.
-        """
-        return [digest for digest, error in self._errors() if not error]
-
-    def failed(self) -> dict[Digest, str]:
-        """Return the covers whose reading failed, each with why. Raises StaleArtifact."""
-        return {digest: error for digest, error in self._errors() if error}
-
-    def read(self, digests: Sequence[Digest]) -> list[Words | None]:
-        """Return what covers say, in the order asked; None for one that was never read.
-
-        Where its reading failed, `error` says why. Raises StaleArtifact.
-        """
-        wanted = set(digests)
-        found: dict[Digest, Words] = {}
-        with self._opened() as parts:
-            for part in parts:
-                found.update(_words_among(part, wanted))
-        return [found.get(digest) for digest in digests]
-
-    def writer(self) -> WordWriter:
-        """Return a writer, for a `with` statement; the caller holds the writer lock."""
-        return WordWriter(self)
-
-    def _errors(self) -> list[tuple[Digest, str]]:
-        with self._opened() as parts:
-            return [
-                row
-                for part in parts
-                for row in zip(part.digests(), _column(part, "error"), strict=True)
-            ]
-
-    def _identity(self) -> str:
+    def identity(self) -> str:
+        """The reader."""
         return f"{self.reader} {self.fingerprint}"
 
-    def _described(self) -> Json:
+    def described(self) -> Json:
+        """Return what the manifest says beside the parts."""
         return {"reader": self.reader, "fingerprint": self.fingerprint}
 
     @classmethod
-    def _recognise(cls, folder: Path, manifest: Json) -> Self:
+    def recognise(cls, manifest: Json) -> Self:
+        """Read the form that a manifest describes. Raises ValueError where it describes none."""
         reader, fingerprint = manifest.get("reader"), manifest.get("fingerprint")
         if not (isinstance(reader, str) and isinstance(fingerprint, str)):
-            raise cls._damaged_manifest(folder)
-        return cls(folder, reader, fingerprint)
+            raise ValueError("no words are described")  # noqa: TRY004  (a file's, not a caller's)
+        return cls(reader, fingerprint)
 
-    def _fields(self) -> list[pa.Field]:
+    def fields(self) -> list[pa.Field]:
+        """Return the columns `text`, `box`, `confidence` and `error`."""
         import pyarrow as pa
 
         def listed(name: str, kind: pa.DataType) -> pa.Field:
@@ -156,7 +96,8 @@ class WordStore(PartStore):
             pa.field("error", pa.string(), nullable=False),
         ]
 
-    def _encoding(self) -> Json:
+    def encoding(self) -> Json:
+        """Return the settings of Parquet: everything but digests in zstd."""
         numbers = ["box.list.element.list.element", "confidence.list.element"]
         packed = [*numbers, "text.list.element", "error"]
         return {
@@ -165,82 +106,135 @@ class WordStore(PartStore):
             "use_byte_stream_split": numbers,
         }
 
-    def _examine(self, part: OpenPart, table: pa.Table) -> None:
-        with part.plain_errors():
-            _words_of(table)
+    def check(self, count: int, content: Sequence[Words]) -> None:
+        """Raise ValueError unless there are words for each cover and boxes have 8 numbers."""
+        if len(content) != count:
+            raise ValueError(f"{len(content)} readings for {count} covers")
+        for words in content:
+            _check_boxes(words)
 
-    def _table(self, digests: Sequence[Digest], words: Sequence[Words]) -> pa.Table:
+    def columns(self, content: Sequence[Words], rows: Sequence[int]) -> list[pa.Array]:
+        """Cut some of the words to what is stored of them, and make columns of that."""
         import pyarrow as pa
 
-        schema = self._schema()
+        words = [as_kept(content[row]) for row in rows]
+        text, box, confidence, _ = self.fields()
         lines = [line for one in words for line in one.lines]
         boxes = np.array([line.box for line in lines], np.float32).reshape(-1)
         offsets = pa.array(np.cumsum([0, *(len(one.lines) for one in words)]), pa.int32())
-        elements = {
-            "text": pa.array([line.text for line in lines], pa.string()),
-            "box": pa.FixedSizeListArray.from_arrays(
-                pa.array(boxes), type=schema.field("box").type.value_type
+        elements = [
+            (text, pa.array([line.text for line in lines], pa.string())),
+            (
+                box,
+                pa.FixedSizeListArray.from_arrays(pa.array(boxes), type=box.type.value_type),
             ),
-            "confidence": pa.array([line.confidence for line in lines], pa.float32()),
-        }
-        columns = {
-            name: pa.ListArray.from_arrays(offsets, values, type=schema.field(name).type)
-            for name, values in elements.items()
-        }
-        error = pa.array([one.error for one in words], pa.string())
-        return pa.table([digest_column(digests), *columns.values(), error], schema=schema)
+            (confidence, pa.array([line.confidence for line in lines], pa.float32())),
+        ]
+        lists = [
+            pa.ListArray.from_arrays(offsets, values, type=column.type)
+            for column, values in elements
+        ]
+        return [*lists, pa.array([one.error for one in words], pa.string())]
+
+    def examine(self, table: pa.Table) -> None:
+        """Raise ValueError where the lists of a row do not belong together."""
+        _words_of(table)
+
+    def failed(self, part: OpenPart) -> Iterable[Digest]:
+        """Return the covers of a part whose reading failed."""
+        return (digest for digest, error in _errors_of(part) if error)
 
 
-class WordWriter(PartWriter):
-    """Adds words to a store, as a `PartWriter` does; `known` has no cover whose reading failed."""
+WordWriter = PartWriter[Sequence[Words]]
+"""Adds words to a store: `add` takes one `Words` for each cover."""
 
-    def __init__(self, store: WordStore) -> None:
-        super().__init__(store)
-        self.words = store
-        self._failed: set[Digest] = set()
 
-    def __enter__(self) -> Self:
-        """Make the store clean and learn what it holds."""
-        super().__enter__()
-        self._failed = set(self.words.failed())
-        return self
+class WordStore(PartStore):
+    """The stored words of one reader: what every cover says to it.
+
+    `open` or `open_or_create` make one. Reading never locks, see `PartStore`. The rows of covers
+    whose reading failed are among the `parts` too, and count as not read.
+    """
+
+    kind: ClassVar = WordForm.kind
+    """The words that messages use."""
+
+    parts: Parts[WordForm]
+    """The rows, in parts behind a manifest."""
+
+    @classmethod
+    def open(cls, folder: Path, fingerprint: str | None = None) -> WordStore:
+        """Open stored words by their manifest.
+
+        Raises StaleArtifact where there are none or the manifest is damaged, ForeignArtifact where
+        they are of another reader than that of `fingerprint`.
+        """
+        return cls(open_parts(folder, WordForm, fingerprint))
+
+    @classmethod
+    def open_or_create(cls, folder: Path, reader: str, fingerprint: str) -> WordStore:
+        """Open the words of this reader, or begin them; the caller holds the writer lock.
+
+        Where the manifest is missing or damaged, it is made anew from the parts that are sound,
+        and the others are removed.
+        Raises ForeignArtifact where the words are another reader's, CannotWrite.
+        """
+        return cls(open_or_create_parts(folder, WordForm(reader, fingerprint)))
 
     @property
-    def failed(self) -> set[Digest]:
-        """The covers whose reading had failed before and is to be tried again."""
-        return self._failed
+    def reader(self) -> str:
+        """The reader's name."""
+        return self.parts.form.reader
 
-    def add(self, digests: Sequence[Digest], words: Sequence[Words]) -> None:
-        """Take up what n covers say; those known already, and repeated ones, are ignored.
+    @property
+    def state(self) -> str:
+        """A token for which covers have been read: 16 hex digits, the same for the same set.
 
-        digests : n of 32 bytes. words : n; of those with an error no line is kept.
-
-        Raises ValueError for other numbers of them, and for boxes of other than 8 numbers; then
-        none is taken up.
+        It changes with every cover read or removed. It stays after a reading that failed and when
+        parts are merged: the order of rows does not count.
         """
-        new: dict[Digest, Words] = {}
-        for digest, said in zip(digests, words, strict=True):
-            if digest not in self._known:
-                new.setdefault(digest, as_kept(said))
-        if new:
-            self._add(new, self.words._table(list(new), list(new.values())))
+        there = self.digests()
+        return state_of(self.fingerprint, len(there), sum_of(b"".join(there)))
 
-    def commit(self) -> int:
-        """Put what was added on the disk, in the place of readings that had failed before.
+    def __len__(self) -> int:
+        """Return the number of covers that have been read."""
+        return len(self.digests())
 
-        Returns the number of covers. Raises CannotWrite; then they are still pending.
+    def digests(self) -> list[Digest]:
+        """Return the covers that have been read, in stored order, those without text too.
+
+        Raises StaleArtifact.
         """
-        if again := self._failed.intersection(self._pending_digests()):
-            # Killed here, albo has lost that they failed once, which it would try again anyway.
-            self.words.remove(again)
-            self._failed -= again
-        return super().commit()
+        return [digest for digest, error in self._errors() if not error]
+
+    def failed(self) -> dict[Digest, str]:
+        """Return the covers whose reading failed, each with the reason. Raises StaleArtifact."""
+        return {digest: error for digest, error in self._errors() if error}
+
+    def writer(self) -> PartWriter[Sequence[Words]]:
+        """Return a writer, for a `with` statement; the caller holds the writer lock."""
+        return PartWriter(self.parts)
+
+    def read(self, digests: Sequence[Digest]) -> list[Words | None]:
+        """Return what covers say, in the order asked; None for one that was never read.
+
+        Where its reading failed, `error` says why. Raises StaleArtifact.
+        """
+        wanted = set(digests)
+        found: dict[Digest, Words] = {}
+        with self.parts.opened() as parts:
+            for part in parts:
+                found.update(_words_among(part, wanted))
+        return [found.get(digest) for digest in digests]
+
+    def _errors(self) -> list[tuple[Digest, str]]:
+        with self.parts.opened() as parts:
+            return [row for part in parts for row in _errors_of(part)]
 
 
 def as_kept(words: Words) -> Words:
     """Cut words to what is stored of them. Raises ValueError for boxes of other than 8 numbers."""
-    if any(len(line.box) != _CORNERS for line in words.lines):
-        raise ValueError(f"boxes have {_CORNERS} numbers")
+    _check_boxes(words)
     if words.error:
         return Words(error=_cut(words.error))
     lines = words.lines[:MAX_LINES]
@@ -249,6 +243,11 @@ def as_kept(words: Words) -> Words:
     if not np.isfinite(numbers).all():
         return Words(error=_NOT_FINITE)
     return Words(tuple(Line(_cut(line.text), line.box, line.confidence) for line in lines))
+
+
+def _check_boxes(words: Words) -> None:
+    if any(len(line.box) != _CORNERS for line in words.lines):
+        raise ValueError(f"boxes have {_CORNERS} numbers")
 
 
 def _cut(text: str) -> str:
@@ -270,12 +269,13 @@ def _words_among(part: OpenPart, wanted: set[Digest]) -> Iterator[tuple[Digest, 
         start += size
 
 
-def _column(part: OpenPart, name: str) -> list[str]:
-    values: list[str] = []
-    for table in part.tables([name]):
+def _errors_of(part: OpenPart) -> Iterator[tuple[Digest, str]]:
+    """Go through the covers of a part, each with why its reading failed; "" where it did not."""
+    errors: list[str] = []
+    for table in part.tables(["error"]):
         with part.plain_errors():
-            values += table.column(name).to_pylist()
-    return values
+            errors += table.column("error").to_pylist()
+    return zip(part.digests(), errors, strict=True)
 
 
 def _words_of(table: pa.Table) -> list[Words]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from albo.errors import AlboError, CannotWrite, ForeignArtifact, StaleArtifact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from albo.records import Json
 
@@ -141,6 +141,25 @@ def sweep(folder: Path, older_than: float = 0.0) -> int:
                     path.unlink()
                     removed += 1
     return removed
+
+
+def remove_unnamed(folder: Path, pattern: re.Pattern[str], named: Collection[str]) -> None:
+    """Remove the files of an artifact that its manifest does not name (any more).
+
+    Parameters
+    ----------
+    folder
+        The artifact's folder; its writer holds the writer lock.
+    pattern
+        What the whole name of a file of this artifact looks like; other files stay.
+    named
+        The names in the manifest.
+    """
+    for path in list(folder.iterdir()):
+        if path.name not in named and pattern.fullmatch(path.name):
+            # Where a reader's open file cannot be removed (Windows), the next writer does it.
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: object) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from albo.arrays import round_as_stored
 from albo.errors import StaleArtifact
 from albo.records import Embeddings
-from albo.store import Vectors
+from albo.store import VectorForm, Vectors
 from albo.texts import VERSION
 from albo.words.sentences import open_encoder, sentence_card, word_ranks
 
@@ -87,7 +87,7 @@ def meaning_folder(words_folder: Path, card: SentenceCard) -> Path:
 def meaning_store(words_folder: Path, card: SentenceCard) -> Vectors:
     """Return the store of one reader's words, be it there or not; nothing is read or made yet."""
     folder = meaning_folder(words_folder, card)
-    return Vectors(folder, card.name, card.fingerprint, card.dimension, 0)
+    return Vectors.at(folder, VectorForm(card.name, card.fingerprint, card.dimension, 0))
 
 
 def meanings(

@@ -1,0 +1,85 @@
+"""Join small parts of a store, so that they stay few and each row is rewritten seldom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from albo.store.part_files import Part, next_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
+
+    from albo.store.parts import Parts
+
+
+LARGE_PART = 65_536
+"""Rows from which on a part is never merged with another."""
+
+MAX_SMALL_PARTS = 32
+"""Small parts that a run may leave lying before it merges them on its way."""
+
+
+def are_many(parts: Sequence[Part]) -> bool:
+    """Whether so many small parts have gathered that they should be merged at once."""
+    return sum(part.rows < LARGE_PART for part in parts) >= MAX_SMALL_PARTS
+
+
+def merge_parts(store: Parts[Any], fresh: int) -> None:
+    """Merge neighbouring small parts; the last `fresh` parts belong together.
+
+    Order and content stay. The caller holds the writer lock. Raises StaleArtifact, CannotWrite;
+    then nothing has changed.
+    """
+    parts = store.listed()
+    merged: list[Part] = []
+    number = next_number(parts)
+    for start, stop in plan_merges([part.rows for part in parts], fresh):
+        if stop - start == 1:
+            merged.append(parts[start])
+        else:
+            merged.append(store.write(number, _tables_of(store, parts[start:stop])))
+            number += 1
+    if len(merged) < len(parts):
+        store.save(merged)
+
+
+def plan_merges(rows: Sequence[int], fresh: int) -> list[tuple[int, int]]:
+    """Choose which neighbouring parts to merge.
+
+    Parts of 65,536 rows and more are left alone. The last `fresh` small parts, of one run, become
+    one; an older one joins where it has less than twice the rows of what follows. So a row is
+    written anew a logarithmic number of times, and small parts stay logarithmically few
+    (the logarithmic method of Bentley and Saxe 1980).
+
+    Parameters
+    ----------
+    rows
+        The number of rows of each part, in stored order.
+    fresh
+        How many of the last parts the run at work has written.
+
+    Returns (start, stop) for each part that results: positions in `rows`.
+    """
+    groups = []
+    stop = len(rows)
+    first_fresh = stop - fresh
+    while stop > 0:
+        start = stop - 1
+        total = rows[start]
+        while start > 0 and max(total, rows[start - 1]) < LARGE_PART:
+            if start - 1 < first_fresh and rows[start - 1] >= 2 * total:
+                break
+            start -= 1
+            total += rows[start]
+        groups.append((start, stop))
+        stop = start
+    return groups[::-1]
+
+
+def _tables_of(store: Parts[Any], parts: list[Part]) -> Iterator[pa.Table]:
+    """Read the rows of some parts one row group after the other: memory stays flat."""
+    for part in parts:
+        with store.open_one(part) as source:
+            yield from source.tables()

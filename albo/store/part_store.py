@@ -1,0 +1,46 @@
+"""What the stores of vectors and of words have in common: both are a face over `Parts`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from albo.records import Digest
+    from albo.store.parts import Parts
+
+
+class PartStore:
+    """The rows that one backbone or reader gave for covers.
+
+    Reading never locks: each call follows the manifest as it stands then. Between two calls a
+    writer may add rows; under the writer lock they agree.
+
+    Attributes
+    ----------
+    parts
+        The rows, in parts behind a manifest.
+    """
+
+    def __init__(self, parts: Parts[Any]) -> None:
+        self.parts = parts
+
+    @property
+    def folder(self) -> Path:
+        """Where the parts and their manifest are."""
+        return self.parts.folder
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the backbone or reader that the rows come from."""
+        fingerprint: str = self.parts.form.fingerprint
+        return fingerprint
+
+    def remove(self, digests: Iterable[Digest]) -> int:
+        """Take covers out; the caller holds the writer lock. Returns how many were there.
+
+        Raises StaleArtifact, CannotWrite.
+        """
+        return self.parts.remove(digests)

@@ -1,0 +1,38 @@
+"""Find the parts of a store whose manifest is lost."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from albo.errors import StaleArtifact
+from albo.store.part_files import PART_NAME, OpenPart, Part
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from albo.records import Digest
+    from albo.store.part_files import AnyForm
+
+
+def salvage(folder: Path, form: AnyForm) -> list[Part]:
+    """Return the parts of this store that read without a fault, in the order of their numbers.
+
+    Where a run was killed between the manifest and the removal of the parts that a compaction had
+    replaced, covers are in two parts; the largest parts are believed first.
+    """
+    found: list[tuple[Part, list[Digest]]] = []
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    for path in files:
+        if PART_NAME.fullmatch(path.name):
+            with suppress(StaleArtifact, FileNotFoundError):
+                unknown = Part(path.name, 0, 0, "")
+                with OpenPart(folder, unknown, form) as source:
+                    found.append(source.describe())
+    taken: set[Digest] = set()
+    parts = []
+    for part, digests in sorted(found, key=lambda item: -item[0].rows):
+        if len(set(digests)) == part.rows and taken.isdisjoint(digests):
+            taken.update(digests)
+            parts.append(part)
+    return sorted(parts, key=lambda part: part.number)
