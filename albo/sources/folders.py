@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+from bisect import bisect_left
 from collections import Counter, deque
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from albo.images import IMAGE_SUFFIXES
@@ -19,11 +21,13 @@ from albo.sources.listing import (
     printable_path,
     stamp_of,
 )
+from albo.store import REPORTS, WRITER_LOCK, are_artifacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SHOWN_GENRES = 8
+_NAME = attrgetter("name")
 
 
 # --- folders -------------------------------------------------------------------------------------
@@ -34,6 +38,10 @@ class Folder:
 
     Links to folders are followed after all else and each folder is gone through once, so that a
     link more or less changes no path by which a cover is known.
+
+    An artifacts folder below it is left out: the pictures in it are albo's own reports, and covers
+    that the catalog has already. One that is named itself is listed without its reports, since it
+    may be the user's folder of covers as well; and so are folders in it, as their user wants.
     """
 
     def __init__(self, path: str, genre: str) -> None:
@@ -75,7 +83,7 @@ class Folder:
             if not self._is_new(folder, seen):
                 return []
             with os.scandir(folder) as items:
-                return sorted(items, key=lambda item: item.name)
+                return self._without_artifacts(folder, sorted(items, key=_NAME))
         except OSError as error:
             # What was known below it has not vanished: it cannot be seen.
             below = self._relative(folder)
@@ -83,6 +91,24 @@ class Folder:
             reason = f"cannot be read: {error.strerror or error}"
             self.report.failures.append(Skipped(folder, reason))
             return []
+
+    def _without_artifacts(
+        self, folder: str, items: list[os.DirEntry[str]]
+    ) -> list[os.DirEntry[str]]:
+        """Return a folder's items, by name, without those that albo has made itself."""
+        # Looked up among sorted names: a file more to look for would cost time in each folder.
+        place = bisect_left(items, WRITER_LOCK, key=_NAME)
+        is_locked = place < len(items) and items[place].name == WRITER_LOCK
+        if not (is_locked and are_artifacts(map(_NAME, items))):
+            return items
+        if folder != self.name:
+            self.report.notes.append(f"{folder}: albo's own artifacts, left out")
+            return []
+        others = [item for item in items if item.name != REPORTS]
+        if len(others) < len(items):
+            reports = os.path.join(folder, REPORTS)
+            self.report.notes.append(f"{reports}: albo's own reports, left out")
+        return others
 
     def _is_new(self, folder: str, seen: dict[tuple[int, int], str]) -> bool:
         found = os.stat(folder)

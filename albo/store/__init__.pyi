@@ -1,5 +1,14 @@
 from .artifacts import (
+    REPORTS as REPORTS,
+)
+from .artifacts import (
+    WRITER_LOCK as WRITER_LOCK,
+)
+from .artifacts import (
     Artifacts as Artifacts,
+)
+from .artifacts import (
+    are_artifacts as are_artifacts,
 )
 from .artifacts import (
     backbone_key as backbone_key,

@@ -25,14 +25,20 @@ from albo.store.writing import plain_write_errors, read_json, write_json
 from albo.texts import in_one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from filelock import BaseFileLock
 
     from albo.records import Json, Note
 
 
-_LOCK = "writer.lock"
+WRITER_LOCK = "writer.lock"
+"""The file that is in every artifacts folder, since a writer makes it before all else."""
+REPORTS = "reports"
+"""The folder of reports in an artifacts folder."""
+_KEPT = frozenset(
+    ("catalog.sqlite", "files.sqlite", "vectors", "words", "index", "heads", "covers", REPORTS)
+)
 _HOLDER = "writer.json"
 _GRACE_SECONDS = 0.2
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
@@ -94,7 +100,7 @@ class Artifacts:
     @property
     def reports_folder(self) -> Path:
         """The folder of reports."""
-        return self.root / "reports"
+        return self.root / REPORTS
 
     def report(self, name: str, suffix: str) -> Path:
         """Return the file of a report; the name may hold anything, and is made a plain one."""
@@ -106,7 +112,7 @@ class Artifacts:
     @property
     def lock_file(self) -> Path:
         """The file whose lock the one writer holds; it stays when the writer has gone."""
-        return self.root / _LOCK
+        return self.root / WRITER_LOCK
 
     def vectors(self, key: str) -> Path:
         """Return the folder of one backbone's vectors; `key` as from `backbone_key`."""
@@ -151,7 +157,7 @@ class Artifacts:
         _no_folder(self.lock_file, "run it again")
         with plain_write_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.root.resolve() / _LOCK, is_singleton=True)
+            lock = FileLock(self.root.resolve() / WRITER_LOCK, is_singleton=True)
             self._acquire(lock, on_wait, timeout)
         try:
             outermost = lock.lock_counter == 1
@@ -212,6 +218,12 @@ class Artifacts:
             f"{_one_line(purpose)} (process {process}{'' if here else ' on ' + _one_line(host)},"
             f" since {since:{'%H:%M:%S' if today else '%Y-%m-%d %H:%M:%S'}})"
         )
+
+
+def are_artifacts(names: Iterable[str]) -> bool:
+    """Whether a folder that holds these names is an artifacts folder: a lock, and what is kept."""
+    there = set(names)
+    return WRITER_LOCK in there and not there.isdisjoint(_KEPT)
 
 
 def check_can_be_folder(path: Path, remedy: str) -> None:

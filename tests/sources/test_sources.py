@@ -18,12 +18,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from albo.catalog import Files
 from albo.errors import UnknownSource, UsageError
 from albo.records import Album
 from albo.sources import FILES, genre_notes, open_sources, possible_names
 from albo.sources.folders import Folder
 from albo.sources.manifests import Manifest
 from albo.sources.opening import ListedFiles
+from albo.store import Artifacts
 from tests.plain_user import as_plain_user
 
 if TYPE_CHECKING:
@@ -155,6 +157,63 @@ def test_a_flat_folder_is_warned_of(tmp_path: Path) -> None:
     _, note = notes_on_genres(tmp_path / "covers")
     assert note.startswith("all covers are in one folder, so all are of the genre 'covers'")
     assert not opened(tmp_path / "covers" / "0.jpg").report.names_genres
+
+
+def make_artifacts(root: Path) -> Artifacts:
+    """Make the files that albo leaves behind, as far as a listing sees them."""
+    artifacts = Artifacts(root)
+    with artifacts.lock("albo embed"), Files(artifacts.files_file, write=True):
+        touch(artifacts.report("cover", "png"), root / "covers" / "ab" / "abcdef.jpg")
+    return artifacts
+
+
+@pytest.mark.parametrize("place", ["artifacts", "Jazz/kept by albo"])
+def test_artifacts_below_a_folder_are_left_out(tmp_path: Path, place: str) -> None:
+    touch(tmp_path / "Jazz" / "a.jpg", tmp_path / "reports" / "b.png", tmp_path / "z.jpg")
+    make_artifacts(tmp_path / place)
+    source = opened(tmp_path)
+    assert sorted(ids(source)) == ["Jazz/a.jpg", "reports/b.png", "z.jpg"]
+    assert one_note(source, "artifacts").startswith(f"{tmp_path / place}: ")
+    assert source.report.ignored == 0
+    assert not source.report.failures
+    assert source.is_gone(f"{place}/reports/cover.png"), "an earlier listing may have had it"
+
+
+def test_artifacts_that_are_only_begun_are_left_out(tmp_path: Path) -> None:
+    touch(tmp_path / "Jazz" / "a.jpg")
+    artifacts = Artifacts(tmp_path / "artifacts")
+    with artifacts.lock("albo embed"), Files(artifacts.files_file, write=True):
+        assert ids(opened(tmp_path)) == ["Jazz/a.jpg"]
+
+
+def test_a_lock_alone_makes_no_artifacts(tmp_path: Path) -> None:
+    touch(tmp_path / "Jazz" / "a.jpg", tmp_path / "Jazz" / "writer.lock")
+    assert ids(opened(tmp_path)) == ["Jazz/a.jpg", "Jazz/writer.lock"]
+
+
+@posix
+def test_artifacts_behind_a_link_are_left_out(tmp_path: Path) -> None:
+    touch(tmp_path / "music" / "Jazz" / "a.jpg")
+    make_artifacts(tmp_path / "artifacts")
+    (tmp_path / "music" / "link").symlink_to(tmp_path / "artifacts")
+    assert ids(opened(tmp_path / "music")) == ["Jazz/a.jpg"]
+
+
+def test_covers_among_artifacts_are_listed_where_they_are_named(tmp_path: Path) -> None:
+    root = make_artifacts(tmp_path / "artifacts").root
+    source = opened(root / "covers")
+    assert ids(source) == ["ab/abcdef.jpg"]
+    assert not source.report.notes
+    assert ids(opened(root / "reports")) == ["cover.png"]
+
+
+def test_covers_in_a_folder_that_holds_artifacts_itself_are_listed(tmp_path: Path) -> None:
+    touch(tmp_path / "Jazz" / "a.jpg")
+    make_artifacts(tmp_path)
+    source = opened(tmp_path)
+    listed_ids = [name for name in ids(source) if name.endswith((".jpg", ".png"))]
+    assert listed_ids == ["Jazz/a.jpg", "covers/ab/abcdef.jpg"]
+    assert "albo's own reports, left out" in one_note(source, f"{tmp_path / 'reports'}: ")
 
 
 @posix
