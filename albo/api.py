@@ -92,7 +92,7 @@ if TYPE_CHECKING:
     from albo.evaluate import Split
     from albo.index import Index
     from albo.journal import EmbedSummary
-    from albo.learning import Evaluation, Material, Side, Sides
+    from albo.learning import Material, ReviewedEvaluation, Side, Sides
     from albo.limits import Limits
     from albo.neighbours import IndexSummary
     from albo.networks import FrozenBackbone
@@ -568,12 +568,12 @@ class Albo:
 
         Raises EmptyCatalog, TooFewCovers, UsageError.
         """
-        from albo.learning import SEEDS, Settings
+        from albo.learning import SEEDS, TrainingSettings
         from albo.train import train
 
         folder = self.artifacts.head(name)
         material = self._material(level, backbone, "albo train", words=words)
-        settings = Settings(
+        settings = TrainingSettings(
             name,
             kind,
             level,
@@ -606,7 +606,7 @@ class Albo:
         words: bool = True,
         pictures: bool = False,
         s3_endpoint: str | None = None,
-    ) -> Evaluation:
+    ) -> ReviewedEvaluation:
         """Say how good every view and head is, by cross-validation; nothing is saved.
 
         Parameters
@@ -620,11 +620,11 @@ class Albo:
         """
         from albo.answers import review_evaluation
         from albo.evaluate import evaluate
-        from albo.learning import SEEDS, Settings
+        from albo.learning import SEEDS, TrainingSettings
 
         divided = self._split(split)
         material = self._material(level, backbone, "albo evaluate", words=words)
-        settings = Settings(
+        settings = TrainingSettings(
             kind=kind,
             level=level,
             seeds=seeds,

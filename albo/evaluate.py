@@ -19,6 +19,7 @@ from albo.learning import (
     MIN_GROUPS,
     NEAREST,
     NO_HEAD,
+    Evaluation,
     FitCounter,
     Job,
     Leak,
@@ -26,7 +27,7 @@ from albo.learning import (
     MajorityTrainer,
     NearestTrainer,
     Row,
-    Settings,
+    TrainingSettings,
     count_fits,
     draw_folds,
     open_trainer,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from albo.heads import Features
-    from albo.learning import Corpus, Fitted, Material, Run, Side, Summary, Trainer
+    from albo.learning import Corpus, CrossValidation, Fitted, Material, ScoreSummary, Side, Trainer
     from albo.records import Bools, Digest, Doubles, Ints, Progress
 
 
@@ -72,34 +73,6 @@ class Split:
     sides: Mapping[Digest, Side] | None = None
 
 
-@dataclass(frozen=True)
-class Evaluated:
-    """What was found; everything but `rows` is of the selected way of predicting.
-
-    rows : every way of predicting, one of them selected. corpus : the covers it was done on. scored
-    : int (m,), the rows of the corpus that were. probabilities (s, m, c), sets (s, m, c).
-    """
-
-    rows: tuple[Row, ...]
-    corpus: Corpus
-    seeds: tuple[int, ...]
-    scored: Ints
-    probabilities: Doubles
-    sets: Bools
-    learning_curve: tuple[LearningPoint, ...]
-    leak: Leak | None
-
-    @property
-    def labels(self) -> Ints:
-        """The genres of the covers that were scored, int (m,)."""
-        return self.corpus.labels[self.scored]
-
-    @property
-    def groups(self) -> Ints:
-        """The groups of the covers that were scored, int (m,)."""
-        return self.corpus.groups[self.scored]
-
-
 @dataclass(frozen=True, slots=True)
 class _Way:
     """One way of predicting: which classifiers it listens to, by their places."""
@@ -112,10 +85,10 @@ class _Way:
 
 def evaluate(
     material: Material,
-    settings: Settings | None = None,
+    settings: TrainingSettings | None = None,
     split: Split | None = None,
     progress: Progress | None = None,
-) -> Evaluated:
+) -> Evaluation:
     """Score every view and head, alone and together, beside the baselines.
 
     Parameters
@@ -128,7 +101,7 @@ def evaluate(
     Raises TooFewCovers, UsageError for a split that leaves nothing to learn from or to score, and
     what the views raise.
     """
-    settings = settings or Settings()
+    settings = settings or TrainingSettings()
     settings.check()
     split = split or Split()
     least = max(MIN_GROUPS, settings.folds)
@@ -156,7 +129,7 @@ class _Work:
     """One evaluation at work. ways : all that is scored, the selected one last."""
 
     corpus: Corpus
-    settings: Settings
+    settings: TrainingSettings
     split: Split
     seeds: tuple[int, ...]
     job: Job
@@ -167,7 +140,7 @@ class _Work:
         cls,
         corpus: Corpus,
         material: Material,
-        settings: Settings,
+        settings: TrainingSettings,
         split: Split,
         progress: FitCounter,
     ) -> _Work:
@@ -196,7 +169,7 @@ class _Work:
         job = Job(features, trainers, tuple(always), corpus.labels, len(corpus.genres), progress)
         return cls(corpus, settings, split, seeds, job, _ways(names, own, settings.kind, other))
 
-    def run(self) -> Evaluated:
+    def run(self) -> Evaluation:
         """Do it all: every way, then the random split and fewer covers for the selected one."""
         chosen = self.ways[-1]
         drawn = self.split.sides is None
@@ -212,15 +185,15 @@ class _Work:
         leaky = self._is_leaky()
         *others, row = (self._row(way, _stack(runs[way]), leaky=leaky) for way in self.ways)
         leak = self._leak(chosen, selected, row.summary, beside) if beside else None
-        return Evaluated(
-            (*others, replace(row, leak=leak)),
-            self.corpus,
-            self.seeds,
-            selected.rows,
-            selected.probabilities,
-            selected.sets,
-            self._learning_curve(chosen, curve, row.summary) if curve else (),
-            leak,
+        return Evaluation(
+            rows=(*others, replace(row, leak=leak)),
+            corpus=self.corpus,
+            seeds=self.seeds,
+            scored=selected.rows,
+            probabilities=selected.probabilities,
+            sets=selected.sets,
+            learning_curve=self._learning_curve(chosen, curve, row.summary) if curve else (),
+            leak=leak,
         )
 
     def _count_fits(self) -> int:
@@ -229,8 +202,8 @@ class _Work:
         fold_of, scored = self._divide(self.split.name, 0)
         return count_fits(int(fold_of.max()) + 1, None if scored is None else len(scored))
 
-    def _run_ways(self) -> dict[_Way, list[Run]]:
-        runs: dict[_Way, list[Run]] = {way: [] for way in self.ways}
+    def _run_ways(self) -> dict[_Way, list[CrossValidation]]:
+        runs: dict[_Way, list[CrossValidation]] = {way: [] for way in self.ways}
         for seed in self.seeds:
             fold_of, scored = self._divide(self.split.name, seed)
             fitted = self.job.cross_validate(fold_of, scored=scored)
@@ -238,7 +211,7 @@ class _Work:
                 runs[way].append(self._score(fitted, way))
         return runs
 
-    def _score(self, fitted: Fitted, way: _Way) -> Run:
+    def _score(self, fitted: Fitted, way: _Way) -> CrossValidation:
         return self.job.score(fitted.of_views(way.places), self.settings.coverage)
 
     def _divide(self, name: str, seed: int) -> tuple[Ints, tuple[int, ...] | None]:
@@ -287,7 +260,9 @@ class _Work:
             always=tuple(self.job.always[place] for place in way.places),
         )
 
-    def _leak(self, way: _Way, selected: _Stacked, summary: Summary, seeds: Sequence[int]) -> Leak:
+    def _leak(
+        self, way: _Way, selected: _Stacked, summary: ScoreSummary, seeds: Sequence[int]
+    ) -> Leak:
         """Score the same covers by the other split, grouped or random, and take the difference."""
         here = self.split.name
         other = GROUPED if here == RANDOM else RANDOM
@@ -321,7 +296,7 @@ class _Work:
         ]
 
     def _learning_curve(
-        self, way: _Way, parts: Sequence[Bools], all_of_them: Summary
+        self, way: _Way, parts: Sequence[Bools], all_of_them: ScoreSummary
     ) -> tuple[LearningPoint, ...]:
         """Score all covers by what was learnt from some of the groups, and from all."""
         job, corpus = self._only(way), self.corpus
@@ -333,7 +308,7 @@ class _Work:
             points.append(self._point(int(learnt.sum()), summary))
         return (*points, self._point(len(corpus.labels), all_of_them))
 
-    def _point(self, covers: int, summary: Summary) -> LearningPoint:
+    def _point(self, covers: int, summary: ScoreSummary) -> LearningPoint:
         """Describe what so many covers taught, less the fold that is held out."""
         learnt = round(covers * (1 - 1 / self.settings.folds))
         each = learnt / len(self.corpus.genres)
@@ -349,7 +324,7 @@ class _Stacked:
     sets: Bools
 
 
-def _stack(runs: Sequence[Run]) -> _Stacked:
+def _stack(runs: Sequence[CrossValidation]) -> _Stacked:
     return _Stacked(
         runs[0].rows,
         np.stack([run.probabilities for run in runs]),

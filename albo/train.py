@@ -20,8 +20,8 @@ from albo.learning import (
     LabelledCover,
     Labelling,
     Making,
-    Settings,
-    Summary,
+    ScoreSummary,
+    TrainingSettings,
     count_fits,
     describe_fit,
     describe_scores,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from albo.heads import Head, View
-    from albo.learning import Run
+    from albo.learning import CrossValidation
     from albo.records import Bools, Doubles, Ints, Json, Progress
 
 
@@ -52,7 +52,7 @@ class Training:
 
     head: Head
     report: Json
-    summary: Summary = field(repr=False)
+    summary: ScoreSummary = field(repr=False)
     covers: tuple[LabelledCover, ...] = field(repr=False)
     labels: Ints = field(repr=False)
     groups: Ints = field(repr=False)
@@ -64,7 +64,7 @@ def train(
     labelling: Labelling,
     pairs: Ints,
     views: Sequence[View],
-    settings: Settings | None = None,
+    settings: TrainingSettings | None = None,
     progress: Progress | None = None,
 ) -> Training:
     """Fit a head on labelled covers, and score it by grouped cross-validation.
@@ -79,7 +79,7 @@ def train(
     Raises TooFewCovers where fewer than two genres have enough groups, UsageError for settings out
     of range, and what the views raise.
     """
-    settings = settings or Settings()
+    settings = settings or TrainingSettings()
     settings.check()
     if not views:
         raise UsageError("a head without a view; give at least one")
@@ -89,12 +89,12 @@ def train(
     seeds = settings.seeds_for(len(corpus.covers))
     steps = FitCounter(progress, len(views) * (len(seeds) * count_fits(settings.folds) + 1))
     job = open_job(corpus, features, views, settings.kind, steps)
-    runs: list[Run] = []
+    runs: list[CrossValidation] = []
     for seed in seeds:
         fold_of = draw_folds(corpus.labels, corpus.groups, settings.folds, seed)
         fitted = job.cross_validate(fold_of)
         if not runs:
-            tuning = job.tune(fitted)  # the head is made from the first seed's folds
+            calibration = job.calibrate(fitted)  # the head is made from the first seed's folds
         runs.append(job.score(fitted, settings.coverage))
     probabilities = np.stack([run.probabilities for run in runs])
     sets = np.stack([run.sets for run in runs])
@@ -107,7 +107,7 @@ def train(
         "selected": True,
         "conflicting": labelling.conflicting,
     }
-    head = make_head(job, tuning, corpus, Making(views, settings, report))
+    head = make_head(job, calibration, corpus, Making(views, settings, report))
     return Training(
         head, report, summary, corpus.covers, corpus.labels, corpus.groups, probabilities, sets
     )

@@ -14,7 +14,7 @@ from benchmarks.results import Row, Section, Target, at_least, at_most
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from albo.learning import Evaluation
+    from albo.learning import ReviewedEvaluation
     from benchmarks.options import Options
 
 TOP1 = {"discogs5": 0.515, "itunes36": 0.345}
@@ -67,7 +67,7 @@ def _evaluate(name: str, folder: Path, options: Options) -> list[Row]:
     ]
 
 
-def _selected(name: str, found: Evaluation) -> list[Row]:
+def _selected(name: str, found: ReviewedEvaluation) -> list[Row]:
     best = found.selected
     said = best.summary
     image = next(row for row in found.rows if (row.view, row.head) == ("image", best.head))

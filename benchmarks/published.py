@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from albo.heads import ImageView
-from albo.learning import Settings, summarise
+from albo.learning import TrainingSettings, summarise
 from albo.learning.fitting import fit_head
 from benchmarks.corpora import (
     ask_forest,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from albo.api import Albo
-    from albo.learning import Interval, Kind, Summary
+    from albo.learning import Interval, Kind, ScoreSummary
     from albo.records import Bools, Digest, Floats, Ints
     from albo.store import Vectors
 
@@ -91,7 +91,7 @@ def score_published(albo: Albo, kinds: Sequence[Kind]) -> list[Row]:
             train.groups,
             genres,
             views=[ImageView(store)],
-            settings=Settings(kind=kind),
+            settings=TrainingSettings(kind=kind),
         )
         probabilities = head.predict({"image": test.features})
         sets = head.conformal_set(probabilities)
@@ -107,7 +107,7 @@ def score_published(albo: Albo, kinds: Sequence[Kind]) -> list[Row]:
 def _rows(
     kind: Kind,
     fitted_on: int,
-    scores: Sequence[Summary],
+    scores: Sequence[ScoreSummary],
     among: Sequence[Bools],
     forest: float,
 ) -> list[Row]:

@@ -11,12 +11,13 @@ from albo.learning import (
     MAJORITY,
     NEAREST,
     NO_HEAD,
-    Evaluation,
+    Corpus,
     Leak,
     LearningPoint,
     LeftOut,
     Mistake,
     ModelCard,
+    ReviewedEvaluation,
     Row,
     metrics,
 )
@@ -59,7 +60,7 @@ def simulate(count: int, genres: int, skill: float, seed: int = 0) -> tuple[np.n
 
 
 @cache
-def summarise(genres: int, skill: float) -> metrics.Summary:
+def summarise(genres: int, skill: float) -> metrics.ScoreSummary:
     """Figures of 400 covers, as good as `skill` says."""
     labels, probabilities = simulate(400, genres, skill)
     groups = np.arange(400) // 2
@@ -157,7 +158,7 @@ def make_card(genres: tuple[str, ...], **said: object) -> ModelCard:
 
 def make_evaluation(
     genres: tuple[str, ...] = FIVE, mistakes: tuple[Mistake, ...] | None = None
-) -> Evaluation:
+) -> ReviewedEvaluation:
     """An evaluation with everything in it."""
     labels, probabilities = simulate(400, len(genres), 2.0)
     groups = np.arange(400) // 2
@@ -177,9 +178,13 @@ def make_evaluation(
         make_row(genres, 0.7, view=NEAREST, head=NO_HEAD),
         make_row(genres, 0.0, view=MAJORITY, head=NO_HEAD),
     )
-    return Evaluation(
+    return ReviewedEvaluation(
         rows=rows,
-        genres=genres,
+        corpus=Corpus((), genres, labels, groups, ()),
+        seeds=(0, 1),
+        scored=np.arange(400),
+        probabilities=probabilities,
+        sets=probabilities > 0.05,
         reliability=metrics.reliability(labels, probabilities, groups, draws=100),
         risk_coverage=metrics.risk_coverage(labels, probabilities, groups, draws=100),
         confusion=metrics.confusion(labels, probabilities),

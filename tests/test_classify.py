@@ -24,7 +24,7 @@ from albo.learning import (
     Job,
     LabelledCover,
     Labelling,
-    Settings,
+    TrainingSettings,
     draw_folds,
     label_covers,
 )
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from albo.records import Digest
 
 NO_PAIRS = np.empty((0, 2), np.int64)
-ONE_SEED = Settings(seeds=(0,))
+ONE_SEED = TrainingSettings(seeds=(0,))
 
 
 def digest_of(number: int) -> Digest:
@@ -184,7 +184,7 @@ def test_nothing_is_ever_asked_of_what_it_was_fitted_on(monkeypatch: pytest.Monk
     Spy.groups = np.arange(100) // 2
     Spy.fits = []
     steps: list[tuple[int, int]] = []
-    settings = Settings(seeds=(0, 1))
+    settings = TrainingSettings(seeds=(0, 1))
     train(made.labelling, NO_PAIRS, [made], settings, lambda *step: steps.append(step))
     assert len(Spy.fits) == 2 * 15 + 1
     assert steps[-1] == (31, 31)
@@ -216,10 +216,10 @@ def test_too_few_covers_say_what_there_is_and_what_is_needed() -> None:
 def test_settings_out_of_range_are_refused() -> None:
     made = corpus()
     for wrong, message in (
-        (Settings(folds=2), "folds=2; give 3 to 20"),
-        (Settings(kind="svm"), "kind 'svm'"),  # type: ignore[arg-type]
-        (Settings(coverage=1.0), "coverage=1"),
-        (Settings(seeds=()), "no fold seeds"),
+        (TrainingSettings(folds=2), "folds=2; give 3 to 20"),
+        (TrainingSettings(kind="svm"), "kind 'svm'"),  # type: ignore[arg-type]
+        (TrainingSettings(coverage=1.0), "coverage=1"),
+        (TrainingSettings(seeds=()), "no fold seeds"),
     ):
         with pytest.raises(UsageError, match=message):
             train(made.labelling, NO_PAIRS, [made], wrong)
@@ -231,14 +231,16 @@ def test_settings_out_of_range_are_refused() -> None:
 
 
 def test_seeds_follow_the_number_of_covers() -> None:
-    assert Settings().seeds_for(30_000) == (0, 1, 2, 3, 4)
-    assert Settings().seeds_for(30_001) == (0,)
-    assert Settings(seeds=(3, 4)).seeds_for(10**6) == (3, 4)
+    assert TrainingSettings().seeds_for(30_000) == (0, 1, 2, 3, 4)
+    assert TrainingSettings().seeds_for(30_001) == (0,)
+    assert TrainingSettings(seeds=(3, 4)).seeds_for(10**6) == (3, 4)
 
 
 def test_training_twice_gives_the_same() -> None:
     made = corpus(apart=1.5)
-    one, two = (train(made.labelling, NO_PAIRS, [made], Settings(folds=3)) for _ in range(2))
+    one, two = (
+        train(made.labelling, NO_PAIRS, [made], TrainingSettings(folds=3)) for _ in range(2)
+    )
     assert one.report == two.report
     assert one.report["seeds"] == [0, 1, 2, 3, 4]
     assert one.probabilities.shape == (5, 120, 3)
@@ -247,7 +249,7 @@ def test_training_twice_gives_the_same() -> None:
 @pytest.mark.parametrize("kind", ["logistic", "lightgbm"])
 def test_a_trained_head_survives_its_files(tmp_path: Path, kind: str) -> None:
     made = corpus(90, apart=2.0)
-    settings = Settings(kind=kind, folds=3, seeds=(0,), backbone="efficientnet-lite0")  # type: ignore[arg-type]
+    settings = TrainingSettings(kind=kind, folds=3, seeds=(0,), backbone="efficientnet-lite0")  # type: ignore[arg-type]
     training = train(made.labelling, NO_PAIRS, [made], settings)
     assert training.report["top1"]["value"] > 0.6
     training.head.save(tmp_path)
@@ -627,8 +629,8 @@ def test_covers_without_words_are_answered_by_the_image_alone() -> None:
     labels = job.labels[~mute]
     assert (both[~mute].argmax(1) == labels).mean() > (image[~mute].argmax(1) == labels).mean()
     meaning = job.score(fitted.of_views([1]), 0.9)
-    by_frequency = np.stack([tuning.frequencies for tuning in meaning.tunings])[fold_of]
-    np.testing.assert_array_equal(meaning.probabilities[mute], by_frequency[mute])
+    frequencies = np.stack([calibration.frequencies for calibration in meaning.calibrations])
+    np.testing.assert_array_equal(meaning.probabilities[mute], frequencies[fold_of][mute])
 
 
 def test_where_no_cover_has_words_the_image_says_it_all() -> None:
@@ -666,7 +668,7 @@ def test_no_fusion_is_worse_than_its_best_view(
         FitCounter(None, 0),
     )  # fmt: skip
     fitted = Fitted(np.zeros(200, np.int64), (), {(): held_out}, np.ones(200, np.bool_), always)
-    tuning = job.tune(fitted)
+    calibration = job.calibrate(fitted)
     heard = ~np.any([np.isnan(view[:, 0]) for view in spoken], axis=0)
 
     def loss(probabilities: np.ndarray, rows: np.ndarray) -> float:
@@ -676,13 +678,13 @@ def test_no_fusion_is_worse_than_its_best_view(
         return min(crossing._loss_at_best_temperature(v[rows], labels[rows]) for v in chosen)
 
     every = np.arange(200)
-    assert tuning.alone is not None
-    assert tuning.alone.weights[lasting:].tolist() == [0.0] * max(views - lasting, 0)
-    said = tuning.alone(spoken)
+    assert calibration.alone is not None
+    assert calibration.alone.weights[lasting:].tolist() == [0.0] * max(views - lasting, 0)
+    said = calibration.alone(spoken)
     assert loss(said, every) <= best(spoken[:lasting], every) + 1e-4
-    together = tuning.say(held_out, every)
+    together = calibration.say(held_out, every)
     np.testing.assert_allclose(together.sum(1), 1)
-    weighed = [v for v, own in zip(spoken, tuning.together.weights, strict=True) if own > 0]
+    weighed = [v for v, own in zip(spoken, calibration.together.weights, strict=True) if own > 0]
     lost = np.any([np.isnan(view[:, 0]) for view in weighed], axis=0)
     np.testing.assert_allclose(together[lost], said[lost], atol=1e-6)
     if heard.sum() >= MIN_TOGETHER:
@@ -710,7 +712,7 @@ def test_only_what_is_asked_for_is_scored(monkeypatch: pytest.MonkeyPatch) -> No
     whole = job.score(job.cross_validate(fold_of), 0.9)
     run = job.score(job.cross_validate(fold_of, scored=(0,)), 0.9)
     assert run.rows.tolist() == np.flatnonzero(fold_of == 0).tolist()
-    assert len(run.tunings) == 1
+    assert len(run.calibrations) == 1
     np.testing.assert_array_equal(run.probabilities, whole.probabilities[run.rows])
     np.testing.assert_array_equal(run.sets, whole.sets[run.rows])
     monkeypatch.setattr(Spy, "groups", np.arange(120) // 2, raising=False)

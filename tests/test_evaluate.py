@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 
 from albo.errors import TooFewCovers, UsageError
-from albo.evaluate import Evaluated, Split, evaluate
+from albo.evaluate import Split, evaluate
 from albo.heads import CharactersView, ImageView
 from albo.learning import (
     MAJORITY,
     NEAREST,
     NO_HEAD,
+    Evaluation,
     LabelledCover,
     Labelling,
     Material,
-    Settings,
+    TrainingSettings,
     draw_folds,
     select_covers,
 )
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 BOX = (0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0)
 NO_LINKS = np.empty((0, 2), np.int64)
-ONE_SEED = Settings(seeds=(0,), folds=3)
+ONE_SEED = TrainingSettings(seeds=(0,), folds=3)
 
 
 def digest_of(number: int) -> Digest:
@@ -86,14 +87,14 @@ def make(count: int = 90, *, group: int = 2, looks: float = 0.0, seed: int = 0) 
 
 
 @cache
-def grouped() -> tuple[Material, Evaluated, tuple[tuple[int, int], ...]]:
+def grouped() -> tuple[Material, Evaluation, tuple[tuple[int, int], ...]]:
     """The usual evaluation, what it was of, and how it went on."""
     material, steps = make(144), []
     found = evaluate(material, ONE_SEED, progress=lambda *step: steps.append(step))
     return material, found, tuple(steps)
 
 
-def only(found: Evaluated, view: str, head: str = "logistic") -> Row:
+def only(found: Evaluation, view: str, head: str = "logistic") -> Row:
     [row] = [row for row in found.rows if (row.view, row.head) == (view, head)]
     return row
 
@@ -179,10 +180,10 @@ def test_words_help_where_covers_say_their_genre() -> None:
 
 def test_seeds_are_averaged_over() -> None:
     material = make(60)
-    found = evaluate(material, Settings(seeds=(0, 1), folds=3))
+    found = evaluate(material, TrainingSettings(seeds=(0, 1), folds=3))
     assert found.probabilities.shape == (2, 60, 2)
     report = train(
-        material.labelling, material.links, material.views, Settings(seeds=(0, 1), folds=3)
+        material.labelling, material.links, material.views, TrainingSettings(seeds=(0, 1), folds=3)
     ).report
     assert found.rows[-1].as_json()["top1"] == report["top1"]
 
@@ -323,7 +324,7 @@ def test_splits_that_leave_nothing_are_refused(
 def test_too_little_to_learn_from_is_told(learning: int, message: str) -> None:
     sides = {digest_of(row): "train" if row < learning else "test" for row in range(90)}
     with pytest.raises(TooFewCovers, match=f"{message}; embed more covers"):
-        evaluate(make(), Settings(seeds=(0,)), Split("theirs.csv", sides))  # type: ignore[arg-type]
+        evaluate(make(), TrainingSettings(seeds=(0,)), Split("theirs.csv", sides))  # type: ignore[arg-type]
 
 
 # --- commands ------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,10 +11,10 @@ import numpy as np
 
 from albo.learning import (
     MIN_GROUPS,
-    Evaluation,
     LeftOut,
     Mistake,
     ModelCard,
+    ReviewedEvaluation,
     confusion,
     reliability,
     risk_coverage,
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from albo.answers.pictures import CoverPictures
-    from albo.evaluate import Evaluated
-    from albo.learning import LabelledCover, Material, Settings
+    from albo.learning import Evaluation, LabelledCover, Material, TrainingSettings
     from albo.records import Album, Digest, Ints
 
 
@@ -42,14 +42,14 @@ _LIBRARIES = ("albo", "numpy", "scikit-learn", "lightgbm", "openvino", "rapidocr
 
 
 def review_evaluation(
-    found: Evaluated,
+    found: Evaluation,
     material: Material,
-    settings: Settings,
+    settings: TrainingSettings,
     split: str,
     *,
     albums: Mapping[Digest, Album],
     pictures: CoverPictures,
-) -> Evaluation:
+) -> ReviewedEvaluation:
     """Describe an evaluation: figures of the selected way, its surest mistakes, a model card.
 
     Parameters
@@ -59,21 +59,18 @@ def review_evaluation(
     pictures : makes the pictures of the covers of the mistakes.
     """
     labels, groups = found.labels, found.groups
-    return Evaluation(
-        rows=found.rows,
-        genres=found.corpus.genres,
+    return ReviewedEvaluation(
+        **{one.name: getattr(found, one.name) for one in fields(found)},
         reliability=reliability(labels, found.probabilities, groups),
         risk_coverage=risk_coverage(labels, found.probabilities, groups),
         confusion=confusion(labels, found.probabilities),
         card=_card(found, material, settings, split, albums),
-        learning_curve=found.learning_curve,
-        leak=found.leak,
         mistakes=_mistakes(found, material, albums, pictures),
     )
 
 
 def _mistakes(
-    found: Evaluated,
+    found: Evaluation,
     material: Material,
     albums: Mapping[Digest, Album],
     pictures: CoverPictures,
@@ -105,13 +102,13 @@ def _mistakes(
     )
 
 
-def _set_of(found: Evaluated, place: int, mean: NDArray[np.float64]) -> tuple[str, ...]:
+def _set_of(found: Evaluation, place: int, mean: NDArray[np.float64]) -> tuple[str, ...]:
     """Return the genres that are in a cover's set for most of the fold seeds, best first."""
     inside = found.sets[:, place].mean(axis=0) >= 0.5  # noqa: PLR2004  (most)
     return tuple(found.corpus.genres[genre] for genre in np.argsort(-mean[place]) if inside[genre])
 
 
-def _nearest(found: Evaluated, material: Material, rows: Ints) -> list[list[tuple[int, float]]]:
+def _nearest(found: Evaluation, material: Material, rows: Ints) -> list[list[tuple[int, float]]]:
     """Return, for each of these covers, the rows of its nearest others and their cosines."""
     digests = [cover.digest for cover in found.corpus.covers]
     vector = material.vectors.read(digests, middle=False)[1].vector
@@ -132,9 +129,9 @@ def _words_on(material: Material, digests: Sequence[Digest]) -> list[tuple[str, 
 
 
 def _card(
-    found: Evaluated,
+    found: Evaluation,
     material: Material,
-    settings: Settings,
+    settings: TrainingSettings,
     split: str,
     album_of: Mapping[Digest, Album],
 ) -> ModelCard:

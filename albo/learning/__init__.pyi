@@ -35,6 +35,9 @@ from .evaluation import (
     ModelCard as ModelCard,
 )
 from .evaluation import (
+    ReviewedEvaluation as ReviewedEvaluation,
+)
+from .evaluation import (
     Row as Row,
 )
 from .fitting import (
@@ -56,6 +59,9 @@ from .fitting import (
     seed_deviation as seed_deviation,
 )
 from .folds import (
+    CrossValidation as CrossValidation,
+)
+from .folds import (
     FitCounter as FitCounter,
 )
 from .folds import (
@@ -63,9 +69,6 @@ from .folds import (
 )
 from .folds import (
     Job as Job,
-)
-from .folds import (
-    Run as Run,
 )
 from .folds import (
     count_fits as count_fits,
@@ -93,7 +96,7 @@ from .labels import (
     Labelling as Labelling,
 )
 from .labels import (
-    Settings as Settings,
+    TrainingSettings as TrainingSettings,
 )
 from .labels import (
     label_covers as label_covers,
@@ -103,12 +106,6 @@ from .labels import (
 )
 from .material import Gatherer as Gatherer
 from .material import Material as Material
-from .metrics import (
-    Answered as Answered,
-)
-from .metrics import (
-    Summary as Summary,
-)
 from .metrics import (
     confusion as confusion,
 )
@@ -124,6 +121,8 @@ from .metrics import (
 from .metrics import (
     summarise as summarise,
 )
+from .scores import Answered as Answered
+from .scores import ScoreSummary as ScoreSummary
 from .splits import (
     PUBLISHED as PUBLISHED,
 )

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from albo.learning.bootstrap import Interval
-    from albo.learning.metrics import Answered, Bin, Summary
-    from albo.records import Doubles, Json, ShownCover
+    from albo.learning.labels import Corpus
+    from albo.learning.scores import Answered, Bin, ScoreSummary
+    from albo.records import Bools, Doubles, Ints, Json, ShownCover
 
 
 MAJORITY = "majority"
@@ -91,7 +92,7 @@ class Row:
     covers: int
     genres: tuple[str, ...]
     groups: tuple[int, ...]
-    summary: Summary
+    summary: ScoreSummary
     artists_known: float
     selected: bool = False
     leaky: bool = False
@@ -259,30 +260,76 @@ class ModelCard:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """All that an evaluation found.
+    """Every way of predicting with its scores, and all answers of the selected way.
 
-    rows : every way of predicting; exactly one is selected. What follows is of the selected one:
-    genres : names, c of them. reliability, risk_coverage, confusion : as in `albo.metrics`, the
-    last (c, c), rows the truth. learning_curve : fewest covers first, () where not measured. leak :
-    None where not measured. mistakes : the most confident first.
+    Everything but `rows` is of the selected way.
     """
 
     rows: tuple[Row, ...]
-    genres: tuple[str, ...]
-    reliability: tuple[Bin, ...]
-    risk_coverage: tuple[Answered, ...]
-    confusion: Doubles = field(repr=False, compare=False)
-    card: ModelCard
+    """Every way of predicting; exactly one is selected."""
+
+    corpus: Corpus = field(repr=False, compare=False)
+    """The covers that were learned from and scored."""
+
+    seeds: tuple[int, ...]
+    """The fold seeds, s of them."""
+
+    scored: Ints = field(repr=False, compare=False)
+    """int (m,): the rows of the corpus that were scored."""
+
+    probabilities: Doubles = field(repr=False, compare=False)
+    """float64 (s, m, c): p(genre) of each scored cover while it was held out, for each seed."""
+
+    sets: Bools = field(repr=False, compare=False)
+    """bool (s, m, c): whether a genre is in the conformal set of a scored cover, for each seed."""
+
     learning_curve: tuple[LearningPoint, ...] = ()
+    """How good it is with fewer covers, fewest first; () where it was not measured."""
+
     leak: Leak | None = None
-    mistakes: tuple[Mistake, ...] = ()
+    """What the other split, random or grouped, adds to the accuracy; None where not measured."""
+
+    @property
+    def genres(self) -> tuple[str, ...]:
+        """The names of the c genres."""
+        return self.corpus.genres
+
+    @property
+    def labels(self) -> Ints:
+        """The genres of the covers that were scored: int (m,)."""
+        return self.corpus.labels[self.scored]
+
+    @property
+    def groups(self) -> Ints:
+        """The groups of the covers that were scored: int (m,)."""
+        return self.corpus.groups[self.scored]
 
     @property
     def selected(self) -> Row:
         """The row that `classify` would use."""
         return next(row for row in self.rows if row.selected)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewedEvaluation(Evaluation):
+    """An evaluation with its curves, its surest mistakes and its model card, for people to read."""
+
+    reliability: tuple[Bin, ...]
+    """As `albo.learning.metrics.reliability` returns it."""
+
+    risk_coverage: tuple[Answered, ...]
+    """As `albo.learning.metrics.risk_coverage` returns it."""
+
+    confusion: Doubles = field(repr=False, compare=False)
+    """float64 (c, c): mean counts of covers, rows the true genre, columns the first guess."""
+
+    card: ModelCard
+    """What was evaluated on what."""
+
+    mistakes: tuple[Mistake, ...] = ()
+    """The most confident mistakes, the surest first."""
 
     def lines(self) -> list[Json]:
         """Return the objects that `albo evaluate --json` prints: a row each.

@@ -10,15 +10,15 @@ import numpy as np
 from albo.errors import UsageError
 from albo.heads import Head
 from albo.learning.folds import FitCounter, Job, draw_folds
-from albo.learning.labels import Corpus, LabelledCover, Settings
+from albo.learning.labels import Corpus, LabelledCover, TrainingSettings
 from albo.learning.trainers import open_trainer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from albo.heads import Features, View
-    from albo.learning.folds import Tuning
-    from albo.learning.metrics import Summary
+    from albo.learning.folds import Calibration
+    from albo.learning.scores import ScoreSummary
     from albo.records import Doubles, HeadKind, Ints, Json
 
 
@@ -65,21 +65,21 @@ def fit_head(
     genres: Sequence[str],
     *,
     views: Sequence[View],
-    settings: Settings | None = None,
+    settings: TrainingSettings | None = None,
 ) -> Head:
     """Fit a head on these covers alone, and score nothing: for a split that others have drawn.
 
     features : for each view, of n covers. labels : int (n,), positions in `genres`. groups :
     int (n,). Raises TooFewCovers where there are fewer groups than folds.
     """
-    settings = settings or Settings()
+    settings = settings or TrainingSettings()
     settings.check()
     covers = tuple(LabelledCover(b"", genres[label]) for label in labels)
     corpus = Corpus(covers, tuple(genres), labels, groups, ())
     job = open_job(corpus, features, views, settings.kind, FitCounter(None, 0))
     folds = draw_folds(labels, groups, settings.folds, settings.seeds_for(len(labels))[0])
-    tuning = job.tune(job.hold_out(folds))
-    return make_head(job, tuning, corpus, Making(views, settings, {}))
+    calibration = job.calibrate(job.hold_out(folds))
+    return make_head(job, calibration, corpus, Making(views, settings, {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,40 +87,40 @@ class Making:
     """What a head is told of itself beside what was fitted."""
 
     views: Sequence[View]
-    settings: Settings
+    settings: TrainingSettings
     card: Json
 
 
-def make_head(job: Job, tuning: Tuning, corpus: Corpus, making: Making) -> Head:
+def make_head(job: Job, calibration: Calibration, corpus: Corpus, making: Making) -> Head:
     head = Head(
         name=making.settings.name,
         kind=making.settings.kind,
         level=making.settings.level,
         genres=corpus.genres,
-        predictors=job.refit(tuning),
-        weights=tuning.together.weights,
-        temperature=tuning.together.temperature,
-        frequencies=tuning.frequencies,
-        nonconformity=tuning.scores.nonconformity,
-        true_genres=tuning.scores.true_genres,
+        predictors=job.refit(calibration),
+        weights=calibration.together.weights,
+        temperature=calibration.together.temperature,
+        frequencies=calibration.frequencies,
+        nonconformity=calibration.scores.nonconformity,
+        true_genres=calibration.scores.true_genres,
         fingerprints={view.name: view.fingerprint for view in making.views},
         backbone=making.settings.backbone,
         counts={"covers": len(corpus.labels), "groups": len(np.unique(corpus.groups))},
         card=making.card,
     )
-    if all(job.always) or tuning.alone is None:
+    if all(job.always) or calibration.alone is None:
         return head
     always = [view.name for view in making.views if view.always]
     alone = head.part(
         always,
-        tuning.alone.weights[list(job.always)],
-        tuning.alone.temperature,
-        tuning.scores_alone,
+        calibration.alone.weights[list(job.always)],
+        calibration.alone.temperature,
+        calibration.scores_alone,
     )
     return replace(head, alone=alone)
 
 
-def describe_fit(corpus: Corpus, views: Sequence[View], settings: Settings) -> Json:
+def describe_fit(corpus: Corpus, views: Sequence[View], settings: TrainingSettings) -> Json:
     """Return what was fitted on what, for the JSON object of `albo train`."""
     counts = np.bincount(corpus.labels)
     known = [bool(cover.artists) for cover in corpus.covers]
@@ -143,7 +143,7 @@ def describe_fit(corpus: Corpus, views: Sequence[View], settings: Settings) -> J
     }
 
 
-def describe_scores(corpus: Corpus, summary: Summary) -> Json:
+def describe_scores(corpus: Corpus, summary: ScoreSummary) -> Json:
     """Return how good it is, for the JSON object of `albo train`."""
     groups = [
         len(np.unique(corpus.groups[corpus.labels == place])) for place in range(len(corpus.genres))

@@ -98,7 +98,7 @@ class FitCounter:
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
+class Calibration:
     """What is fitted after the classifiers.
 
     choice : for each view, the place of its setting in its trainer's grid. together : of all views.
@@ -121,17 +121,17 @@ class Tuning:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class CrossValidation:
     """One cross-validation: what was said of each cover while it was held out.
 
     rows : int (m,), the covers that were scored. probabilities : (m, c). sets : bool (m, c).
-    tunings : of each scored fold, fitted without it.
+    calibrations : of each scored fold, fitted without it.
     """
 
     rows: Ints
     probabilities: Doubles
     sets: Bools
-    tunings: tuple[Tuning, ...] = field(repr=False)
+    calibrations: tuple[Calibration, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,26 +246,26 @@ class Job:
                 for own, place in places:
                     place[number][setting, rows[own]] = said[own]
 
-    def score(self, fitted: Fitted, coverage: float) -> Run:
+    def score(self, fitted: Fitted, coverage: float) -> CrossValidation:
         """Score folds by what was fitted and tuned without them."""
         fold_of = fitted.fold_of
         rows = np.flatnonzero(np.isin(fold_of, fitted.scored))
         probabilities = np.empty((len(fold_of), self.genres))
         sets = np.empty(probabilities.shape, np.bool_)
-        tunings = []
+        calibrations = []
         for fold in fitted.scored:
             own = np.flatnonzero(fold_of == fold)
             others = np.flatnonzero((fold_of != fold) & fitted.learnt)
-            tuning = self.tune(fitted, (fold,), others)
-            probabilities[own] = tuning.say(fitted.said[()], own)
-            limits = tuning.scores.nonconformity[Prior.CORPUS]
+            calibration = self.calibrate(fitted, (fold,), others)
+            probabilities[own] = calibration.say(fitted.said[()], own)
+            limits = calibration.scores.nonconformity[Prior.CORPUS]
             sets[own] = conformal_sets(probabilities[own], limits, coverage)
-            tunings.append(tuning)
-        return Run(rows, probabilities[rows], sets[rows], tuple(tunings))
+            calibrations.append(calibration)
+        return CrossValidation(rows, probabilities[rows], sets[rows], tuple(calibrations))
 
-    def tune(
+    def calibrate(
         self, fitted: Fitted, without: tuple[int, ...] = (), rows: Ints | None = None
-    ) -> Tuning:
+    ) -> Calibration:
         """Fit all that comes after the classifiers, on what was said of covers held out.
 
         without : the folds left out beside a cover's own. rows : the covers; None for all.
@@ -281,7 +281,7 @@ class Job:
         frequencies = counts / counts.sum()
         fused = answer(spoken, together, alone, frequencies)
         by_those = fused if alone is None else alone(spoken)
-        return Tuning(
+        return Calibration(
             choice,
             together,
             alone,
@@ -290,10 +290,10 @@ class Job:
             Scores.of(by_those, labels, frequencies),
         )
 
-    def refit(self, tuning: Tuning) -> dict[str, Predictor]:
+    def refit(self, calibration: Calibration) -> dict[str, Predictor]:
         """Fit each view's classifier, at the setting chosen, on all covers."""
         predictors = {}
-        for (view, trainer), choice in zip(self.trainers.items(), tuning.choice, strict=True):
+        for (view, trainer), choice in zip(self.trainers.items(), calibration.choice, strict=True):
             path = trainer.path(self.features[view], self.labels, self.genres)
             predictors[view] = next(islice(path, choice, None))
             self.progress.step(1)

@@ -61,7 +61,7 @@ class Labelling:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class TrainingSettings:
     """How to fit and score.
 
     name : the head's. seeds : of the folds; None for SEEDS up to SMALL_CORPUS covers and the first

@@ -10,20 +10,21 @@ their order, as everywhere in albo.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from albo.errors import UsageError
 from albo.learning.bootstrap import Bootstrap, Interval, nothing_to_score, ratios
+from albo.learning.scores import Answered, Bin, GenreScore, Noise, ScoreSummary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from albo.records import Bools, Doubles, Ints, Json
+    from albo.records import Bools, Doubles, Ints
 
 
 Real: TypeAlias = "NDArray[np.floating[Any]]"
@@ -33,130 +34,6 @@ SHARES = tuple(percent / 100 for percent in range(5, 101, 5))
 """Of covers answered, where only the surest are."""
 
 _ONE_LAYER = 2  # axes
-
-
-@dataclass(frozen=True, slots=True)
-class Noise:
-    """The calibration error that a perfectly calibrated predictor would still show."""
-
-    mean: float
-    percentile95: float
-
-
-@dataclass(frozen=True, slots=True)
-class GenreScore:
-    """How one genre fares: its covers, and precision, recall and F1 of the first guess.
-
-    The intervals of these three are None where nobody resampled.
-    """
-
-    covers: int
-    precision: float
-    recall: float
-    f1: float
-    precision_interval: Interval | None = field(default=None, compare=False)
-    recall_interval: Interval | None = field(default=None, compare=False)
-    f1_interval: Interval | None = field(default=None, compare=False)
-
-    def as_json(self) -> Json:
-        """Return the figures, each with its interval where there is one."""
-        intervals = {
-            "precision_interval": self.precision_interval,
-            "recall_interval": self.recall_interval,
-            "f1_interval": self.f1_interval,
-        }
-        return {
-            "covers": self.covers,
-            "precision": round(self.precision, 4),
-            "recall": round(self.recall, 4),
-            "f1": round(self.f1, 4),
-            **{name: one.as_json() for name, one in intervals.items() if one is not None},
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """All figures of one way of predicting."""
-
-    top1: Interval
-    top3: Interval
-    top5: Interval
-    macro_f1: Interval
-    ece: Interval
-    noise: Noise
-    coverage: Interval
-    set_size: float
-    set_size_interval: Interval
-    brier: Interval
-    per_genre: tuple[GenreScore, ...]
-
-    def as_json(self, genres: Sequence[str], groups: Sequence[int]) -> Json:
-        """Return the figures as `albo train` and `albo evaluate` print them.
-
-        genres, groups : of each genre its name, and how many groups its covers form.
-        """
-        return {
-            "top1": self.top1.as_json(),
-            "top3": self.top3.as_json(),
-            "top5": self.top5.as_json(),
-            "macro_f1": self.macro_f1.as_json(),
-            "ece": self.ece.as_json(),
-            "ece_noise": round(self.noise.mean, 4),
-            "ece_noise95": round(self.noise.percentile95, 4),
-            "brier": self.brier.as_json(),
-            "coverage": self.coverage.as_json(),
-            "set_size": round(self.set_size, 2),
-            "set_size_interval": self.set_size_interval.as_json(),
-            "per_genre": [
-                {"genre": genre, "groups": count, **score.as_json()}
-                for genre, count, score in zip(genres, groups, self.per_genre, strict=True)
-            ],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """Covers whose top probability is in (low, high]: how sure the guesses are, how often right.
-
-    covers : how many, mean over the seeds. confidence : mean top probability of these.
-    """
-
-    low: float
-    high: float
-    covers: float
-    confidence: float
-    accuracy: Interval
-
-    def as_json(self) -> Json:
-        """Return the object of one bin."""
-        return {
-            "low": round(self.low, 4),
-            "high": round(self.high, 4),
-            "covers": round(self.covers, 1),
-            "confidence": round(self.confidence, 4),
-            "accuracy": self.accuracy.as_json(),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """How often the guess is right when only the surest are answered.
-
-    share : of covers answered, 0 to 1. threshold : the top probability from which one is answered,
-    mean over the seeds.
-    """
-
-    share: float
-    threshold: float
-    accuracy: Interval
-
-    def as_json(self) -> Json:
-        """Return the object of one share."""
-        return {
-            "share": round(self.share, 4),
-            "threshold": round(self.threshold, 4),
-            "accuracy": self.accuracy.as_json(),
-        }
 
 
 def accuracy_top_k(labels: Ints, probabilities: Real, k: int) -> float:
@@ -379,7 +256,7 @@ def summarise(
     *,
     draws: int = 1000,
     seed: int = 0,
-) -> Summary:
+) -> ScoreSummary:
     """Compute every figure with its 95 % interval over groups.
 
     Raises TooFewCovers where there is no cover, UsageError for shapes that do not fit.
@@ -398,7 +275,7 @@ def summarise(
             float(np.mean(values)), columns, lambda sums, drawn: sums[:, 0] / drawn
         )
 
-    return Summary(
+    return ScoreSummary(
         top1=within(1),
         top3=within(3),
         top5=within(5),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from albo.answers import Apart, Draft, Report
-    from albo.learning import Evaluation, ModelCard
+    from albo.learning import ModelCard, ReviewedEvaluation
     from albo.records import Json, Prediction, ShownCover
 
 
@@ -64,7 +64,7 @@ def write(html: str, path: Path) -> None:
 # --- an evaluation -------------------------------------------------------------------------------
 
 
-def render(evaluation: Evaluation) -> str:
+def render(evaluation: ReviewedEvaluation) -> str:
     """Return the page of an evaluation: HTML5, to be written as UTF-8.
 
     The same evaluation gives the same text.
@@ -88,7 +88,7 @@ def render(evaluation: Evaluation) -> str:
     )
 
 
-def _lede(evaluation: Evaluation) -> str:
+def _lede(evaluation: ReviewedEvaluation) -> str:
     """Say in a sentence or two what was looked at, and how it compares."""
     best = evaluation.selected
     looked_at = ", ".join(_VIEWS.get(view, view) for view in best.view.split("+"))
@@ -107,7 +107,7 @@ def _lede(evaluation: Evaluation) -> str:
     return said
 
 
-def _per_genre(evaluation: Evaluation) -> list[Json]:
+def _per_genre(evaluation: ReviewedEvaluation) -> list[Json]:
     """Return a row for each genre: its scores, and what it is most often read as instead."""
     best, found = evaluation.selected, []
     for place, genre in enumerate(evaluation.genres):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from albo.learning import Evaluation, Interval
+    from albo.learning import Interval, ReviewedEvaluation
     from albo.records import Doubles
 
 
@@ -100,7 +100,7 @@ class Plot:
     width: int
 
 
-def draw_all(evaluation: Evaluation) -> dict[str, Plot]:
+def draw_all(evaluation: ReviewedEvaluation) -> dict[str, Plot]:
     """Draw every plot that there are figures for, by name, in the order to be shown in."""
     drawn = {
         "views": draw_views(evaluation),
@@ -117,7 +117,7 @@ def draw_all(evaluation: Evaluation) -> dict[str, Plot]:
 # --- one function for each -----------------------------------------------------------------------
 
 
-def draw_views(evaluation: Evaluation) -> Plot:
+def draw_views(evaluation: ReviewedEvaluation) -> Plot:
     """Compare all ways of predicting: top-1 and top-3 with their intervals, the best first."""
     rows = sorted(evaluation.rows, key=lambda row: -row.summary.top1.value)
     best = evaluation.selected
@@ -147,7 +147,7 @@ def draw_views(evaluation: Evaluation) -> Plot:
     return drawing.plot(title, listed, note, svg)
 
 
-def draw_confusion(evaluation: Evaluation) -> Plot:
+def draw_confusion(evaluation: ReviewedEvaluation) -> Plot:
     """Show how often covers of each genre (rows) are read as each (columns)."""
     counts, names = evaluation.confusion, [_short(genre) for genre in evaluation.genres]
     size = len(names)
@@ -184,7 +184,7 @@ def draw_confusion(evaluation: Evaluation) -> Plot:
     return drawing.plot(title, alt, note, svg, _NARROWEST if few else round(side * _DENSE))
 
 
-def draw_reliability(evaluation: Evaluation) -> Plot:
+def draw_reliability(evaluation: ReviewedEvaluation) -> Plot:
     """Show how often guesses are right against how sure they are, and how many there are."""
     bins, summary = evaluation.reliability, evaluation.selected.summary
     error, noise = summary.ece.value, summary.noise.percentile95
@@ -233,7 +233,7 @@ def draw_reliability(evaluation: Evaluation) -> Plot:
     return drawing.plot(title, alt, note, svg)
 
 
-def draw_risk_coverage(evaluation: Evaluation) -> Plot:
+def draw_risk_coverage(evaluation: ReviewedEvaluation) -> Plot:
     """Show the accuracy where only the surest covers are answered."""
     points = evaluation.risk_coverage
     few = min(points, key=lambda point: abs(point.share - 0.2))
@@ -275,7 +275,7 @@ def draw_risk_coverage(evaluation: Evaluation) -> Plot:
     return drawing.plot(title, alt, "The band is the 95% interval.", svg)
 
 
-def draw_genres(evaluation: Evaluation) -> Plot:
+def draw_genres(evaluation: ReviewedEvaluation) -> Plot:
     """Show each genre's F1 with its covers, the best first."""
     pairs = zip(evaluation.genres, evaluation.selected.summary.per_genre, strict=True)
     scored = sorted((pair for pair in pairs if pair[1].covers), key=lambda pair: -pair[1].f1)
@@ -303,7 +303,7 @@ def draw_genres(evaluation: Evaluation) -> Plot:
     return drawing.plot(title, alt, note, svg)
 
 
-def draw_learning_curve(evaluation: Evaluation) -> Plot:
+def draw_learning_curve(evaluation: ReviewedEvaluation) -> Plot:
     """Show the accuracy by the number of covers learned from; at least two points."""
     points = evaluation.learning_curve
     before, last = points[-2], points[-1]

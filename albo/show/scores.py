@@ -11,7 +11,7 @@ from albo.show.terminal import many, printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from albo.learning import Answered, Evaluation, Interval, LearningPoint, Row
+    from albo.learning import Answered, Interval, LearningPoint, ReviewedEvaluation, Row
     from albo.records import Json
 
 _NAMED_GENRES = 3
@@ -62,7 +62,7 @@ def show_training(report: Json) -> None:
 # --- evaluate -------------------------------------------------------------------------------------
 
 
-def show_evaluation(found: Evaluation, page: str = "") -> None:
+def show_evaluation(found: ReviewedEvaluation, page: str = "") -> None:
     """Print what an evaluation found. page : where all of it is to be seen, "" for nowhere."""
     best, card = found.selected, found.card
     terminal.say(
@@ -136,7 +136,7 @@ def _with_interval(figure: Interval) -> str:
     return f"{figure.value:.1%} ({100 * figure.low:.1f}-{100 * figure.high:.1f})"
 
 
-def _name_genres(found: Evaluation, *, worst: bool) -> str:
+def _name_genres(found: ReviewedEvaluation, *, worst: bool) -> str:
     """Name the few genres that fare best, or worst, by their F1."""
     pairs = zip(found.genres, found.selected.summary.per_genre, strict=True)
     ranked = sorted((score.f1, score.covers, genre) for genre, score in pairs if score.covers)

@@ -19,7 +19,9 @@ def simulated(count: int = 400, genres: int = 6, seed: int = 0) -> tuple[np.ndar
     return labels, probabilities
 
 
-def summary(labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray) -> metrics.Summary:
+def summary(
+    labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray
+) -> metrics.ScoreSummary:
     return metrics.summarise(labels, probabilities, probabilities > 0.1, groups)
 
 

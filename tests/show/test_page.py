@@ -16,7 +16,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from albo.learning import Evaluation, Leak, LeftOut, metrics
+from albo.learning import Leak, LeftOut, ReviewedEvaluation, metrics
 from albo.learning import bootstrap as bootstrap_room
 from albo.records import Album, ShownCover
 from albo.show import plots
@@ -206,7 +206,7 @@ def test_perfect_predictions_are_drawn() -> None:
     perfect = replace(
         found,
         rows=(row,),
-        genres=genres,
+        corpus=replace(found.corpus, genres=genres),
         reliability=metrics.reliability(labels, sure, labels),
         risk_coverage=metrics.risk_coverage(labels, sure, labels),
         confusion=metrics.confusion(labels, sure),
@@ -272,7 +272,8 @@ def test_titles_say_what_was_found() -> None:
         in plots.draw_learning_curve(replace(found, learning_curve=flat)).title
     )
     counts = np.array([[8.0, 2, 0], [5, 5, 0], [0, 0, 1]])
-    confused = replace(found, genres=("a", "b", "c"), confusion=counts)
+    corpus = replace(found.corpus, genres=("a", "b", "c"))
+    confused = replace(found, corpus=corpus, confusion=counts)
     title = plots.draw_confusion(confused).title
     assert title == "The commonest mistake: b read as a (50% of 10 covers)"
 
@@ -310,7 +311,7 @@ def test_the_records_in_json() -> None:
     assert said["mistakes"][0]["neighbours"][0]["score"] == 0.93
     assert "thumbnail" not in str(said)
     assert said["card"]["caveats"] == list(found.card.caveats())
-    assert isinstance(found, Evaluation)
+    assert isinstance(found, ReviewedEvaluation)
 
 
 def test_nothing_to_warn_of_is_no_caveat() -> None:
