@@ -184,14 +184,14 @@ class Account:
 
     def close(self, source: Source) -> None:
         """Take up what a source has to report after its listing."""
-        report = source.report
-        self.summary.ignored += report.ignored
-        self.summary.notes += report.notes
-        if report.names_genres:
+        remarks = source.remarks
+        self.summary.ignored += remarks.ignored
+        self.summary.notes += remarks.notes
+        if remarks.names_genres:
             self.summary.notes += genre_notes(self._genres)
-        self.summary.skipped += report.failures
-        self.summary.unlisted += len(report.failures)
-        self.summary.seen += len(report.failures)
+        self.summary.skipped += remarks.failures
+        self.summary.unlisted += len(remarks.failures)
+        self.summary.seen += len(remarks.failures)
 
     def expect(self, covers: int) -> None:
         """Take up how many covers there will be, and count them as seen."""

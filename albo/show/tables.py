@@ -45,7 +45,7 @@ def show_plan(settings: HarvestSettings, where: Json, *, as_json: bool) -> None:
     plan = settings.plan()
     said = plan.describe(settings.rate, settings.art_rate) | {
         **where,
-        "user_agent": settings.downloads(plan)[0].manners.user_agent,
+        "user_agent": settings.downloads(plan)[0].politeness.user_agent,
     }
     if as_json:
         for part in plan.parts:

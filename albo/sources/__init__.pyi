@@ -73,7 +73,7 @@ from .listing import (
     Entry as Entry,
 )
 from .listing import (
-    Report as Report,
+    Remarks as Remarks,
 )
 from .listing import (
     Source as Source,

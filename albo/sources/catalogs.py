@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from albo.sources.charts import SOURCE as CHARTS
-from albo.sources.listing import FROM_FOLDERS, NO_GENRE, Entry, Report, stamp_file
+from albo.sources.listing import FROM_FOLDERS, NO_GENRE, Entry, Remarks, stamp_file
 from albo.store import lies_in_store
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class CatalogSource:
 
     def __init__(self, name: str, catalog: Catalog, genre: str | None = None) -> None:
         self.name = name
-        self.report = Report()
+        self.remarks = Remarks()
         self._catalog = catalog
         self._genre = None if genre == FROM_FOLDERS else "" if genre == NO_GENRE else genre
 

@@ -43,7 +43,7 @@ _APPLE_ART = "mzstatic.com"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ChartEntry:
     """An album as one chart lists it; "" and None for what it does not say. rank : from 1."""
 
     album_id: str
@@ -62,7 +62,7 @@ class Entry:
 class Chart:
     """What a feed lists, best rank first; without_id : how many of its entries had no album id."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[ChartEntry, ...]
     without_id: int = 0
 
 
@@ -136,7 +136,7 @@ def parse_chart(data: bytes) -> Chart:
         raise BadFeed("JSON, but without a feed in it")
     listed = feed.get("entry")
     entries = listed if isinstance(listed, list) else [] if listed is None else [listed]
-    found: dict[str, Entry] = {}
+    found: dict[str, ChartEntry] = {}
     without_id = 0
     for rank, item in enumerate(entries, start=1):
         entry = _entry(item, rank)
@@ -154,7 +154,7 @@ def _not_json(data: bytes) -> str:
     return "not whole JSON" if head.startswith((b"{", b"[")) else "not JSON"
 
 
-def _entry(item: object, rank: int) -> Entry | None:
+def _entry(item: object, rank: int) -> ChartEntry | None:
     link = _url(item, "link", "attributes", "href")
     album_id = _text(item, "id", "attributes", "im:id")
     if not _ID.fullmatch(album_id):
@@ -163,7 +163,7 @@ def _entry(item: object, rank: int) -> Entry | None:
         return None
     category = _at(item, "category", "attributes")
     genre_id = _text(category, "im:id")
-    return Entry(
+    return ChartEntry(
         album_id=album_id,
         rank=rank,
         name=_text(item, "im:name", "label"),
@@ -269,7 +269,7 @@ def admits_artwork(host: str, base_host: str) -> bool:
 # --- what the catalog keeps ----------------------------------------------------------------------
 
 
-def merged(known: CatalogRow | None, entry: Entry, chart: Address, when: str) -> CatalogRow:
+def merged(known: CatalogRow | None, entry: ChartEntry, chart: Address, when: str) -> CatalogRow:
     """Return an album's row after it was seen in a chart.
 
     Its names and links are those of the storefront where it was seen first. Its label is the
@@ -299,7 +299,7 @@ def _is_same_artwork(url: str, other: str) -> bool:
     return url == other or artwork_key(url) == artwork_key(other)
 
 
-def _described(listing: Listing, entry: Entry) -> Listing:
+def _described(listing: Listing, entry: ChartEntry) -> Listing:
     is_new_art = bool(entry.art_url) and not _is_same_artwork(entry.art_url, listing.art_url)
     genre_id, genre_name = _genre_said(listing, entry)
     return replace(
@@ -315,7 +315,7 @@ def _described(listing: Listing, entry: Entry) -> Listing:
     )
 
 
-def _genre_said(listing: Listing, entry: Entry) -> tuple[int | None, str]:
+def _genre_said(listing: Listing, entry: ChartEntry) -> tuple[int | None, str]:
     """Return an album's own genre, id and name together; a name without an id replaces no id."""
     if entry.genre_id is None and listing.genre_id is not None:
         return listing.genre_id, listing.genre_name
@@ -323,7 +323,7 @@ def _genre_said(listing: Listing, entry: Entry) -> tuple[int | None, str]:
     return entry.genre_id, entry.genre_name or (listing.genre_name if is_same else "")
 
 
-def _named(album: Album, entry: Entry) -> Album:
+def _named(album: Album, entry: ChartEntry) -> Album:
     return replace(
         album,
         # Until there is a cover, where one may be had.

@@ -51,7 +51,7 @@ _HOST = re.compile(r"[a-z0-9_.:-]{1,100}")
 
 
 @dataclass(frozen=True)
-class Manners:
+class Politeness:
     """How a host is treated.
 
     seconds_apart : the least time between two calls; 0 for none. attempts : how often one thing is
@@ -116,7 +116,7 @@ class Downloads:
     """
 
     admits: Callable[[str], bool]
-    manners: Manners = Manners()
+    politeness: Politeness = Politeness()
     calls: int = field(default=0, init=False)
     """How many requests were made."""
 
@@ -130,7 +130,7 @@ class Downloads:
         self._refusal = ""
         self._under_way: set[_Call] = set()
         self._watcher: threading.Thread | None = None
-        self._take_turn = _turns(self.manners.seconds_apart)
+        self._take_turn = _turns(self.politeness.seconds_apart)
 
     def stop(self) -> None:
         """Let every download end as soon as can be, from whatever thread it is waited for."""
@@ -179,10 +179,10 @@ class Downloads:
             wait_random,
         )
 
-        backoff = self.manners.backoff
+        backoff = self.politeness.backoff
         return Retrying(
             sleep=sleep_using_event(self._stop),
-            stop=stop_after_attempt(self.manners.attempts) | stop_when_event_set(self._stop),
+            stop=stop_after_attempt(self.politeness.attempts) | stop_when_event_set(self._stop),
             # What the host asks for beside that is waited for with one's turn, as by all others.
             wait=wait_exponential(backoff, _LONGEST_BACKOFF) + wait_random(0, backoff),
             retry=retry_if_exception_type(_Again),
@@ -221,7 +221,7 @@ class Downloads:
         prepared = self._prepare(url, headers)
         self._wait_for_turn()
         try:
-            with self._watched(), self._line.send(prepared, self.manners.timeout) as answer:
+            with self._watched(), self._line.send(prepared, self.politeness.timeout) as answer:
                 yield answer
         except (requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError) as error:
             raise DownloadFailed(_NO_URL) from error
@@ -235,7 +235,7 @@ class Downloads:
         The libraries' timeouts are for each byte: a server that sends one now and then, of a head
         or of a body, would never meet them.
         """
-        call = _Call(self._line.sockets, monotonic() + self.manners.timeout)
+        call = _Call(self._line.sockets, monotonic() + self.politeness.timeout)
         with self._lock:
             self._under_way.add(call)
             if self._watcher is None:
@@ -267,7 +267,7 @@ class Downloads:
         if self._stop.is_set():
             call.end = DownloadFailed("stopped")
         elif monotonic() > call.deadline:
-            call.end = _Again(f"it took more than {self.manners.timeout:g} seconds")
+            call.end = _Again(f"it took more than {self.politeness.timeout:g} seconds")
         if call.end is not None:
             # Again and again: a connection that is only being made cannot be cut yet.
             call.sockets.cut()
@@ -312,7 +312,7 @@ class Downloads:
     def _check_patience(self) -> None:
         if self._refusal:
             raise NotAsked(f"not asked for: {self._refusal}")
-        if self._failed >= self.manners.give_up:
+        if self._failed >= self.politeness.give_up:
             raise NotAsked("not asked for: the server failed too often")
 
     @property
@@ -320,7 +320,7 @@ class Downloads:
         """Return this thread's connections: a session is not made for several."""
         found: _Line | None = getattr(self._local, "line", None)
         if found is None:
-            found = self._local.line = _Line(self.manners.user_agent)
+            found = self._local.line = _Line(self.politeness.user_agent)
         return found
 
     def _take(self, answer: requests.Response) -> Download:
@@ -355,7 +355,7 @@ class Downloads:
 
     def _body(self, answer: requests.Response) -> bytes:
         """Read a body of bounded size."""
-        limit = self.manners.max_bytes
+        limit = self.politeness.max_bytes
         too_long = f"more than {limit / 2**20:g} MiB"
         if (answer.raw.length_remaining or 0) > limit:
             raise DownloadFailed(too_long)

@@ -15,7 +15,7 @@ from albo.sources.listing import (
     FROM_FOLDERS,
     NOT_UTF8,
     Entry,
-    Report,
+    Remarks,
     genre_from_folder,
     is_utf8,
     printable_path,
@@ -46,7 +46,7 @@ class Folder:
 
     def __init__(self, path: str, genre: str) -> None:
         self.name = os.path.realpath(path)
-        self.report = Report(names_genres=genre == FROM_FOLDERS)
+        self.remarks = Remarks(names_genres=genre == FROM_FOLDERS)
         self._genre = genre
         self._unread: list[str] = []  # how ids begin below the folders that could not be read
 
@@ -61,7 +61,7 @@ class Folder:
             genre = genre_from_folder(folder, self._genre)
             for item in self._items(folder, seen):
                 if item.name.startswith("."):  # .git, AppleDouble's ._cover.jpg, thumbnails
-                    self.report.ignored += 1
+                    self.remarks.ignored += 1
                 elif not self._is_folder(item):
                     yield from self._entry(item, genre)
                 elif item.is_symlink():
@@ -77,7 +77,7 @@ class Folder:
     def _items(self, folder: str, seen: dict[tuple[int, int], str]) -> list[os.DirEntry[str]]:
         """Return what is in a folder, by name; nothing where it was gone through, or cannot be."""
         if not is_utf8(folder):
-            self.report.failures.append(Skipped(printable_path(folder), NOT_UTF8))
+            self.remarks.failures.append(Skipped(printable_path(folder), NOT_UTF8))
             return []
         try:
             if not self._is_new(folder, seen):
@@ -89,7 +89,7 @@ class Folder:
             below = self._relative(folder)
             self._unread.append(below + os.sep if below else "")
             reason = f"cannot be read: {error.strerror or error}"
-            self.report.failures.append(Skipped(folder, reason))
+            self.remarks.failures.append(Skipped(folder, reason))
             return []
 
     def _without_artifacts(
@@ -102,12 +102,12 @@ class Folder:
         if not (is_locked and are_artifacts(map(_NAME, items))):
             return items
         if folder != self.name:
-            self.report.notes.append(f"{folder}: albo's own artifacts, left out")
+            self.remarks.notes.append(f"{folder}: albo's own artifacts, left out")
             return []
         others = [item for item in items if item.name != REPORTS]
         if len(others) < len(items):
             reports = os.path.join(folder, REPORTS)
-            self.report.notes.append(f"{reports}: albo's own reports, left out")
+            self.remarks.notes.append(f"{reports}: albo's own reports, left out")
         return others
 
     def _is_new(self, folder: str, seen: dict[tuple[int, int], str]) -> bool:
@@ -119,7 +119,7 @@ class Folder:
         elif first == folder:
             return True
         kind = "a symbolic link back to" if _is_below(folder, first) else "the same folder as"
-        self.report.notes.append(f"{folder}: {kind} {first}, left out")
+        self.remarks.notes.append(f"{folder}: {kind} {first}, left out")
         return False
 
     def _is_folder(self, item: os.DirEntry[str]) -> bool:
@@ -129,7 +129,7 @@ class Folder:
             # An image's name gets a line of its own, when it cannot be read.
             suffix = os.path.splitext(item.name)[1].lower()
             if error.errno == errno.ELOOP and suffix not in IMAGE_SUFFIXES:
-                self.report.notes.append(
+                self.remarks.notes.append(
                     f"{printable_path(item.path)}: a symbolic link that leads back to itself,"
                     " left out"
                 )
@@ -143,9 +143,9 @@ class Folder:
             stamp = None
         is_text = is_utf8(item.name)
         if not has_suffix and (stamp is None or not is_text):  # sockets, pipes, links to nowhere
-            self.report.ignored += 1
+            self.remarks.ignored += 1
         elif not is_text:
-            self.report.failures.append(Skipped(printable_path(item.path), NOT_UTF8))
+            self.remarks.failures.append(Skipped(printable_path(item.path), NOT_UTF8))
         else:
             relative = self._relative(item.path)
             yield Entry(Album(self.name, relative, item.path, genre=genre), stamp, not has_suffix)

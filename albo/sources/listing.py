@@ -30,30 +30,28 @@ NOT_UTF8 = "its name is not valid UTF-8; rename it"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file that a source lists: its album row (the digest is not known yet) and its stamp.
-
-    `stamp` is None where the file could not be looked at; `sniff` where its name does not say that
-    it is an image, so that its first bytes must.
-    """
+    """One file that a source lists."""
 
     album: Album
+    """The album's row; its digest is known only where another catalog knows it."""
     stamp: Stamp | None
+    """The file's size, time and inode; None where the file cannot be looked at."""
     sniff: bool = False
+    """Whether the file's first bytes must tell if it is an image, since its name does not."""
 
 
 @dataclass(slots=True)
-class Report:
-    """What a listing met beside its entries; complete once the entries are used up.
-
-    ignored : files that are no images. notes : lines for the user. failures : what should have been
-    listed and could not be. names_genres : whether folders' names are taken for genres, so that
-    `genre_notes` are due.
-    """
+class Remarks:
+    """A listing's remarks beside its entries; complete once the entries are used up."""
 
     ignored: int = 0
+    """Files that are not images."""
     notes: list[str] = field(default_factory=list)
+    """Lines for the user."""
     failures: list[Skipped] = field(default_factory=list)
+    """Files, folders and rows that could not be listed, each with the reason."""
     names_genres: bool = False
+    """Whether folders' names are taken for genres, so that `genre_notes` are due."""
 
 
 class Source(Protocol):
@@ -62,7 +60,8 @@ class Source(Protocol):
     name: str
     """The key under which its albums are kept: an absolute path, or `FILES`."""
 
-    report: Report
+    remarks: Remarks
+    """What the listing has to say beside its entries."""
 
     def entries(self) -> Iterator[Entry]:
         """List the covers, each album id once, in a fixed order. May be gone through once."""

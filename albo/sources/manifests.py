@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from albo.errors import UsageError
 from albo.records import Album, Skipped
-from albo.sources.listing import Entry, Report, genre_from_folder, stamp_file
+from albo.sources.listing import Entry, Remarks, genre_from_folder, stamp_file
 from albo.sources.rows import Row, Table, open_table
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Manifest:
 
     def __init__(self, path: str, genre: str | None) -> None:
         self.name = os.path.realpath(path)
-        self.report = Report()
+        self.remarks = Remarks()
         self._genre = genre
         self._folder = os.path.dirname(self.name)
         self._is_whole = True
@@ -49,7 +49,7 @@ class Manifest:
             album = self._album(row, file, _own_id(key, times))
             yield Entry(album, stamp_file(album.uri))
         if repeated:
-            self.report.notes.append(
+            self.remarks.notes.append(
                 f"{self.name}: {repeated} rows have the file or album_id of an earlier row;"
                 " each counts as an album of its own"
             )
@@ -59,7 +59,7 @@ class Manifest:
         return self._is_whole
 
     def _readable_rows(self) -> Iterator[dict[str, str]]:
-        failures = self.report.failures
+        failures = self.remarks.failures
         try:
             for number, row in enumerate(self._rows(), start=1):
                 where = f"{self.name}, row {number}"

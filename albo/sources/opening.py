@@ -17,7 +17,7 @@ from albo.sources.listing import (
     NO_GENRE,
     NOT_UTF8,
     Entry,
-    Report,
+    Remarks,
     Source,
     genre_from_folder,
     is_gone,
@@ -132,7 +132,7 @@ class VanishedSource:
     def __init__(self, name: str) -> None:
         self.name = name
         note = f"{name} is no longer there: its albums are missing until it is back and named again"
-        self.report = Report(notes=[note])
+        self.remarks = Remarks(notes=[note])
 
     def entries(self) -> Iterator[Entry]:
         """List nothing."""
@@ -152,7 +152,7 @@ class ListedFiles:
     name = FILES
 
     def __init__(self, paths: Sequence[str], genre: str) -> None:
-        self.report = Report()
+        self.remarks = Remarks()
         self._paths = paths
         self._genre = genre
 
@@ -160,7 +160,7 @@ class ListedFiles:
         """List the files as they were named; each stands for an album of its own."""
         for path in dict.fromkeys(os.path.abspath(os.path.expanduser(p)) for p in self._paths):
             if not is_utf8(path):
-                self.report.failures.append(Skipped(printable_path(path), NOT_UTF8))
+                self.remarks.failures.append(Skipped(printable_path(path), NOT_UTF8))
                 continue
             genre = genre_from_folder(os.path.dirname(path), self._genre)
             yield Entry(Album(FILES, path, path, genre=genre), stamp_file(path))

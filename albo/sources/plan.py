@@ -21,7 +21,7 @@ from albo.sources.charts import (
     check_base_url,
     check_storefront,
 )
-from albo.sources.downloads import Downloads, Manners
+from albo.sources.downloads import Downloads, Politeness
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +90,7 @@ class HarvestSettings:
 
     def downloads(self, plan: Plan) -> tuple[Downloads, Downloads]:
         """Prepare what fetches charts, and what fetches artwork. Raises UsageError."""
-        charts = Manners(
+        charts = Politeness(
             seconds_apart=60 / self.rate if self.rate else 0.0,
             attempts=self.attempts,
             backoff=self.backoff,

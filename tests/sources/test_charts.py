@@ -18,7 +18,13 @@ from albo.errors import BadFeed, UsageError
 from albo.genres import find_genre, umbrella_of
 from albo.records import Album, CatalogRow, Listing
 from albo.sources import SOURCE, Address, Chart, artwork_key, artwork_urls, merged, parse_chart
-from albo.sources.charts import BASE_URL, Entry, admits_artwork, check_base_url, check_storefront
+from albo.sources.charts import (
+    BASE_URL,
+    ChartEntry,
+    admits_artwork,
+    check_base_url,
+    check_storefront,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +64,7 @@ def parsed(entry: object) -> Chart:
     return parse_chart(json.dumps({"feed": {"entry": entry}}).encode())
 
 
-def only(entry: object) -> Entry:
+def only(entry: object) -> ChartEntry:
     [found] = parsed(entry).entries
     return found
 
@@ -131,7 +137,7 @@ def test_real_charts_make_rows_that_the_catalog_keeps(shared: Path, tmp_path: Pa
 def test_a_whole_entry() -> None:
     assert parsed([item()]) == Chart(
         (
-            Entry(
+            ChartEntry(
                 "1680885369",
                 1,
                 "chemistry",
@@ -178,7 +184,7 @@ def test_what_is_missing_is_blank_and_spoils_nothing_else(
 
 
 def test_an_entry_of_an_id_alone() -> None:
-    assert only([{"id": {"attributes": {"im:id": "5"}}}]) == Entry("5", 1)
+    assert only([{"id": {"attributes": {"im:id": "5"}}}]) == ChartEntry("5", 1)
 
 
 def test_ids_may_be_numbers() -> None:
@@ -315,7 +321,7 @@ def test_numbers_that_are_none_or_too_large_spoil_no_chart() -> None:
         b'"attributes": {"im:id": ' + b"9" * 4000 + b', "label": 1}}, "rights": ' + b"9" * 4000
         + b"}]}}"
     )  # fmt: skip
-    assert parse_chart(data) == Chart((Entry("7", 1, genre_name="1"),))
+    assert parse_chart(data) == Chart((ChartEntry("7", 1, genre_name="1"),))
 
 
 @pytest.mark.parametrize(
@@ -374,7 +380,7 @@ TEXT_WITH_SURROGATES = st.text(
 )
 
 
-def check_entry(entry: Entry) -> None:
+def check_entry(entry: ChartEntry) -> None:
     """What a catalog, a table and a terminal rely on."""
     assert entry.album_id.isascii()
     assert entry.album_id.isdigit()
@@ -576,11 +582,11 @@ US_POP = Address("us", find_genre("Pop"))
 US_ROCK = Address("us", find_genre("Rock"))
 US_METAL = Address("us", find_genre("Metal"))
 GB_POP = Address("gb", find_genre("Pop"))
-ENTRY = Entry(
+ENTRY = ChartEntry(
     "7", 3, "chemistry", "Kelly Clarkson", "316265", 14, "Pop", "2023-06-23", LINK,
     f"{ART}/170x170bb.png",
 )  # fmt: skip
-Sighting = tuple[Entry, Address]
+Sighting = tuple[ChartEntry, Address]
 
 
 def seen(*sightings: Sighting, known: CatalogRow | None = None) -> CatalogRow:
@@ -619,7 +625,7 @@ def test_a_new_album() -> None:
 
 
 def test_an_album_that_says_nothing() -> None:
-    row = seen((Entry("7", 1), US_METAL))
+    row = seen((ChartEntry("7", 1), US_METAL))
     assert row.album == Album(SOURCE, "7", "", genre="Rock")
     assert not row.awaits_cover
 
@@ -669,14 +675,14 @@ def test_an_album_known_without_charts_gets_a_listing() -> None:
 
 def test_a_chart_that_says_less_loses_nothing() -> None:
     whole = with_cover(seen((ENTRY, US_POP)))
-    row = seen((Entry("7", 9), US_POP), known=whole)
+    row = seen((ChartEntry("7", 9), US_POP), known=whole)
     assert row.album == whole.album
     listing = replace(listing_of(whole), charts={"us/14": 9}, last_seen=listing_of(row).last_seen)
     assert row.listing == listing
 
 
 def test_another_storefront_adds_its_chart_alone() -> None:
-    abroad = Entry(
+    abroad = ChartEntry(
         "7", 1, "Chimie", "K.", "5", 21, "Rock (fr)", "2020-01-01", "https://x", OTHER_ART
     )
     home = with_cover(seen((ENTRY, US_POP)))
@@ -690,7 +696,7 @@ def test_another_storefront_adds_its_chart_alone() -> None:
 # --- labels --------------------------------------------------------------------------------------
 
 
-def of_genre(genre_id: int | None, rank: int = 1) -> Entry:
+def of_genre(genre_id: int | None, rank: int = 1) -> ChartEntry:
     return replace(ENTRY, genre_id=genre_id, genre_name=f"genre {genre_id}", rank=rank)
 
 
@@ -767,7 +773,7 @@ def shuffled_sightings(draw: st.DrawFn) -> tuple[list[Sighting], list[Sighting]]
     own = draw(st.sampled_from([14, 21, METAL, 51, UNKNOWN, None]))
     charts = draw(st.lists(st.sampled_from(CHARTS), min_size=1, max_size=5, unique=True))
     full = replace(ENTRY, genre_id=own, genre_name="" if own is None else f"genre {own}")
-    bare = Entry("7", 1)
+    bare = ChartEntry("7", 1)
     sightings = [
         (replace(draw(st.sampled_from([full, bare])), rank=draw(st.integers(1, 4))), chart)
         for chart in charts

@@ -23,7 +23,7 @@ import pytest
 
 from albo.errors import BadFeed, DownloadFailed, HostUnavailable, NotAsked, UsageError
 from albo.sources import Downloads
-from albo.sources.downloads import Download, Manners, _retry_after
+from albo.sources.downloads import Download, Politeness, _retry_after
 from tests.chart_server import (
     ChartServer,
     Served,
@@ -40,7 +40,7 @@ from tests.chart_server import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-QUICK = Manners(backoff=0.01, timeout=5.0, attempts=3)
+QUICK = Politeness(backoff=0.01, timeout=5.0, attempts=3)
 CHART = "/us/rss/topalbums/genre=6/limit=200/json"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwell"
 HTML = b"<!doctype html><title>Sorry</title>"
@@ -142,8 +142,8 @@ def dripping(text: bytes, seconds: float, before: bytes = b"") -> Wire:
     return Wire(talk)
 
 
-def local(manners: Manners = QUICK) -> Downloads:
-    return Downloads(lambda host: host in {"127.0.0.1", "::1", "localhost"}, manners)
+def local(politeness: Politeness = QUICK) -> Downloads:
+    return Downloads(lambda host: host in {"127.0.0.1", "::1", "localhost"}, politeness)
 
 
 def as_is(data: bytes) -> bytes:
@@ -202,13 +202,13 @@ def at_most(seconds: float) -> Iterator[None]:
 
 def failure(
     server: Wire | ChartServer | str,
-    manners: Manners = QUICK,
+    politeness: Politeness = QUICK,
     read: Callable[[bytes], object] = as_is,
 ) -> DownloadFailed:
     """Fetch what cannot be had; return why, having seen that it can be shown as it is."""
     url = server if isinstance(server, str) else server.url
     with pytest.raises(DownloadFailed) as caught:
-        local(manners).get(url, read)
+        local(politeness).get(url, read)
     return shown(caught.value)
 
 
@@ -295,7 +295,7 @@ def test_what_comes_beyond_the_stated_length_is_not_the_next_answer() -> None:
 def test_the_servers_are_told_who_asks() -> None:
     with says(OK) as wire:
         local().get(wire.url, as_is)
-        local(Manners(contact="mailto:me@example.org")).get(wire.url, as_is)
+        local(Politeness(contact="mailto:me@example.org")).get(wire.url, as_is)
     plain, signed = (re.search(rb"User-Agent: (.*)\r", asked)[1] for asked in wire.heads)
     assert re.fullmatch(rb"albo/[\w.]+ \([^()]*\)", plain)
     assert re.fullmatch(rb"albo/[\w.]+ \([^()]*; contact: mailto:me@example\.org\)", signed)
@@ -306,7 +306,7 @@ def test_the_servers_are_told_who_asks() -> None:
 )
 def test_a_contact_that_cannot_stand_in_a_header_is_refused(contact: str) -> None:
     with pytest.raises(UsageError, match="1 to 200 plain ASCII"):
-        Manners(contact=contact)
+        Politeness(contact=contact)
 
 
 def test_no_cookie_is_kept_or_sent_back() -> None:
@@ -488,7 +488,7 @@ def test_a_server_that_speaks_no_tls() -> None:
 
 # --- time ----------------------------------------------------------------------------------------
 
-HASTY = Manners(backoff=0.01, timeout=0.4, attempts=2)
+HASTY = Politeness(backoff=0.01, timeout=0.4, attempts=2)
 
 
 def test_a_silent_server_is_not_waited_for(charts: ChartServer) -> None:
@@ -531,7 +531,7 @@ def test_a_dripping_chart_takes_too_long(charts: ChartServer) -> None:
 
 
 def test_waiting_for_a_turn_takes_nothing_from_the_time_to_answer() -> None:
-    slow = Manners(seconds_apart=0.3, timeout=0.5, attempts=1)
+    slow = Politeness(seconds_apart=0.3, timeout=0.5, attempts=1)
     with says(OK) as wire, ThreadPoolExecutor(5) as pool:
         found = list(pool.map(lambda get: get(wire.url, as_is)[1], [local(slow).get] * 5))
         shared = local(slow)
@@ -541,7 +541,7 @@ def test_waiting_for_a_turn_takes_nothing_from_the_time_to_answer() -> None:
 
 # --- size ----------------------------------------------------------------------------------------
 
-SMALL = Manners(backoff=0.01, timeout=5.0, attempts=3, max_bytes=1 << 20)
+SMALL = Politeness(backoff=0.01, timeout=5.0, attempts=3, max_bytes=1 << 20)
 
 
 def test_a_body_that_says_it_is_too_long_is_not_read(charts: ChartServer) -> None:
@@ -761,14 +761,14 @@ def test_an_ipv6_host_goes_without_brackets() -> None:
 @pytest.mark.parametrize("attempts", [1, 2, 5])
 def test_a_thing_is_asked_for_as_often_as_stated(attempts: int) -> None:
     with says(head("500 No", Content_Length="0")) as wire:
-        failure(wire, Manners(backoff=0.001, attempts=attempts))
+        failure(wire, Politeness(backoff=0.001, attempts=attempts))
     assert len(wire.heads) == attempts
 
 
 def test_waits_grow_and_differ() -> None:
     def waits() -> list[float]:
         with says(head("500 No", Content_Length="0")) as wire:
-            failure(wire, Manners(backoff=0.05, attempts=4))
+            failure(wire, Politeness(backoff=0.05, attempts=4))
         return [after - before for before, after in zip(wire.times, wire.times[1:], strict=False)]
 
     beyond = [
@@ -924,7 +924,7 @@ def test_what_a_reader_raises_beside_that_is_the_callers() -> None:
 def test_calls_keep_apart_whoever_makes_them_and_why() -> None:
     answers = [OK, head("500 No", Content_Length="0"), moved("/b"), OK, moved("/c"), OK]
     with says(*answers) as wire, ThreadPoolExecutor(8) as pool:
-        downloads = local(Manners(seconds_apart=0.05, backoff=0.001, timeout=5.0))
+        downloads = local(Politeness(seconds_apart=0.05, backoff=0.001, timeout=5.0))
         began = time.monotonic()
         found = list(pool.map(lambda _: downloads.get(wire.url, as_is)[1], range(17)))
     assert found == [b"well"] * 17
@@ -966,7 +966,7 @@ def stopped(downloads: Downloads, url: str, after: float) -> DownloadFailed:
 
 def test_stop_while_waiting_for_a_turn() -> None:
     with says(OK) as wire:
-        downloads = local(Manners(seconds_apart=60.0))
+        downloads = local(Politeness(seconds_apart=60.0))
         downloads.get(wire.url, as_is)
         stopped(downloads, wire.url, 0.2)
     assert len(wire.heads) == 1
@@ -975,7 +975,7 @@ def test_stop_while_waiting_for_a_turn() -> None:
 @pytest.mark.parametrize("headers", [{}, {"Retry_After": "200"}], ids=["backoff", "pause"])
 def test_stop_while_waiting_to_try_again(headers: dict[str, str]) -> None:
     with says(head("503 Busy", Content_Length="0", **headers)) as wire:
-        stopped(local(Manners(backoff=30.0)), wire.url, 0.2)
+        stopped(local(Politeness(backoff=30.0)), wire.url, 0.2)
     assert len(wire.heads) == 1
 
 
@@ -986,13 +986,13 @@ def test_stop_while_waiting_to_try_again(headers: dict[str, str]) -> None:
 )
 def test_stop_while_it_drips(before: bytes) -> None:
     with dripping(b"0" * 100, 0.05, before) as wire:
-        stopped(local(Manners(timeout=30.0)), wire.url, 0.3)
+        stopped(local(Politeness(timeout=30.0)), wire.url, 0.3)
     assert len(wire.heads) == 1
 
 
 def test_stop_while_the_server_says_nothing() -> None:
     with Wire(lambda *_: time.sleep(3.0)) as wire:
-        stopped(local(Manners(timeout=30.0)), wire.url, 0.2)
+        stopped(local(Politeness(timeout=30.0)), wire.url, 0.2)
 
 
 # --- many at once --------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def notes_on_genres(path: Path) -> list[str]:
 
 
 def one_note(source: Source, part: str) -> str:
-    [found] = [note for note in source.report.notes if part in note]
+    [found] = [note for note in source.remarks.notes if part in note]
     return found
 
 
@@ -135,9 +135,9 @@ def test_nothing_is_said_of_genres_that_were_not_taken_from_folders(
     touch(*(tmp_path / f"Artist {i}" / "Album" / "cover.jpg" for i in range(9)))
     source = opened(tmp_path, genre)
     listed(source)
-    assert not source.report.notes
-    assert not source.report.names_genres
-    assert opened(tmp_path).report.names_genres
+    assert not source.remarks.notes
+    assert not source.remarks.names_genres
+    assert opened(tmp_path).remarks.names_genres
 
 
 def test_an_artist_album_tree_is_warned_of(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_flat_folder_is_warned_of(tmp_path: Path) -> None:
     touch(*(tmp_path / "covers" / f"{i}.jpg" for i in range(3)))
     _, note = notes_on_genres(tmp_path / "covers")
     assert note.startswith("all covers are in one folder, so all are of the genre 'covers'")
-    assert not opened(tmp_path / "covers" / "0.jpg").report.names_genres
+    assert not opened(tmp_path / "covers" / "0.jpg").remarks.names_genres
 
 
 def make_artifacts(root: Path) -> Artifacts:
@@ -174,8 +174,8 @@ def test_artifacts_below_a_folder_are_left_out(tmp_path: Path, place: str) -> No
     source = opened(tmp_path)
     assert sorted(ids(source)) == ["Jazz/a.jpg", "reports/b.png", "z.jpg"]
     assert one_note(source, "artifacts").startswith(f"{tmp_path / place}: ")
-    assert source.report.ignored == 0
-    assert not source.report.failures
+    assert source.remarks.ignored == 0
+    assert not source.remarks.failures
     assert source.is_gone(f"{place}/reports/cover.png"), "an earlier listing may have had it"
 
 
@@ -203,7 +203,7 @@ def test_covers_among_artifacts_are_listed_where_they_are_named(tmp_path: Path) 
     root = make_artifacts(tmp_path / "artifacts").root
     source = opened(root / "covers")
     assert ids(source) == ["ab/abcdef.jpg"]
-    assert not source.report.notes
+    assert not source.remarks.notes
     assert ids(opened(root / "reports")) == ["cover.png"]
 
 
@@ -240,7 +240,7 @@ def test_symbolic_link_loops_are_reported_and_skipped(tmp_path: Path) -> None:
         "other": "leads back to itself",
     }.items():
         assert kind in one_note(source, f"{home / name}: ")
-    assert not source.report.failures
+    assert not source.remarks.failures
 
 
 @posix
@@ -274,7 +274,7 @@ def test_an_unreadable_folder_is_reported_and_what_is_below_is_not_gone() -> Non
         (home / "Rock").chmod(0)
         source = opened(home)
         assert ids(source) == ["Jazz/a.jpg", "Rockabilly/c.jpg"]
-    [failure] = source.report.failures
+    [failure] = source.remarks.failures
     assert failure.uri == str(home / "Rock")
     assert failure.reason == "cannot be read: Permission denied"
     assert not source.is_gone("Rock/b.jpg")
@@ -289,7 +289,7 @@ def test_a_source_that_cannot_be_read_loses_nothing() -> None:
         home.chmod(0)
         assert ids(source) == []
         home.chmod(0o700)
-    assert len(source.report.failures) == 1
+    assert len(source.remarks.failures) == 1
     assert not source.is_gone("a.jpg")
 
 
@@ -306,7 +306,7 @@ def test_a_path_too_long_to_open_is_reported(tmp_path: Path) -> None:
         os.chdir(before)
     source = opened(tmp_path)
     assert ids(source) == ["a.jpg"]
-    [failure] = source.report.failures
+    [failure] = source.remarks.failures
     assert "too long" in failure.reason
 
 
@@ -327,7 +327,7 @@ def test_pipes_sockets_and_links_to_nowhere(tmp_path: Path) -> None:
     assert [(e.album.album_id, e.stamp) for e in entries] == [
         ("nowhere.jpg", None), ("pipe.jpg", None),
     ]  # fmt: skip
-    assert source.report.ignored == 3
+    assert source.remarks.ignored == 3
 
 
 @posix
@@ -339,11 +339,11 @@ def test_names_that_no_table_can_hold_are_reported(tmp_path: Path) -> None:
         pytest.skip("this file system has no such names")
     source = opened(tmp_path)
     assert ids(source) == ["caf\u00e9.jpg"]
-    assert [f.uri for f in source.report.failures] == [
+    assert [f.uri for f in source.remarks.failures] == [
         f"{tmp_path}/caf\\udce9.jpg", f"{tmp_path}/caf\\udce9",
     ]  # fmt: skip
-    assert all("not valid UTF-8" in f.reason for f in source.report.failures)
-    assert source.report.ignored == 1
+    assert all("not valid UTF-8" in f.reason for f in source.remarks.failures)
+    assert source.remarks.ignored == 1
     with pytest.raises(UnknownSource, match=r"caf\\udce9: its name is not valid UTF-8"):
         open_sources([str(tmp_path / os.fsdecode(b"caf\xe9"))])
 
@@ -360,7 +360,7 @@ def test_hidden_files_and_folders_are_ignored(tmp_path: Path) -> None:
     touch(tmp_path / "c.jpg")
     source = opened(tmp_path)
     assert ids(source) == ["c.jpg"]
-    assert source.report.ignored == 3
+    assert source.remarks.ignored == 3
 
 
 def test_what_has_no_image_suffix_is_to_be_looked_into(tmp_path: Path) -> None:
@@ -387,7 +387,7 @@ def test_times_before_1970_and_after_2262_fit(tmp_path: Path, seconds: int) -> N
 def test_an_empty_folder_is_empty(tmp_path: Path) -> None:
     source = opened(tmp_path)
     assert not listed(source)
-    assert not source.report.notes
+    assert not source.remarks.notes
 
 
 # --- what the user wrote -------------------------------------------------------------------------
@@ -447,7 +447,7 @@ def test_standard_input_may_be_empty(tmp_path: Path) -> None:
 def test_a_name_on_standard_input_that_is_not_utf8_is_reported(tmp_path: Path) -> None:
     [source] = open_sources(["-"], lines=[os.fsdecode(b"/caf\xe9.jpg"), str(tmp_path / "a.jpg")])
     assert ids(source) == [str(tmp_path / "a.jpg")]
-    assert [f.uri for f in source.report.failures] == ["/caf\\udce9.jpg"]
+    assert [f.uri for f in source.remarks.failures] == ["/caf\\udce9.jpg"]
     strict = io.TextIOWrapper(io.BytesIO(b"caf\xe9.jpg\n"), encoding="utf-8")
     with pytest.raises(UsageError, match="standard input is not UTF-8"):
         open_sources(["-"], lines=strict)
@@ -526,8 +526,8 @@ def test_csv_in_every_dress(tmp_path: Path, content: str) -> None:
     assert [(e.album.uri, e.album.genre) for e in listed(source)] == [
         (str(tmp_path.resolve() / "a.jpg"), "Hip-Hop")
     ]
-    assert not source.report.failures
-    assert not source.report.notes
+    assert not source.remarks.failures
+    assert not source.remarks.notes
 
 
 def test_tsv_is_a_manifest_too(tmp_path: Path) -> None:
@@ -589,7 +589,7 @@ def test_a_row_that_cannot_be_read_is_skipped_and_nothing_is_gone(
     raw = row.encode() if isinstance(row, str) else row
     source = manifest(tmp_path, b"\nfile,genre\n\na.jpg,Jazz\n" + raw + b"\nc.jpg,Rock\n")
     assert ids(source) == ["a.jpg", "c.jpg"]
-    [failure] = source.report.failures
+    [failure] = source.remarks.failures
     assert failure.uri.endswith("labels.csv, row 2")
     assert failure.reason.startswith(says)
     assert not source.is_gone("b.jpg")  # it may be the one that cannot be read
@@ -599,7 +599,7 @@ def test_a_row_that_cannot_be_read_is_skipped_and_nothing_is_gone(
 def test_what_comes_before_the_end_of_a_broken_manifest_is_listed(tmp_path: Path, end: str) -> None:
     source = manifest(tmp_path, "file\n" + "a.jpg\n" * 5_000 + end)
     assert len(ids(source)) == 5_000
-    [failure] = source.report.failures
+    [failure] = source.remarks.failures
     assert failure.reason.startswith("line 5002 is not CSV")
     assert not source.is_gone("a.jpg")
 
@@ -608,7 +608,7 @@ def test_rows_without_a_usable_file_are_reported(tmp_path: Path) -> None:
     source = manifest(tmp_path, "file,genre\n,Jazz\na\0b.jpg,Jazz\nc.jpg,Jazz\n   ,Rock\n")
     assert ids(source) == ["c.jpg"]
     where = str((tmp_path / "labels.csv").resolve())
-    assert [f.uri for f in source.report.failures] == [f"{where}, row {n}" for n in (1, 2, 4)]
+    assert [f.uri for f in source.remarks.failures] == [f"{where}, row {n}" for n in (1, 2, 4)]
 
 
 def test_rows_of_one_file_or_album_are_all_kept(tmp_path: Path) -> None:
@@ -701,7 +701,7 @@ def test_a_parquet_manifest(tmp_path: Path) -> None:
     assert [(a.album_id, a.genre, a.year, a.artist) for a in (e.album for e in listed(source))] == [
         ("7", "Jazz", 1965, "Monk"), ("8", "", None, "caf\xe9"), ("10", "", None, ""),
     ]  # fmt: skip
-    [failure] = source.report.failures
+    [failure] = source.remarks.failures
     assert failure.uri.endswith("row 3")
 
 
@@ -741,7 +741,7 @@ def test_parquet_that_is_damaged_later_lists_what_comes_before(tmp_path: Path) -
     raw[len(raw) // 2 + 100 : len(raw) // 2 + 5_000] = bytes(4_900)
     (tmp_path / "labels.parquet").write_bytes(raw)
     assert 8_000 < len(ids(source)) < 20_000
-    [failure] = source.report.failures
+    [failure] = source.remarks.failures
     assert failure.uri == source.name
     assert failure.reason.startswith("cannot be read as Parquet: ")
     assert not source.is_gone("000001.jpg")
@@ -777,8 +777,8 @@ def test_text_that_many_rows_share_is_kept_once(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert pa.default_memory_pool().max_memory() < before + 50_000_000
-    assert len(source.report.failures) == 2_000
-    assert "has 1,000,000 characters, more than 65,536" in source.report.failures[0].reason
+    assert len(source.remarks.failures) == 2_000
+    assert "has 1,000,000 characters, more than 65,536" in source.remarks.failures[0].reason
 
 
 def test_parquet_without_a_file_column(tmp_path: Path) -> None:
@@ -793,7 +793,7 @@ def test_a_row_of_parquet_that_is_not_utf8_is_skipped(tmp_path: Path, kind: pa.D
     offset = pa.large_binary() if kind == pa.large_string() else pa.binary()
     source = opened(written(tmp_path, {"file": files.cast(offset).view(kind)}))
     assert ids(source) == ["caf\xe9.jpg"]
-    assert [f.reason for f in source.report.failures] == [
+    assert [f.reason for f in source.remarks.failures] == [
         "column `file` is not UTF-8 text; save it as UTF-8"
     ]
 
@@ -815,6 +815,6 @@ def test_a_row_with_a_url_is_skipped_with_the_reason(tmp_path: Path, address: st
     (tmp_path / "labels.csv").write_text(f"file\n{address}\na.jpg\n")
     source = opened(tmp_path / "labels.csv")
     assert ids(source) == ["a.jpg"]
-    (failure,) = source.report.failures
+    (failure,) = source.remarks.failures
     assert failure.uri.endswith("labels.csv, row 1")
     assert failure.reason.startswith(f"{address} is a URL; albo reads files only")
