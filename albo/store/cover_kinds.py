@@ -1,4 +1,4 @@
-"""What a stored cover is: its kind by its bytes, its file name, and whether it is whole."""
+"""The kinds of stored covers with their suffixes, and what is said of lost and damaged ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from albo.records import Digest
 
 
-SUFFIXES = {
+SUFFIXES: dict[str, str] = {
     "image/jpeg": "jpg",
     "image/png": "png",
     "image/webp": "webp",
@@ -18,20 +18,30 @@ SUFFIXES = {
     "image/bmp": "bmp",
     "image/tiff": "tif",
 }
+"""The suffix of a cover's file for each MIME type that is known."""
+
 OTHER_KIND = "application/octet-stream"
+"""The MIME type of a cover of unknown kind."""
+
 OTHER_SUFFIX = "img"
+"""The suffix of a cover of unknown kind."""
+
 ALL_SUFFIXES = (*SUFFIXES.values(), OTHER_SUFFIX)
+"""Every suffix that a cover's file may have."""
+
 GONE = "not in the store any more; `albo harvest` fetches it again"
+"""Why a cover cannot be read that is no longer there."""
+
 DAMAGED = "damaged: its bytes are not those of its digest; `albo harvest` fetches it again"
-
-
-# Checks at the door
+"""Why a cover cannot be read whose bytes have changed."""
 
 
 def check_digest(digest: Digest, data: bytes) -> None:
+    """Raise ValueError where a digest is not that of the data."""
     if digest_of(data) != digest:
         raise ValueError(f"{digest.hex()} is not the digest of these {len(data):,} bytes")
 
 
 def plain_kind(kind: str) -> str:
+    """Return a MIME type in lower case and without its parameters."""
     return kind.partition(";")[0].strip().lower()

@@ -1,10 +1,11 @@
 """Where the bytes of harvested covers are kept, by digest: a folder, or a bucket of an S3 server.
 
-The digest is the name, so a cover that is there need not be written again, two writers of one
-cover write the same, and whatever comes back is held against its name. Nothing here trusts a name
-that it finds: what is not of the form that albo writes is somebody else's and passed over.
+`CoverStore` is the protocol, `FolderCovers` and `S3Covers` are its two implementations, and
+`open_covers` chooses between them by the address. `StoredCovers` reads covers of either kind.
 
-Nothing that boto3 says is quoted: its messages may hold headers, and headers hold credentials.
+The digest is the name, so a cover that is there need not be written again, two writers of one
+cover write the same, and the bytes that are read are compared with their name. Names that albo
+does not write belong to others, and all stores pass over them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from albo.limits import digest_of
 from albo.store.cover_kinds import DAMAGED, GONE
 from albo.store.folder_covers import FolderCovers, expanded
 from albo.store.local import read_file
-from albo.store.s3 import BUCKET, S3Covers, Server, check_endpoint
+from albo.store.s3 import BUCKET, S3Connection, check_endpoint
+from albo.store.s3_covers import S3Covers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +46,15 @@ class CoverStore(Protocol):
     def put(self, digest: Digest, data: bytes, kind: str) -> str:
         """Store a cover, unless it is there whole, and return its URI.
 
-        kind : MIME type, as a server said it; one that is no image's is stored as unknown.
+        Parameters
+        ----------
+        digest
+            SHA-256 of the data.
+        data
+            The cover's bytes.
+        kind
+            MIME type, as a server said it; one that is no image's is stored as unknown.
+
         Raises CannotWrite, and ValueError where the digest is not that of the data.
         """
         ...
@@ -75,7 +85,7 @@ def is_stored(uri: str, digest: Digest) -> bool:
     return name == digest.hex()
 
 
-def open_covers(uri: str, *, endpoint: str | None = None) -> S3Covers | FolderCovers:
+def open_covers(uri: str, *, endpoint: str | None = None) -> CoverStore:
     """Open the store at a folder's path or at `s3://bucket/prefix`; nothing is touched yet.
 
     endpoint : URL of an S3 server other than Amazon's; None for what boto3 is configured to.
@@ -98,9 +108,6 @@ def open_covers(uri: str, *, endpoint: str | None = None) -> S3Covers | FolderCo
     return S3Covers(place[1], (place[2] or "").strip("/"), endpoint)
 
 
-# Reading
-
-
 class StoredCovers:
     """Reads covers by URI, from files and S3 alike; one for all threads, with one client.
 
@@ -108,7 +115,7 @@ class StoredCovers:
     """
 
     def __init__(self, endpoint: str | None = None) -> None:
-        self._server = Server(endpoint)
+        self._connection = S3Connection(endpoint)
 
     def read(self, uri: str, digest: Digest | None, limits: Limits) -> bytes:
         """
@@ -156,8 +163,8 @@ class StoredCovers:
         place = _S3_PLACE.fullmatch(uri)
         if place is None or not place[2] or BUCKET.fullmatch(place[1]) is None:
             raise BadCover("an address without a bucket or an object's name: s3://bucket/name")
-        with self._server.plain_errors(f"cannot read s3://{place[1]}", AlboError):
-            return self._server.read(place[1], place[2], limits.max_bytes)
+        with self._connection.plain_errors(f"cannot read s3://{place[1]}", AlboError):
+            return self._connection.read(place[1], place[2], limits.max_bytes)
 
 
 def _read_local(path: str, digest: Digest | None, limits: Limits) -> bytes:
@@ -177,4 +184,5 @@ def _read_local(path: str, digest: Digest | None, limits: Limits) -> bytes:
 
 
 def lies_in_store(album: Album) -> bool:
+    """Whether an album's cover lies in a store of covers, see `is_stored`."""
     return album.digest is not None and is_stored(album.uri, album.digest)

@@ -1,4 +1,4 @@
-"""Covers in a folder, by digest."""
+"""Covers in a folder of this machine, by digest."""
 
 from __future__ import annotations
 
@@ -26,9 +26,6 @@ _DAY_SECONDS = 86_400.0
 _DIGITS = 64
 _FILE = re.compile(rf"([0-9a-f]{{64}})\.(?:{'|'.join(ALL_SUFFIXES)})")
 _TWO_DIGITS = re.compile(r"[0-9a-f]{2}")
-
-
-# A folder
 
 
 class FolderCovers:
@@ -155,6 +152,7 @@ def _folders_of_two_digits(folder: Path) -> list[Path]:
 
 
 def expanded(folder: str) -> Path:
+    """Return a path with the home in the place of `~`. Raises UsageError where there is none."""
     try:
         return Path(folder).expanduser()
     except RuntimeError:

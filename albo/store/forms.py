@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeVar
 
 from albo.errors import AlboError, ForeignArtifact, StaleArtifact
 from albo.store.writing import MANIFEST
+from albo.texts import in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -85,7 +86,7 @@ class StoreKind:
             code = getattr(error, "errno", None)
             if isinstance(error, OSError) and code not in {None, EIO}:
                 raise AlboError(f"cannot read {path}: {error.strerror}; mend that") from error
-            reason = " ".join(str(error).split())[:_LONGEST_REASON]
+            reason = in_one_line(error, _LONGEST_REASON)
             raise StaleArtifact(
                 f"{path} is damaged ({reason}); run `{self.mend}`, which {self.does} its"
                 " covers again"

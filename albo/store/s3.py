@@ -1,165 +1,40 @@
-"""Covers in an S3 bucket."""
+"""The connection to an S3 server: one client for all threads, and its errors in plain words.
+
+boto3's own messages are never quoted: they may hold headers, and headers hold credentials.
+"""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 import threading
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from albo.errors import AlboError, BadCover, CannotWrite, LostCover, UsageError
-from albo.limits import check_bytes, digest_of
-from albo.store.cover_kinds import GONE, OTHER_KIND, SUFFIXES, check_digest, plain_kind
+from albo.errors import AlboError, LostCover, UsageError
+from albo.limits import check_bytes
+from albo.store.cover_kinds import GONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
-
-    from albo.records import Digest
 
 
 ATTEMPTS = 5
 """How often a request is sent to an S3 server that does not answer or is busy."""
 
-PAGE_SIZE = 1000
-"""Names asked for at once when a bucket is listed: as many as S3 gives."""
-_READS = 3
-_KEY = re.compile(r"[0-9a-f]{64}")
 BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}")
-_MAX_PREFIX = 900  # bytes; S3 allows 1,024 for the whole key
+"""What the name of a bucket looks like."""
+
+_READS = 3
 
 
-# A bucket
+class S3Connection:
+    """An S3 server and the one client for it, made when it is first needed; safe in threads.
 
+    endpoint : URL of a server other than Amazon's; None for what boto3 is configured to.
 
-class S3Covers:
-    """Covers as objects `prefix/<64 hex digits>` of a bucket, on Amazon's or any other S3 server.
-
-    The digest goes along as the checksum, so the server refuses what was damaged on the way.
-    Credentials are found the way boto3 does it.
-
-    Raises UsageError for a name that no bucket has, a prefix that servers read differently, and
-    an endpoint that is no plain http(s) URL.
+    Raises UsageError where the endpoint is no plain http(s) URL.
     """
-
-    def __init__(
-        self, bucket: str, prefix: str, endpoint: str | None = None, page_size: int = PAGE_SIZE
-    ) -> None:
-        _check_bucket(bucket)
-        _check_prefix(prefix)
-        self._bucket = bucket
-        self._start = f"{prefix}/" if prefix else ""
-        self._server = Server(endpoint)
-        self._page_size = page_size
-        self._takes_sha256 = True
-        self.place = f"s3://{bucket}/{prefix}".rstrip("/")
-
-    def check(self) -> None:
-        """Write, look for, list and remove an object. See `CoverStore.check`.
-
-        Not being allowed to remove it is no obstacle: then `albo-check` stays.
-        """
-        name = f"{self._start}albo-check"
-        with self._writing():
-            self._upload(name, b"albo", digest_of(b"albo"), "text/plain")
-            self._head(name)
-            self._server.client.list_objects_v2(Bucket=self._bucket, Prefix=self._start, MaxKeys=1)
-        with suppress(AlboError), self._writing():
-            self._server.client.delete_object(Bucket=self._bucket, Key=name)
-
-    def put(self, digest: Digest, data: bytes, kind: str) -> str:
-        """Store a cover under its digest. See `CoverStore.put`."""
-        check_digest(digest, data)
-        plain = plain_kind(kind)
-        with self._writing():
-            if not self._is_there(self._key(digest), data):
-                stored_as = plain if plain in SUFFIXES else OTHER_KIND
-                self._upload(self._key(digest), data, digest, stored_as)
-        return self._uri(digest)
-
-    def find(self, digest: Digest) -> str | None:
-        """Return the URI of a cover that is there. See `CoverStore.find`."""
-        with self._reading():
-            head = self._head(self._key(digest))
-        return self._uri(digest) if head and head.get("ContentLength") else None
-
-    def digests(self) -> Iterator[Digest]:
-        """Yield all that is there, in order. See `CoverStore.digests`."""
-        with self._reading():
-            # With a delimiter, what lies deeper is not listed, however much it is.
-            pages = self._server.client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket,
-                Prefix=self._start,
-                Delimiter="/",
-                PaginationConfig={"PageSize": self._page_size},
-            )
-            for page in pages:
-                for item in page.get("Contents", ()):
-                    name = item["Key"].removeprefix(self._start)
-                    if item.get("Size") and _KEY.fullmatch(name):
-                        yield bytes.fromhex(name)
-
-    def _key(self, digest: Digest) -> str:
-        return f"{self._start}{digest.hex()}"
-
-    def _uri(self, digest: Digest) -> str:
-        return f"s3://{self._bucket}/{self._key(digest)}"
-
-    def _head(self, key: str) -> dict[str, Any] | None:
-        """Ask about an object; None where it is not, or its bucket, which a HEAD does not tell."""
-        from botocore.exceptions import ClientError
-
-        try:
-            head: dict[str, Any] = self._server.client.head_object(Bucket=self._bucket, Key=key)
-        except ClientError as error:
-            if _status_of(error) == 404:  # noqa: PLR2004  (not found)
-                return None
-            raise
-        return head
-
-    def _is_there(self, key: str, data: bytes) -> bool:
-        """Compare an object with what it should be; most servers tell its MD5: no need to read."""
-        head = self._head(key)
-        if head is None or head.get("ContentLength") != len(data):
-            return False
-        if str(head.get("ETag", "")).strip('"') == _md5(data).hex():
-            return True
-        try:
-            return self._server.read(self._bucket, key, len(data)) == data
-        except BadCover:
-            return False
-
-    def _upload(self, key: str, data: bytes, digest: Digest, kind: str) -> None:
-        from botocore.exceptions import ClientError
-
-        put = self._server.client.put_object
-        given = {"Bucket": self._bucket, "Key": key, "Body": data, "ContentType": kind}
-        if self._takes_sha256:
-            try:
-                put(**given, ChecksumSHA256=_base64(digest))
-            except ClientError as error:
-                if not _knows_no_sha256(error):
-                    raise
-                self._takes_sha256 = False
-            else:
-                return
-        put(**given, ContentMD5=_base64(_md5(data)))  # older than the other, and known everywhere
-
-    def _writing(self) -> AbstractContextManager[None]:
-        return self._server.plain_errors(f"cannot write to {self.place}", CannotWrite)
-
-    def _reading(self) -> AbstractContextManager[None]:
-        return self._server.plain_errors(f"cannot read {self.place}", AlboError)
-
-
-# The server
-
-
-class Server:
-    """An S3 server and the one client for it, made when it is first needed; safe in threads."""
 
     def __init__(self, endpoint: str | None) -> None:
         if endpoint is not None:
@@ -218,7 +93,7 @@ class Server:
         try:
             answer: dict[str, Any] = self.client.get_object(Bucket=bucket, Key=key)
         except ClientError as error:
-            if _code_of(error) == "NoSuchKey":
+            if code_of(error) == "NoSuchKey":
                 raise LostCover(GONE, is_gone=True) from None
             raise
         return answer
@@ -305,7 +180,7 @@ _REFUSALS = {
 
 
 def _say_refusal(error: Any) -> str:  # noqa: ANN401  (botocore is not typed)
-    code, status = _code_of(error), _status_of(error)
+    code, status = code_of(error), status_of(error)
     if found := _REFUSALS.get(code or str(status)):
         return found
     shown = re.sub(r"[^A-Za-z0-9.]", "", code)[:40]
@@ -349,40 +224,18 @@ def _broken_streams() -> tuple[type[Exception], ...]:
     return (IncompleteReadError, ResponseStreamingError, ReadTimeoutError)
 
 
-def _knows_no_sha256(error: Any) -> bool:  # noqa: ANN401
-    """Whether a server refuses the header itself, as some do, and not the bytes."""
-    message = str(error.response.get("Error", {}).get("Message", "")).lower()
-    return _code_of(error) in {"InvalidArgument", "NotImplemented"} and "x-amz-checksum" in message
-
-
-def _code_of(error: Any) -> str:  # noqa: ANN401
+def code_of(error: Any) -> str:  # noqa: ANN401
+    """Return the server's error code in a ClientError of boto3; "" where it gave none."""
     return str(error.response.get("Error", {}).get("Code") or "")
 
 
-def _status_of(error: Any) -> int:  # noqa: ANN401
+def status_of(error: Any) -> int:  # noqa: ANN401
+    """Return the HTTP status in a ClientError of boto3; 0 where there is none."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def _check_bucket(bucket: str) -> None:
-    if BUCKET.fullmatch(bucket) is None:
-        shown = bucket.rpartition("@")[2][:80]  # what stands before an @ may be a password
-        raise UsageError(
-            f"{shown!r} is no bucket; write s3://bucket/prefix, with 3 to 63 letters, digits, dots,"
-            " hyphens and underscores for the bucket"
-        )
-
-
-def _check_prefix(prefix: str) -> None:
-    length = len(prefix.encode(errors="replace"))
-    parts = prefix.split("/") if prefix else []
-    if length > _MAX_PREFIX or not prefix.isprintable() or {"", ".", ".."}.intersection(parts):
-        raise UsageError(
-            f"{prefix[:80]!r} ({length} bytes) is no prefix for covers; use names with slashes"
-            f" between them, {_MAX_PREFIX} bytes at most, no . or .. among them"
-        )
-
-
 def check_endpoint(endpoint: str) -> None:
+    """Raise UsageError where an endpoint is anything but a plain http(s) URL."""
     try:
         parts = urlsplit(endpoint)
         host, _ = parts.hostname, parts.port
@@ -404,11 +257,3 @@ def _shown_url(url: str) -> str:
     start, mark, rest = url.rpartition("@")
     scheme = f"{start.partition('://')[0]}://" if "://" in start else ""
     return re.split(r"[?#]", f"{scheme}{rest}" if mark else url)[0][:120]
-
-
-def _md5(data: bytes) -> bytes:
-    return hashlib.md5(data, usedforsecurity=False).digest()
-
-
-def _base64(digest: bytes) -> str:
-    return base64.b64encode(digest).decode()

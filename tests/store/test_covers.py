@@ -18,10 +18,10 @@ import pytest
 
 from albo.errors import AlboError, BadCover, CannotWrite, UsageError
 from albo.limits import Limits, digest_of
-from albo.store import CoverStore, StoredCovers, is_remote, open_covers
+from albo.store import CoverStore, StoredCovers, is_remote, open_covers, s3_covers
 from albo.store import s3 as s3_room
 from albo.store.folder_covers import FolderCovers
-from albo.store.s3 import S3Covers
+from albo.store.s3_covers import S3Covers
 from tests.plain_user import as_plain_user
 from tests.servers import S3, S3_ENV, Answer, running_s3, scripted, use_only
 
@@ -80,7 +80,7 @@ def reader(place: tuple[str, str | None]) -> StoredCovers:
 
 def client_of(s3: S3) -> Any:  # noqa: ANN401
     """Another hand on the server."""
-    return s3_room.Server(s3.endpoint).client
+    return s3_room.S3Connection(s3.endpoint).client
 
 
 def key_of(uri: str) -> dict[str, str]:
@@ -184,13 +184,13 @@ def test_one_client_serves_all_threads(
 ) -> None:
     uri = open_covers(bucket, endpoint=s3.endpoint).put(DIGEST, COVER, JPEG)
     made = []
-    make = s3_room.Server._make_client
+    make = s3_room.S3Connection._make_client
 
-    def count(server: s3_room.Server) -> object:
-        made.append(server)
-        return make(server)
+    def count(connection: s3_room.S3Connection) -> object:
+        made.append(connection)
+        return make(connection)
 
-    monkeypatch.setattr(s3_room.Server, "_make_client", count)
+    monkeypatch.setattr(s3_room.S3Connection, "_make_client", count)
     reader = StoredCovers(s3.endpoint)
     with ThreadPoolExecutor(8) as pool:
         read = list(pool.map(lambda _: reader.read(uri, DIGEST, LIMITS), range(16)))
@@ -448,7 +448,7 @@ def test_no_server_is_named() -> None:
 def test_a_server_may_go_in_the_middle() -> None:
     with running_s3() as endpoint:
         store = S3Covers("going", "", endpoint)
-        store._server.client.create_bucket(Bucket="going")
+        store._connection.client.create_bucket(Bucket="going")
         store.check()
         uri = store.put(DIGEST, COVER, JPEG)
         reader = StoredCovers(endpoint)
@@ -480,7 +480,7 @@ def test_an_upload_says_its_checksum(named: str) -> None:
         S3Covers("bucket", "a/b", endpoint).put(DIGEST, COVER, JPEG)
     head, put = server.requests
     assert head.path == put.path == f"/bucket/a/b/{DIGEST.hex()}"
-    assert put.headers["x-amz-checksum-sha256"] == s3_room._base64(DIGEST)
+    assert put.headers["x-amz-checksum-sha256"] == s3_covers._base64(DIGEST)
     assert put.headers["content-type"] == JPEG
     assert "us-east-1" in put.headers["authorization"]
     assert put.headers["user-agent"].endswith("albo")
@@ -508,7 +508,7 @@ def test_a_server_that_knows_no_sha256_gets_the_older_checksum() -> None:
     puts = [request for request in server.requests if request.method == "PUT"]
     sums = [("x-amz-checksum-sha256" in put.headers, "content-md5" in put.headers) for put in puts]
     assert sums == [(True, False), (False, True), (False, True)]
-    assert puts[1].headers["content-md5"] == s3_room._base64(
+    assert puts[1].headers["content-md5"] == s3_covers._base64(
         hashlib.md5(COVER, usedforsecurity=False).digest()
     )
 
