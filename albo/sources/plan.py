@@ -21,7 +21,8 @@ from albo.sources.charts import (
     check_base_url,
     check_storefront,
 )
-from albo.sources.downloads import Downloads, Politeness
+from albo.sources.downloads import Downloads
+from albo.sources.politeness import Politeness
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,7 +23,8 @@ import pytest
 
 from albo.errors import BadFeed, DownloadFailed, HostUnavailable, NotAsked, UsageError
 from albo.sources import Downloads
-from albo.sources.downloads import Download, Politeness, _retry_after
+from albo.sources.downloads import Download
+from albo.sources.politeness import Politeness, retry_after
 from tests.chart_server import (
     ChartServer,
     Served,
@@ -811,7 +812,7 @@ def test_retry_after_may_be_a_date() -> None:
     ],
 )
 def test_retry_after_is_read_as_seconds_or_a_date(value: str, seconds: float) -> None:
-    assert _retry_after(value) == seconds
+    assert retry_after(value) == seconds
 
 
 @pytest.mark.parametrize("value", ["301", "9" * 400, formatdate(time.time() + 900, usegmt=True)])
