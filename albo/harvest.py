@@ -39,6 +39,7 @@ from albo.sources import (
     is_same,
     merged,
     rows_of_result,
+    timestamp,
 )
 
 if TYPE_CHECKING:
@@ -128,11 +129,11 @@ class Harvest:
 
     def _begin(self) -> None:
         here = self._charts.begin()
-        if here is not None:
-            charts = len(self._plan.requests)
-            self._account.note(
-                f"going on from where a run stopped: {here} of {charts} charts are here"
-            )
+        if here is None:
+            self._catalog.begin_run(self._plan.key, timestamp())
+            return
+        charts = len(self._plan.requests)
+        self._account.note(f"going on from where a run stopped: {here} of {charts} charts are here")
 
     def _stop(self) -> None:
         self._charts.stop()

@@ -40,6 +40,7 @@ from .artwork import (
 from .catalogs import CatalogSource as CatalogSource
 from .chart_requests import ChartAnswer as ChartAnswer
 from .chart_requests import ChartRequests as ChartRequests
+from .chart_requests import timestamp as timestamp
 from .charts import (
     SOURCE as SOURCE,
 )

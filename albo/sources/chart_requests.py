@@ -81,10 +81,9 @@ class ChartRequests:
         failed = {url for url, feed in self._known.items() if not feed.fetched}
         self._coming.extend(sorted(self._plan.requests, key=lambda r: r[1].url in failed))
         before = self._catalog.runs().get(self._plan.key, "")
-        if before > _now(_RESUME):
+        if before > timestamp(_RESUME):
             self._resumed_from = before
             return sum(feed.fetched >= before for feed in self._known.values())
-        self._catalog.begin_run(self._plan.key, _now())
         return None
 
     @property
@@ -151,11 +150,12 @@ class ChartRequests:
         except DownloadFailed as error:
             return ChartAnswer(part, address, known or Feed(url, "", ()), error=error)
         if chart is None and known is not None:
-            return ChartAnswer(part, address, replace(known, fetched=_now()))
+            return ChartAnswer(part, address, replace(known, fetched=timestamp()))
         ids = tuple(entry.album_id for entry in chart.entries) if chart is not None else ()
-        feed = Feed(url, _now(), ids, found.etag, found.modified)
+        feed = Feed(url, timestamp(), ids, found.etag, found.modified)
         return ChartAnswer(part, address, feed, chart)
 
 
-def _now(ago: timedelta = timedelta()) -> str:
+def timestamp(ago: timedelta = timedelta()) -> str:
+    """Return the time so long ago as the catalog keeps it: ISO, UTC, milliseconds."""
     return (datetime.now(UTC) - ago).isoformat(timespec="milliseconds")

@@ -12,8 +12,8 @@ import importlib.util
 import json
 import os
 import threading
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from PIL import Image
 
+from albo.ahead import look_ahead
 from albo.errors import AlboError, MissingReader
 from albo.images import open_image
 from albo.limits import Limits
@@ -209,18 +210,15 @@ class OpenVinoReader:
 
         Raises RuntimeFailed.
         """
-        waiting: deque[Future[Words]] = deque()
-        with ThreadPoolExecutor(self._workers, "albo-reader") as pool:
-            try:
-                for image in images:
-                    waiting.append(pool.submit(self._read_one, image))
-                    if len(waiting) > 2 * self._workers:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                for each in waiting:
-                    each.cancel()
+        words = look_ahead(
+            self._read_one,
+            images,
+            threads=self._workers,
+            most=2 * self._workers + 1,
+            name="albo-reader",
+        )
+        with closing(words):
+            yield from (each for each in words if each is not None)
 
     def _read_one(self, image: Image.Image) -> Words:
         try:
