@@ -1,95 +1,57 @@
-"""One head, opened, and the covers that it is asked about: what each reads as, and why."""
+"""Classify covers: open a head, ask it what each cover reads as, and why."""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from albo.errors import MissingReader, MissingWeights, NoActivationMap, StaleArtifact, UnknownHead
-from albo.heads import (
-    STARTER,
-    ActivationMap,
-    Head,
-    Heard,
-    ImageView,
-    LogisticPredictor,
-    explain,
-    load_starter,
-    spread,
+from albo.errors import (
+    AlboError,
+    MissingReader,
+    MissingWeights,
+    NoActivationMap,
+    StaleArtifact,
+    UnknownHead,
+    UsageError,
 )
-from albo.networks import (
-    card_of,
-    compile_map_network,
-    find_card,
-    open_core,
-    openvino_failed,
-)
+from albo.heads import STARTER, Head, Heard, ImageView, explain, load_starter, open_mapper
+from albo.networks import card_of, check_device, find_card
 from albo.queries import FEW, Listener, ask
-from albo.records import Device, Prior
+from albo.records import Device, Prior, choose
 from albo.store import MANIFEST, Vectors, backbone_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from typing import Unpack
 
-    from albo.heads import Predictor, Reasons
+    from albo.heads import Mapper, Reasons
+    from albo.library import Library
     from albo.limits import Limits
     from albo.networks import Card
     from albo.queries import Query
-    from albo.records import Floats, Json, Note, Pixels, Prediction
+    from albo.records import Digest, Json, Note, Prediction
     from albo.store import Artifacts
-
-
-class Mapper:
-    """Maps what a linear classifier of the image says of covers onto them; see `open_mapper`."""
-
-    def __init__(self, predictor: LogisticPredictor, compiled: Any) -> None:  # noqa: ANN401
-        self.predictor = predictor
-        self._compiled = compiled
-
-    def map(self, pixels: Pixels, middle: Floats, genre: int) -> ActivationMap:
-        """Map the evidence for a genre: pixels uint8 (size, size, 3), middle float32 (m,).
-
-        Raises RuntimeFailed.
-        """
-        try:
-            pooled: Floats = self._compiled(pixels[None])[0][0]
-        except RuntimeError as error:
-            raise openvino_failed(error) from error
-        return spread(self.predictor, genre, pooled, middle)
-
-
-def open_mapper(card: Card, predictor: Predictor, note: Note = lambda _line: None) -> Mapper:
-    """Load what gives the maps of a backbone and a head's image classifier.
-
-    note : told in one line of an export, made where there never was one.
-    Raises NoActivationMap where there can be none, MissingWeights, RuntimeFailed.
-    """
-    if not isinstance(predictor, LogisticPredictor):
-        raise NoActivationMap("a head of trees has no map: only a linear one is a sum over places")
-    try:
-        core = open_core()
-        return Mapper(predictor, compile_map_network(card, core, note))
-    except ImportError as error:
-        raise NoActivationMap("maps need OpenVINO; pip install openvino") from error
-    except RuntimeError as error:
-        raise openvino_failed(error) from error
 
 
 @dataclass(frozen=True)
 class Classified:
-    """What genre a query reads as, or why that cannot be said.
-
-    words : the lines that were read on it; None where nobody read.
-    """
+    """What genre a query reads as, or why that cannot be said."""
 
     query: str
+    """The cover, as it was named."""
     prediction: Prediction | None = None
+    """The best genres; None where the cover could not be read."""
     head: str = ""
+    """The name of the head that answered."""
     backbone: str = ""
+    """The name of the head's backbone."""
     words: tuple[str, ...] | None = None
+    """The lines that were read on the cover; None where no words were read."""
     error: str = ""
+    """Why the cover could not be read, else ""."""
 
     def as_json(self) -> Json:
         """Return the object that `albo classify --json` prints for one query."""
@@ -122,69 +84,113 @@ def _ranked(genres: Iterable[str], probabilities: Iterable[float]) -> list[Json]
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Manner:
-    """How covers are asked about.
+class AskingOptions(TypedDict, total=False):
+    """The options of `Asking`, as keyword arguments."""
 
-    prior, decide, coverage : as of `Head.answer`. device, limits : as of `albo.queries.ask`.
-    """
+    head: str | None
+    prior: Prior | str
+    decide: float
+    coverage: float
+    device: Device | str
+    limits: Limits | None
+    words: bool
 
+
+@dataclass(frozen=True)
+class Asking:
+    """How covers are asked about."""
+
+    head: str | None = None
+    """The name of the head that answers; None is the one that was trained last."""
     prior: Prior = Prior.CORPUS
+    """Which genre frequencies probabilities refer to."""
     decide: float = 0.5
+    """The least probability of a decided answer, 0 to 1."""
     coverage: float = 0.9
+    """How often the set shall hold the true genre: above 0 and below 1."""
     device: Device = Device.AUTO
+    """Where the backbone runs."""
     limits: Limits | None = None
+    """The largest files and images that are read; None is the usual limits."""
+    words: bool = True
+    """Whether the words on covers are read, where the head looks at words."""
+
+    @classmethod
+    def of(cls, **options: Unpack[AskingOptions]) -> Asking:
+        """Make one of keyword arguments, in which choices may be plain text. Raises UsageError."""
+        prior = choose(Prior, options.get("prior", cls.prior), "prior")
+        device = choose(Device, options.get("device", cls.device), "device")
+        return cls(**{**options, "prior": prior, "device": device})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A cover that was asked about, and what it reads as; neither where it could not be read."""
+class CoverAnswer:
+    """What a head says of one cover."""
 
     query: Query
+    """The cover that was asked about."""
     features: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """For each view of the head, the features of the cover; none where it could not be read."""
     prediction: Prediction | None = None
+    """None where the cover could not be read."""
 
 
 @dataclass(frozen=True)
 class Consultation:
-    """A head, the card of its backbone, and what reads words for it (None for nobody).
-
-    is_starter : whether the head is the one that comes with albo.
-    """
+    """A head, opened to be asked about covers."""
 
     head: Head
     card: Card
+    """Of the head's backbone."""
     listener: Listener | None
-    manner: Manner
+    """The word reader; None where words are not read."""
+    asking: Asking
     note: Note
+    """Called with one line whenever there is something the user may want to know."""
     is_starter: bool = False
+    """Whether the head is the one that comes with albo."""
 
-    def ask(self, covers: Sequence[str], *, keep_pictures: bool = False) -> Iterator[Asked]:
+    def ask(self, covers: Sequence[str], *, keep_pictures: bool = False) -> Iterator[CoverAnswer]:
         """Say what each cover reads as, all genres, in order. Raises StaleArtifact, UsageError."""
-        listener, manner = self.listener, self.manner
+        listener, asking = self.listener, self.asking
         several = ask(
             covers,
             self.card,
-            manner.device,
-            manner.limits,
+            asking.device,
+            asking.limits,
             listener,
             keep_pictures=keep_pictures,
             note=self.note,
         )
         for queries in several:
             for query in queries:
-                yield Asked(query) if query.embeddings is None else self._answer(query)
+                yield CoverAnswer(query) if query.embeddings is None else self._answer(query)
 
-    def _answer(self, query: Query) -> Asked:
+    def _answer(self, query: Query) -> CoverAnswer:
         assert query.embeddings is not None  # noqa: S101  (seen by the caller)
         features: dict[str, Any] = {"image": ImageView.from_embeddings(query.embeddings)}
         if self.listener is not None and query.words is not None:
             features |= self.listener.features([query.words])
-        manner = self.manner
-        (said,) = self.head.answer(features, manner.prior, manner.decide, manner.coverage)
-        return Asked(query, features, said)
+        asking = self.asking
+        (said,) = self.head.answer(features, asking.prior, asking.decide, asking.coverage)
+        return CoverAnswer(query, features, said)
 
-    def explain(self, asked: Asked, genre: str) -> Reasons:
+    def describe(self, answer: CoverAnswer, top: int) -> Classified:
+        """Return an answer as `albo classify` gives it: the best few genres, and the words read.
+
+        Words that could not be read are noted.
+        """
+        query, prediction = answer.query, answer.prediction
+        if prediction is None:
+            return Classified(query.name, error=query.error)
+        words = None
+        if query.words is not None:
+            words = tuple(line.text for line in query.words.lines)
+            if query.words.error:
+                self.note(f"{query.name}: {query.words.error}; the image alone decides")
+        return Classified(query.name, prediction.first(top), self.head.name, self.card.name, words)
+
+    def explain(self, asked: CoverAnswer, genre: str) -> Reasons:
         """Say why a cover is held to be of a genre, or not; it was asked with pictures."""
         query = asked.query
         heard = None
@@ -205,7 +211,7 @@ class Consultation:
 
     @cached_property
     def _mapper(self) -> tuple[Mapper | None, str]:
-        """Open what maps the image's evidence; why there is none, where there is none."""
+        """Open the mapper of the image's evidence, else None and the reason."""
         try:
             return open_mapper(self.card, self.head.predictors["image"], self.note), ""
         except NoActivationMap as reason:
@@ -218,14 +224,18 @@ class Consultation:
 
 @dataclass(frozen=True)
 class Heads:
-    """The heads of an artifacts folder, and the starter head where it has none of its own.
+    """The heads of a library, and the starter head where it has none of its own."""
 
-    default : the name of the head that was trained last, None where none is remembered.
-    """
+    library: Library
 
-    artifacts: Artifacts
-    default: str | None
-    note: Note
+    @property
+    def artifacts(self) -> Artifacts:
+        """The places of the library's files."""
+        return self.library.artifacts
+
+    def note(self, line: str) -> None:
+        """Tell the user something."""
+        self.library.note(line)
 
     def names(self) -> list[str]:
         """Return the names of the heads that have been trained. Raises StaleArtifact."""
@@ -235,34 +245,31 @@ class Heads:
         found = folder.glob(f"*/{MANIFEST}")
         return sorted(file.parent.name for file in found)
 
-    def consult(
-        self,
-        name: str | None,
-        manner: Manner,
-        *,
-        covers: int,
-        words: bool = True,
-        always_read: bool = False,
-    ) -> Consultation:
-        """Open a head, by name or the last trained, and what reads words where it wants them.
+    def consult(self, asking: Asking, covers: int, *, always_read: bool = False) -> Consultation:
+        """Open a head (by name, else the last trained) and, if it uses words, a word reader.
 
-        covers : how many will be asked about. words : False leaves them unread, and the image alone
-        decides. always_read : read them even where the head does not look at them.
+        Parameters
+        ----------
+        covers : how many will be asked about.
+        always_read : read words even where the head does not look at them.
 
-        Raises UnknownHead, StaleArtifact, MissingWeights.
+        Raises UnknownHead, StaleArtifact, MissingWeights, UsageError where the device is not here.
         """
-        head, is_starter = self._find(name)
+        check_device(asking.device)
+        head, is_starter = self._find(asking.head)
         card = self._starters_card(head) if is_starter else self._card_of(head)
         listener = None
-        if words and (always_read or head.alone is not None):
+        if asking.words and (always_read or head.alone is not None):
             listener = self._listener(head, few=covers <= FEW, is_starter=is_starter)
         if head.alone is not None and listener is None:
             head = head.alone
-        return Consultation(head, card, listener, manner, self.note, is_starter)
+        return Consultation(head, card, listener, asking, self.note, is_starter)
 
     def _find(self, name: str | None) -> tuple[Head, bool]:
         """Find a head, and whether it is the starter."""
-        chosen, there = name if name is not None else self.default, self.names()
+        chosen, there = name, self.names()
+        if chosen is None:
+            chosen = self.library.remembered_head()
         if chosen is None and len(there) == 1:
             chosen = there[0]
         if chosen in there:
@@ -305,7 +312,7 @@ class Heads:
         return card
 
     def _listener(self, head: Head, *, few: bool, is_starter: bool) -> Listener | None:
-        """Open what reads words; None, and a note, where it is missing."""
+        """Open the word reader; None, and a note, where it is missing."""
         try:
             return Listener(
                 head.fingerprints, self.artifacts.words_folder, single=few, note=self.note
@@ -320,3 +327,24 @@ class Heads:
                 " alone decides"
             )
         return None
+
+
+def check_top(top: int) -> None:
+    """Raise UsageError for a number of genres below 1."""
+    if top < 1:
+        raise UsageError(f"top={top}; give 1 or more")
+
+
+def note_learnt(library: Library, consultation: Consultation, asked: Collection[Digest]) -> None:
+    """Tell of covers that a head may have learnt from: their answers are no test of it."""
+    if consultation.is_starter:
+        return
+    known: set[Digest | None] = set()
+    # A head answers without a catalog too.
+    with suppress(AlboError), library.reading() as catalog:
+        known = {album.digest for album in catalog.albums(set(asked)) if album.genre}
+    if known:
+        library.note(
+            f"{len(known)} of the covers asked about {'is' if len(known) == 1 else 'are'} in"
+            " your collection with a genre: the head may have learnt it from there"
+        )

@@ -7,7 +7,9 @@ the commonest genre, and the genre of the nearest cover.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +21,7 @@ from albo.learning import (
     MIN_GROUPS,
     NEAREST,
     NO_HEAD,
+    PUBLISHED,
     Evaluation,
     FitCounter,
     Job,
@@ -32,17 +35,29 @@ from albo.learning import (
     draw_folds,
     open_trainer,
     paired_difference,
+    read_split,
     select_covers,
+    sides_of,
     summarise,
 )
 from albo.records import HeadKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from albo.heads import Features
-    from albo.learning import Corpus, CrossValidation, Fitted, Material, ScoreSummary, Side, Trainer
-    from albo.records import Bools, Digest, Doubles, Ints, Progress
+    from albo.learning import (
+        Corpus,
+        CrossValidation,
+        Fitted,
+        Material,
+        ScoreSummary,
+        Side,
+        Sides,
+        Trainer,
+    )
+    from albo.library import Library
+    from albo.records import Album, Bools, Digest, Doubles, Ints, Progress
 
 
 GROUPED, RANDOM = "grouped", "random"
@@ -81,6 +96,40 @@ class _Way:
     head: str
     places: tuple[int, ...]
     selected: bool = False
+
+
+def open_split(library: Library, name: str) -> Split:
+    """Make the split of that name, or of the table at that path.
+
+    name : one of `DRAWN`; "published" for the column of the manifests that were embedded; or a
+        path.
+
+    Raises UsageError, EmptyCatalog.
+    """
+    if name in DRAWN:
+        return Split(name)
+    with library.reading() as catalog:
+        albums = list(catalog.albums())
+    if name != "published":
+        return _split_by(library, Path(name).name, albums, read_split(Path(name)))
+    sources = sorted({album.source for album in albums if Path(album.source).is_file()})
+    sides: dict[str, set[Side]] = {}
+    for source in sources:
+        with suppress(UsageError):  # a manifest without that column is no split
+            sides |= read_split(Path(source), PUBLISHED)
+    if not sides:
+        raise UsageError(
+            "no manifest that was embedded has a column `published_split`; give --split FILE, a"
+            " table of `file` and `split`"
+        )
+    return _split_by(library, name, albums, sides)
+
+
+def _split_by(library: Library, name: str, albums: Iterable[Album], sides: Sides) -> Split:
+    side_of, both = sides_of(albums, sides)
+    if both:
+        library.note(f"{both} covers stand on both sides of the split and are left out")
+    return Split(name, side_of)
 
 
 def evaluate(

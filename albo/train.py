@@ -1,4 +1,4 @@
-"""Fits heads, and says how good they are.
+"""Train heads: fit one on a library, say how good it is, and save it.
 
 Scoring is nested. In each outer fold of a grouped cross-validation an inner one, inside the outer
 training part, chooses the classifier's setting and fits all that comes after it (fusion weights,
@@ -8,12 +8,13 @@ part, and the outer fold only scores. The head that is kept is made in the same 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from albo.errors import UsageError
+from albo.errors import StaleArtifact, UsageError
+from albo.heads import Head
 from albo.learning import (
     MIN_GROUPS,
     FitCounter,
@@ -26,7 +27,9 @@ from albo.learning import (
     describe_fit,
     describe_scores,
     draw_folds,
+    gather_material,
     make_head,
+    note_few_seeds,
     open_job,
     seed_deviation,
     select_covers,
@@ -35,9 +38,11 @@ from albo.learning import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from albo.heads import Head, View
+    from albo.heads import View
     from albo.learning import CrossValidation
+    from albo.library import Library
     from albo.records import Bools, Doubles, Ints, Json, Progress
 
 
@@ -58,6 +63,51 @@ class Training:
     groups: Ints = field(repr=False)
     probabilities: Doubles = field(repr=False)
     sets: Bools = field(repr=False)
+
+
+def train_head(
+    library: Library, settings: TrainingSettings, backbone: str | None, *, words: bool = True
+) -> Training:
+    """Fit a head on the covers of a library that are embedded and labelled, and save it.
+
+    Parameters
+    ----------
+    settings : `name` is the head's; `backbone` and `near_duplicates_measured` are filled in here.
+    backbone : whose vectors the head looks at; None for the backbone embedded with last.
+    words : look at the words on covers, where they have been read.
+
+    Raises EmptyCatalog, TooFewCovers, UsageError, and StaleArtifact where words are asked for and
+    cannot be looked at, though the head that would be replaced looks at them.
+    """
+    folder = library.artifacts.head(settings.name)
+    replaced = _views_of(folder) if words else ()
+    material = gather_material(
+        library, settings.level, backbone, "albo train", words=words, replaced=replaced
+    )
+    settings = replace(
+        settings, backbone=material.card.name, near_duplicates_measured=material.measured
+    )
+    training = train(
+        material.labelling,
+        material.links,
+        material.views,
+        settings,
+        lambda done, total: library.progress("fitting", done, total),
+    )
+    with library.artifacts.lock("albo train", library.note):
+        training.head.save(folder)
+        library.remember_head(settings.name)
+    if settings.seeds is None:
+        note_few_seeds(training.report["seeds"], "albo train", library.note)
+    return training
+
+
+def _views_of(folder: Path) -> tuple[str, ...]:
+    """Return the views of the head in a folder; none where there is no head that can be read."""
+    try:
+        return Head.load(folder).views
+    except StaleArtifact:
+        return ()
 
 
 def train(

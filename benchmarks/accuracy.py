@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from albo.api import Albo
-from albo.learning import SEEDS, Interval, Kind
+from albo.learning import SEEDS, Interval
+from albo.records import HeadKind
 from benchmarks.corpora import FOREST_PIXELS, TREES, Corpus, forest_by_folds, store_of
 from benchmarks.covers import SETS, some_labels, workspace
 from benchmarks.published import PUBLISHED, score_published, show
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 TOP1 = {"discogs5": 0.41, "itunes36": 0.155}
 TOP3 = {"itunes36": 0.295}
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS = tuple(HeadKind)
 
 
 def run(options: Options) -> Section:

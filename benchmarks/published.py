@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from albo.api import Albo
-    from albo.learning import Interval, Kind, ScoreSummary
-    from albo.records import Bools, Digest, Floats, Ints
+    from albo.learning import Interval, ScoreSummary
+    from albo.records import Bools, Digest, Floats, HeadKind, Ints
     from albo.store import Vectors
 
 PUBLISHED = 0.232
@@ -74,7 +74,7 @@ def _digest(row: dict[str, str]) -> Digest:
     return bytes.fromhex(row["sha256"])
 
 
-def score_published(albo: Albo, kinds: Sequence[Kind]) -> list[Row]:
+def score_published(albo: Albo, kinds: Sequence[HeadKind]) -> list[Row]:
     """Score each kind of head beside a raw-pixel forest on the same rows."""
     store = store_of(albo)
     train, test = _Part.read("train", store), _Part.read("test", store)
@@ -105,7 +105,7 @@ def score_published(albo: Albo, kinds: Sequence[Kind]) -> list[Row]:
 
 
 def _rows(
-    kind: Kind,
+    kind: HeadKind,
     fitted_on: int,
     scores: Sequence[ScoreSummary],
     among: Sequence[Bools],

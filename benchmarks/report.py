@@ -15,8 +15,7 @@ import numpy as np
 from albo.answers import THUMBNAIL
 from albo.answers.thumbnails import read_small, thumbnail_of
 from albo.api import Albo
-from albo.classify import open_mapper
-from albo.heads import Head, starter
+from albo.heads import Head, open_mapper, starter
 from albo.heads.numbers import against_others
 from albo.images import decode
 from albo.learning import Gatherer, select_covers
@@ -41,7 +40,7 @@ from benchmarks.words import alike
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from albo.classify import Mapper
+    from albo.heads import Mapper
     from albo.networks import FrozenBackbone
     from albo.records import Bools, Floats, Ints, Line, Pixels, Words
     from benchmarks.covers import Workspace
@@ -299,7 +298,7 @@ def _rows_of_looks(here: Workspace, name: str, options: Options) -> list[Row]:
 
 def _row_of_typicality(albo: Albo, name: str) -> Row:
     vectors = store_of(albo)
-    with albo._reading() as catalog:
+    with albo.library.reading() as catalog:
         albums = list(catalog.albums())
     gatherer = Gatherer(albo.artifacts, vectors, card_of(vectors), albo.note, albo.progress)
     material = gatherer.gather(albums, "genre", words=False)
@@ -343,7 +342,7 @@ def _rows_of_maps(albo: Albo, name: str, options: Options) -> list[Row]:
     predictor = head.predictors["image"]
     card = card_of(store_of(albo))
     backbone = open_backbone(card, Device.CPU)
-    with albo._reading() as catalog:
+    with albo.library.reading() as catalog:
         files = sorted({album.uri for album in catalog.albums()})
     drawing = np.random.default_rng(0)
     drawn = drawing.permutation(len(files))[: options.pick(200, 10)]

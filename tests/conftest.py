@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import secrets
@@ -19,7 +20,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from pymongo import MongoClient
 
-from albo import Albo
+from albo import Albo, cli
 from albo.samples import write_samples
 from albo.samples.covers import draw_sample
 from albo.samples.plan import plan_samples
@@ -157,6 +158,29 @@ def run_albo(tmp_path: Path) -> Callable[..., Answer]:
 
     def run(*words: str | Path, cwd: Path | None = None, stdin: str = "", **env: str) -> Answer:
         return run_command(words, cwd or tmp_path, stdin, **env)
+
+    return run
+
+
+@pytest.fixture
+def albo_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Answer]:
+    """Run the command line in this process, in an empty folder unless one is named.
+
+    A process of its own (`run_albo`) is for signals, streams, encodings and what a start loads.
+    """
+
+    def run(*words: str | Path, cwd: Path | None = None, stdin: str = "", **env: str) -> Answer:
+        with monkeypatch.context() as patched:
+            patched.chdir(cwd or tmp_path)
+            patched.setattr(sys, "stdin", io.StringIO(stdin))
+            for name, value in {"COLUMNS": "120", **env}.items():
+                patched.setenv(name, value)
+            capsys.readouterr()
+            code = cli.run([str(word) for word in words])
+        printed = capsys.readouterr()
+        return Answer(code, printed.out, printed.err)
 
     return run
 

@@ -15,6 +15,7 @@ from albo import Albo
 from albo.catalog.sqlite import SqliteCatalog
 from albo.demo import run_demo
 from albo.errors import RuntimeFailed, TooFewCovers, UsageError
+from albo.library import Library
 from albo.store import Vectors
 from tests.conftest import write_manifest_of
 
@@ -76,7 +77,7 @@ def test_a_run_that_broke_off_goes_on_with_the_same_backbone(
     albo: Albo, kept_aside: list[str], tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(Albo, "_update_index", lambda *_: _fail())
+        patched.setattr(Library, "update_index", lambda *_, **__: _fail())
         with pytest.raises(RuntimeFailed):
             albo.embed(kept_aside[:2], backbone=TINY, weights=tiny)
     assert albo.embed(kept_aside[:3]).backbone == TINY
@@ -219,19 +220,18 @@ def test_queries_are_answered_in_order_more_than_fit_a_batch(
 
 
 def test_training_says_what_its_scores_lack(albo: Albo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("albo.classify.SEEDS", (0, 1))
+    monkeypatch.setattr("albo.learning.labels.SEEDS", (0, 1))
     said = notes_of(albo)
     report = albo.train(words=False)
     assert (report["seeds"], report["near_duplicates_measured"], said) == ([0, 1], True, [])
-    monkeypatch.setattr("albo.backbones._NEAR_DUPLICATE", {})
-    monkeypatch.setattr("albo.classify.SMALL_CORPUS", 299)
+    monkeypatch.setattr("albo.networks.backbones._NEAR_DUPLICATE", {})
+    monkeypatch.setattr("albo.learning.labels.SMALL_CORPUS", 299)
     report = albo.train(words=False)
     assert (report["seeds"], report["near_duplicates_measured"]) == ([0], False)
     assert said == [
         "nobody has measured these weights of efficientnet-lite0: copies of one artwork may be on"
         " both sides of a split and raise the scores; a column dup_group keeps them together",
-        "scored with fold seed 0 alone; `albo train --seeds 2` takes the mean over 2,"
-        " which chance moves less",
+        "scored with fold seed 0 alone; `albo train --seeds 2` averages 2 seeds and varies less",
     ]
 
 

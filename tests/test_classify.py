@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tracemalloc
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -44,10 +45,11 @@ from albo.records import Album, Embeddings, Line, Words
 from albo.train import train
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from albo.records import Digest
+    from tests.conftest import Answer, Speaking
 
 NO_PAIRS = np.empty((0, 2), np.int64)
 ONE_SEED = TrainingSettings(seeds=(0,))
@@ -774,3 +776,35 @@ def test_a_name_printed_on_covers_is_no_genre_learned() -> None:
     honest = train(labelling, links, views, ONE_SEED).report["top1"]["value"]
     assert leaking > 0.9, "the test can see a leak"
     assert honest < 0.65
+
+
+# --- a head is not replaced by a poorer one ------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", ["manifest", "lost"])
+def test_a_head_that_looks_at_words_stays_where_they_cannot_be_looked_at(
+    speaking: Speaking, tmp_path: Path, albo_line: Callable[..., Answer], damage: str
+) -> None:
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(speaking.artifacts, artifacts)
+    [manifest] = artifacts.glob("words/*/manifest.json")
+    if damage == "lost":
+        shutil.rmtree(manifest.parent)
+    else:
+        manifest.write_text("{", encoding="utf-8")
+    before = sorted((artifacts / "heads" / "default").iterdir())
+    refused = albo_line("train", "--seeds", "1")
+    assert refused.code == 1
+    [line] = refused.err.splitlines()
+    assert "albo words" in line
+    assert "the head there looks at them and is kept" in line
+    assert "--no-words" in line
+    assert "--name" in line
+    assert sorted((artifacts / "heads" / "default").iterdir()) == before
+    views = ("image", "characters", "meaning")
+    assert Head.load(artifacts / "heads" / "default").views == views
+    other = albo_line("train", "--seeds", "1", "--name", "other")
+    assert other.code == 0
+    assert Head.load(artifacts / "heads" / "default").views == views
+    assert albo_line("train", "--seeds", "1", "--no-words").code == 0
+    assert Head.load(artifacts / "heads" / "default").views == ("image",)

@@ -1,4 +1,4 @@
-"""The command line, as a process: answers, exit codes, messages, and what a cold start loads."""
+"""The command line: answers, exit codes, messages, signals, and what a cold start loads."""
 
 from __future__ import annotations
 
@@ -67,44 +67,44 @@ def test_help_names_every_command_and_loads_nothing_heavy(run_albo: Run) -> None
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help(run_albo: Run, command: str) -> None:
-    answer = run_albo(command, "--help")
+def test_every_command_has_help(albo_line: Run, command: str) -> None:
+    answer = albo_line(command, "--help")
     assert answer.code == 0
     assert command in answer.out
 
 
-def test_version(run_albo: Run) -> None:
-    assert run_albo("--version").out.strip() == f"albo {__version__}"
+def test_version(albo_line: Run) -> None:
+    assert albo_line("--version").out.strip() == f"albo {__version__}"
 
 
-def test_unknown_option_is_wrong_usage(run_albo: Run) -> None:
-    assert run_albo("similar", "--nonsense").code == 2
+def test_unknown_option_is_wrong_usage(albo_line: Run) -> None:
+    assert albo_line("similar", "--nonsense").code == 2
 
 
 # --- nothing there -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("command", [["similar", "x.jpg"], ["duplicates"], ["train"], ["index"]])
-def test_an_empty_folder_says_what_to_do_first(run_albo: Run, command: list[str]) -> None:
-    answer = run_albo(*command)
+def test_an_empty_folder_says_what_to_do_first(albo_line: Run, command: list[str]) -> None:
+    answer = albo_line(*command)
     assert answer.code == 1
     assert "albo embed" in one_line(answer.err)
 
 
-def test_a_head_that_is_not_there_names_the_command(run_albo: Run) -> None:
-    answer = run_albo("classify", "x.jpg", "--head", "mine")
+def test_a_head_that_is_not_there_names_the_command(albo_line: Run) -> None:
+    answer = albo_line("classify", "x.jpg", "--head", "mine")
     assert answer.code == 2
     assert "albo train" in one_line(answer.err)
 
 
-def test_status_of_nothing(run_albo: Run) -> None:
-    answer = run_albo("status")
+def test_status_of_nothing(albo_line: Run) -> None:
+    answer = albo_line("status")
     assert answer.code == 0
     assert "albo embed" in answer.out
 
 
-def test_an_unknown_source_is_wrong_usage(run_albo: Run) -> None:
-    answer = run_albo("embed", "no-such-folder")
+def test_an_unknown_source_is_wrong_usage(albo_line: Run) -> None:
+    answer = albo_line("embed", "no-such-folder")
     assert answer.code == 2
     assert "no-such-folder" in one_line(answer.err)
 
@@ -112,15 +112,15 @@ def test_an_unknown_source_is_wrong_usage(run_albo: Run) -> None:
 # --- embed ---------------------------------------------------------------------------------------
 
 
-def test_embed_reports_what_it_did_and_knows_it_again(run_albo: Run, samples: Path) -> None:
+def test_embed_reports_what_it_did_and_knows_it_again(albo_line: Run, samples: Path) -> None:
     folder = samples / "covers" / "Op art"
-    first = run_albo("embed", folder, "--json")
+    first = albo_line("embed", folder, "--json")
     assert first.code == 0
     said = first.objects[0]
     assert said["seen"] == said["embedded"] == said["indexed"] == 25
     assert {"known", "skipped", "seconds", "covers_per_second", "backbone", "device"} <= set(said)
     assert "Op art" in first.err  # the genre taken from the folder, as a note
-    again = run_albo("embed", folder, "--json").objects[0]
+    again = albo_line("embed", folder, "--json").objects[0]
     assert (again["seen"], again["embedded"], again["known"]) == (25, 0, 25)
 
 
@@ -131,13 +131,13 @@ def test_a_second_embed_loads_no_network(samples: Path, sample_artifacts: Path) 
 
 
 def test_broken_covers_get_a_line_each_and_the_rest_is_done(
-    run_albo: Run, samples: Path, tmp_path: Path
+    albo_line: Run, samples: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "in"
     shutil.copytree(samples / "covers" / "Neon grid", folder / "Neon grid")
     (folder / "broken").mkdir()
     expected = write_broken_covers(folder / "broken")
-    answer = run_albo("embed", folder, "--json")
+    answer = albo_line("embed", folder, "--json")
     assert answer.code == 1
     said = answer.objects[0]
     assert said["embedded"] == 25
@@ -148,39 +148,39 @@ def test_broken_covers_get_a_line_each_and_the_rest_is_done(
         (line,) = (c for c in complaints if f"{name}: " in c)
         assert re.search(reason, line.partition(f"{name}: ")[2]), line
     assert "Traceback" not in answer.err
-    again = run_albo("embed", folder, "--json")
+    again = albo_line("embed", folder, "--json")
     assert again.code == 1, "what failed is tried again"
     assert again.objects[0]["skipped"] == len(expected)
-    status = run_albo("status", "--json").objects[0]
+    status = albo_line("status", "--json").objects[0]
     assert len(status["skipped"]) == len(expected)
 
 
-def test_limits_can_be_lowered(run_albo: Run, tmp_path: Path) -> None:
+def test_limits_can_be_lowered(albo_line: Run, tmp_path: Path) -> None:
     Image.new("RGB", (1200, 1000), "teal").save(tmp_path / "large.png")
-    answer = run_albo("embed", "large.png", "--max-mpx", "1")
+    answer = albo_line("embed", "large.png", "--max-mpx", "1")
     assert answer.code == 1
     assert "large.png" in answer.err
-    assert run_albo("embed", "large.png").code == 0
-    answer = run_albo("similar", "large.png", "-k", "1", "--max-mpx", "1")
+    assert albo_line("embed", "large.png").code == 0
+    answer = albo_line("similar", "large.png", "-k", "1", "--max-mpx", "1")
     assert answer.code == 1
 
 
-def test_paths_on_standard_input(run_albo: Run, kept_aside: list[str]) -> None:
-    answer = run_albo("embed", "-", "--genre", "Aside", "--json", stdin="\n".join(kept_aside[:3]))
+def test_paths_on_standard_input(albo_line: Run, kept_aside: list[str]) -> None:
+    answer = albo_line("embed", "-", "--genre", "Aside", "--json", stdin="\n".join(kept_aside[:3]))
     assert answer.code == 0
     assert answer.objects[0]["embedded"] == 3
-    assert run_albo("status", "--json").objects[0]["genres"] == {"Aside": 3}
+    assert albo_line("status", "--json").objects[0]["genres"] == {"Aside": 3}
 
 
 # --- similar -------------------------------------------------------------------------------------
 
 
 def test_similar_finds_the_file_itself_first_unless_left_out(
-    run_albo: Run, samples: Path, sample_artifacts: Path
+    albo_line: Run, samples: Path, sample_artifacts: Path
 ) -> None:
     cover = next((samples / "covers" / "Woodcut").iterdir())
     words = ("similar", cover, "-k", "4", "--json", "--artifacts", sample_artifacts)
-    found = run_albo(*words).objects[0]
+    found = albo_line(*words).objects[0]
     assert found["query"] == str(cover)
     first = found["neighbours"][0]
     assert {"rank", "score", "digest", "uri", "genre", "artist", "album", "year"} <= set(first)
@@ -188,26 +188,26 @@ def test_similar_finds_the_file_itself_first_unless_left_out(
     assert first["score"] > 0.9999
     scores = [n["score"] for n in found["neighbours"]]
     assert scores == sorted(scores, reverse=True)
-    others = run_albo(*words, "--without-self").objects[0]["neighbours"]
+    others = albo_line(*words, "--without-self").objects[0]["neighbours"]
     assert first["digest"] not in {n["digest"] for n in others}
     assert [n["digest"] for n in others[:3]] == [n["digest"] for n in found["neighbours"][1:]]
 
 
 def test_similar_within_a_genre(
-    run_albo: Run, kept_aside: list[str], sample_artifacts: Path
+    albo_line: Run, kept_aside: list[str], sample_artifacts: Path
 ) -> None:
     words = ("similar", kept_aside[0], "--json", "--artifacts", sample_artifacts)
-    found = run_albo(*words, "--genre", "op ART").objects[0]["neighbours"]
+    found = albo_line(*words, "--genre", "op ART").objects[0]["neighbours"]
     assert {n["genre"] for n in found} == {"Op art"}
-    answer = run_albo(*words, "--genre", "Op arts")
+    answer = albo_line(*words, "--genre", "Op arts")
     assert answer.code == 2
     assert "Op art" in one_line(answer.err)
 
 
 def test_similar_answers_the_readable_queries(
-    run_albo: Run, kept_aside: list[str], sample_artifacts: Path
+    albo_line: Run, kept_aside: list[str], sample_artifacts: Path
 ) -> None:
-    answer = run_albo(
+    answer = albo_line(
         "similar", kept_aside[0], "gone.jpg", kept_aside[1],
         "--json", "--artifacts", sample_artifacts,
     )  # fmt: skip
@@ -218,10 +218,10 @@ def test_similar_answers_the_readable_queries(
 
 
 def test_where_more_neighbours_are_asked_for_than_there_are_all_come(
-    run_albo: Run, kept_aside: list[str], sample_artifacts: Path
+    albo_line: Run, kept_aside: list[str], sample_artifacts: Path
 ) -> None:
     words = ("similar", kept_aside[0], "-k", "301", "--json", "--artifacts", sample_artifacts)
-    assert len(run_albo(*words).objects[0]["neighbours"]) == 300
+    assert len(albo_line(*words).objects[0]["neighbours"]) == 300
 
 
 def in_a_terminal(columns: int, *words: str | Path) -> str:
@@ -260,9 +260,9 @@ def test_similar_never_folds_or_cuts_a_path(
 
 
 def test_similar_prints_a_table(
-    run_albo: Run, kept_aside: list[str], sample_artifacts: Path
+    albo_line: Run, kept_aside: list[str], sample_artifacts: Path
 ) -> None:
-    answer = run_albo("similar", kept_aside[0], "-k", "2", "--artifacts", sample_artifacts)
+    answer = albo_line("similar", kept_aside[0], "-k", "2", "--artifacts", sample_artifacts)
     assert answer.err == ""
     header = next(line for line in answer.out.splitlines() if "score" in line)
     assert header.split() == ["score", "genre", "artist", "album", "year", "path"]
@@ -272,11 +272,11 @@ def test_similar_prints_a_table(
 
 
 def test_train_says_how_good_the_head_is(
-    run_albo: Run, samples: Path, sample_artifacts: Path, tmp_path: Path
+    albo_line: Run, samples: Path, sample_artifacts: Path, tmp_path: Path
 ) -> None:
     artifacts = tmp_path / "artifacts"
     shutil.copytree(sample_artifacts, artifacts)
-    answer = run_albo(
+    answer = albo_line(
         "train", "--seeds", "1", "--name", "second", "--json", ALBO_ARTIFACTS=str(artifacts)
     )
     report = answer.objects[0]
@@ -290,7 +290,7 @@ def test_train_says_how_good_the_head_is(
     assert report["artists_known"] == 1.0
     assert {"view", "head", "ece_noise95", "set_size", "per_genre", "saved"} <= set(report)
     assert Path(report["saved"]).name == "second"
-    said = run_albo(
+    said = albo_line(
         "classify",
         next((samples / "kept-aside").iterdir()),
         "--json",
@@ -300,9 +300,9 @@ def test_train_says_how_good_the_head_is(
 
 
 def test_classify_is_calibrated_and_says_its_set(
-    run_albo: Run, kept_aside: list[str], sample_artifacts: Path
+    albo_line: Run, kept_aside: list[str], sample_artifacts: Path
 ) -> None:
-    answer = run_albo("classify", *kept_aside, "--json", "--artifacts", sample_artifacts)
+    answer = albo_line("classify", *kept_aside, "--json", "--artifacts", sample_artifacts)
     assert answer.code == 0
     assert len(answer.objects) == 24
     for said in answer.objects:
@@ -325,14 +325,14 @@ def test_classify_is_calibrated_and_says_its_set(
 
 
 def test_classify_decides_as_asked(
-    run_albo: Run, kept_aside: list[str], sample_artifacts: Path
+    albo_line: Run, kept_aside: list[str], sample_artifacts: Path
 ) -> None:
     words = ("classify", kept_aside[0], "--artifacts", sample_artifacts)
-    assert "can't tell" in run_albo(*words, "--decide", "1").out
-    assert "reads as" in run_albo(*words, "--decide", "0").out
-    assert run_albo(*words, "--decide", "2").code == 2
-    assert run_albo(*words, "--coverage", "1").code == 2
-    assert run_albo(*words, "--head", "nobody").code == 2
+    assert "can't tell" in albo_line(*words, "--decide", "1").out
+    assert "reads as" in albo_line(*words, "--decide", "0").out
+    assert albo_line(*words, "--decide", "2").code == 2
+    assert albo_line(*words, "--coverage", "1").code == 2
+    assert albo_line(*words, "--head", "nobody").code == 2
 
 
 def test_a_cold_answer_loads_nothing_heavy(kept_aside: list[str], sample_artifacts: Path) -> None:
@@ -345,37 +345,37 @@ def test_a_cold_answer_loads_nothing_heavy(kept_aside: list[str], sample_artifac
 
 
 def test_a_damaged_index_is_refused_and_mended(
-    run_albo: Run, kept_aside: list[str], sample_artifacts: Path, tmp_path: Path
+    albo_line: Run, kept_aside: list[str], sample_artifacts: Path, tmp_path: Path
 ) -> None:
     artifacts = tmp_path / "artifacts"
     shutil.copytree(sample_artifacts, artifacts)
     for file in artifacts.glob("index/*/*"):
         if file.name != "manifest.json":
             file.write_bytes(file.read_bytes()[:-7])
-    answer = run_albo("similar", kept_aside[0], "--artifacts", artifacts)
+    answer = albo_line("similar", kept_aside[0], "--artifacts", artifacts)
     assert answer.code == 1
     assert "albo index" in one_line(answer.err)
-    assert run_albo("index", "--artifacts", artifacts).code == 0
-    assert run_albo("similar", kept_aside[0], "--artifacts", artifacts).code == 0
+    assert albo_line("index", "--artifacts", artifacts).code == 0
+    assert albo_line("similar", kept_aside[0], "--artifacts", artifacts).code == 0
 
 
 def test_a_stale_index_is_refused(
-    run_albo: Run, samples: Path, kept_aside: list[str], sample_artifacts: Path, tmp_path: Path
+    albo_line: Run, samples: Path, kept_aside: list[str], sample_artifacts: Path, tmp_path: Path
 ) -> None:
     artifacts = tmp_path / "artifacts"
     shutil.copytree(sample_artifacts, artifacts)
     shutil.copytree(artifacts / "index", tmp_path / "old")
-    assert run_albo("embed", samples / "kept-aside", "--artifacts", artifacts).code == 0
+    assert albo_line("embed", samples / "kept-aside", "--artifacts", artifacts).code == 0
     shutil.rmtree(artifacts / "index")
     shutil.copytree(tmp_path / "old", artifacts / "index")
-    answer = run_albo("similar", kept_aside[0], "--artifacts", artifacts)
+    answer = albo_line("similar", kept_aside[0], "--artifacts", artifacts)
     assert answer.code == 1
     assert "albo index" in one_line(answer.err)
 
 
 @pytest.mark.parametrize("damage", ["", "{}", "junk"])
 def test_a_damaged_store_is_mended_by_the_command_it_names(
-    run_albo: Run, samples: Path, sample_artifacts: Path, tmp_path: Path, damage: str
+    albo_line: Run, samples: Path, sample_artifacts: Path, tmp_path: Path, damage: str
 ) -> None:
     artifacts = tmp_path / "artifacts"
     shutil.copytree(sample_artifacts, artifacts)
@@ -384,36 +384,36 @@ def test_a_damaged_store_is_mended_by_the_command_it_names(
     if damage:
         manifest.write_text(damage)
     cover = min((samples / "covers" / "Op art").iterdir())
-    answer = run_albo("similar", cover, "--artifacts", artifacts)
+    answer = albo_line("similar", cover, "--artifacts", artifacts)
     assert answer.code == 1
     assert "albo embed" in one_line(answer.err)
-    mended = run_albo("embed", samples / "labels.csv", "--artifacts", artifacts, "--json")
+    mended = albo_line("embed", samples / "labels.csv", "--artifacts", artifacts, "--json")
     assert mended.code == 0
     assert mended.objects[0]["known"] == 300, "the parts are sound: nothing is embedded again"
-    assert run_albo("similar", cover, "--artifacts", artifacts).code == 0
+    assert albo_line("similar", cover, "--artifacts", artifacts).code == 0
 
 
 def test_a_damaged_store_of_another_backbone_is_in_nobodys_way(
-    run_albo: Run, kept_aside: list[str], sample_artifacts: Path, tmp_path: Path
+    albo_line: Run, kept_aside: list[str], sample_artifacts: Path, tmp_path: Path
 ) -> None:
     artifacts = tmp_path / "artifacts"
     shutil.copytree(sample_artifacts, artifacts)
     (artifacts / "vectors" / "other-12345678").mkdir()
     (artifacts / "vectors" / "other-12345678" / "manifest.json").write_text("junk")
-    assert run_albo("similar", kept_aside[0], "--artifacts", artifacts).code == 0
-    status = run_albo("status", "--artifacts", artifacts, "--json")
+    assert albo_line("similar", kept_aside[0], "--artifacts", artifacts).code == 0
+    status = albo_line("status", "--artifacts", artifacts, "--json")
     assert [b["vectors"] for b in status.objects[0]["backbones"]] == [300]
 
 
-def test_what_can_be_forgotten_is(run_albo: Run, samples: Path) -> None:
-    run_albo("embed", samples / "covers" / "Op art")
-    answer = run_albo("forget", "nonsense", samples / "covers" / "Op art", "--json")
+def test_what_can_be_forgotten_is(albo_line: Run, samples: Path) -> None:
+    albo_line("embed", samples / "covers" / "Op art")
+    answer = albo_line("forget", "nonsense", samples / "covers" / "Op art", "--json")
     assert answer.code == 1
     assert [set(o) for o in answer.objects] == [{"forgotten", "error"}, {"forgotten", "albums"}]
 
 
 def test_a_damaged_head_is_refused(
-    run_albo: Run, kept_aside: list[str], sample_artifacts: Path, tmp_path: Path
+    albo_line: Run, kept_aside: list[str], sample_artifacts: Path, tmp_path: Path
 ) -> None:
     artifacts = tmp_path / "artifacts"
     shutil.copytree(sample_artifacts, artifacts)
@@ -421,7 +421,7 @@ def test_a_damaged_head_is_refused(
     content = bytearray(arrays.read_bytes())
     content[len(content) // 2] ^= 1
     arrays.write_bytes(content)
-    answer = run_albo("classify", kept_aside[0], "--artifacts", artifacts)
+    answer = albo_line("classify", kept_aside[0], "--artifacts", artifacts)
     assert answer.code == 1
     assert "albo train" in one_line(answer.err)
 
@@ -429,7 +429,7 @@ def test_a_damaged_head_is_refused(
 # --- duplicates, forget, quiet, debug ------------------------------------------------------------
 
 
-def test_duplicates_finds_another_scan(run_albo: Run, samples: Path, tmp_path: Path) -> None:
+def test_duplicates_finds_another_scan(albo_line: Run, samples: Path, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     covers = sorted((samples / "covers" / "Torn collage").iterdir())[:4]
@@ -437,24 +437,24 @@ def test_duplicates_finds_another_scan(run_albo: Run, samples: Path, tmp_path: P
         shutil.copy(cover, folder)
     with Image.open(covers[0]) as image:
         image.resize((300, 300)).save(folder / "scan.jpg", quality=60)
-    run_albo("embed", folder)
-    groups = run_albo("duplicates", "--json").objects
+    albo_line("embed", folder)
+    groups = albo_line("duplicates", "--json").objects
     names = [{Path(c["uri"]).name for c in group["covers"]} for group in groups]
     assert {covers[0].name, "scan.jpg"} in [n & {covers[0].name, "scan.jpg"} for n in names]
 
 
-def test_forget_takes_a_source_out(run_albo: Run, samples: Path) -> None:
-    run_albo("embed", samples / "covers" / "Op art", samples / "covers" / "One line")
-    answer = run_albo("forget", samples / "covers" / "Op art", "--json")
+def test_forget_takes_a_source_out(albo_line: Run, samples: Path) -> None:
+    albo_line("embed", samples / "covers" / "Op art", samples / "covers" / "One line")
+    answer = albo_line("forget", samples / "covers" / "Op art", "--json")
     assert answer.objects == [{"forgotten": str(samples / "covers" / "Op art"), "albums": 25}]
-    status = run_albo("status", "--json").objects[0]
+    status = albo_line("status", "--json").objects[0]
     assert status["genres"] == {"One line": 25}
     assert status["backbones"][0]["vectors"] == status["backbones"][0]["indexed"] == 25
-    assert run_albo("forget", "nonsense").code == 2
+    assert albo_line("forget", "nonsense").code == 2
 
 
-def test_quiet_says_nothing(run_albo: Run, samples: Path) -> None:
-    answer = run_albo("embed", samples / "covers" / "Op art", "--quiet")
+def test_quiet_says_nothing(albo_line: Run, samples: Path) -> None:
+    answer = albo_line("embed", samples / "covers" / "Op art", "--quiet")
     assert (answer.code, answer.out, answer.err) == (0, "", "")
 
 
@@ -508,8 +508,8 @@ def test_a_reader_that_has_read_enough_is_no_error(sample_artifacts: Path) -> No
     assert done.stderr == ""
 
 
-def test_backbones_lists_the_default_first(run_albo: Run) -> None:
-    answer = run_albo("backbones", "--json")
+def test_backbones_lists_the_default_first(albo_line: Run) -> None:
+    answer = albo_line("backbones", "--json")
     first = answer.objects[0]
     assert first == {
         "name": "efficientnet-lite0", "dimension": 1280, "size": 224,
@@ -537,12 +537,14 @@ def test_the_main_job_on_real_covers(run_albo: Run, itunes36: Path) -> None:
     assert len(said["predictions"]) == 5
 
 
-def test_a_long_name_leaves_room_for_the_rest(run_albo: Run, samples: Path, tmp_path: Path) -> None:
+def test_a_long_name_leaves_room_for_the_rest(
+    albo_line: Run, samples: Path, tmp_path: Path
+) -> None:
     cover = min((samples / "covers").rglob("*.jpg"))
     rows = f'"{cover}",Jazz,{"A very long name " * 60},An album\n'
     (tmp_path / "covers.csv").write_text(f"file,genre,artist,album\n{rows}", encoding="utf-8")
-    run_albo("embed", "covers.csv")
-    said = run_albo("similar", cover).out
+    albo_line("embed", "covers.csv")
+    said = albo_line("similar", cover).out
     assert "…" in said
     for part in ("1.000", "Jazz", "An album", cover.name):
         assert part in said

@@ -1336,7 +1336,7 @@ def test_lost_tables_cost_a_reading_and_no_embedding(desk: Desk, music: Path) ->
 @pytest.fixture
 def albo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Albo:
     """The whole of albo with the counting network."""
-    monkeypatch.setattr("albo.api.find_card", lambda *_: CARD)
+    monkeypatch.setattr("albo.library.find_card", lambda *_: CARD)
     monkeypatch.setattr("albo.api.open_backbone", lambda *_, **__: CountingBackbone())
     return Albo(tmp_path / "artifacts")
 
@@ -1349,7 +1349,7 @@ def indexed(albo: Albo) -> set[Digest]:
 
 
 def stored(albo: Albo) -> set[Digest]:
-    [vectors] = albo._all_vectors()
+    [vectors] = albo.library.all_vectors()
     return set(vectors.digests())
 
 

@@ -52,17 +52,17 @@ def in_shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_wrong_usage_is_one_line_with_the_remedy(
-    run_albo: Run, words: str, said: str, remedy: str
+    albo_line: Run, words: str, said: str, remedy: str
 ) -> None:
-    answer = run_albo(*words.split())
+    answer = albo_line(*words.split())
     assert answer.code == 2
     assert said in the_line(answer)
     assert remedy in answer.err
     assert answer.out == ""
 
 
-def test_no_word_at_all_shows_the_help(run_albo: Run) -> None:
-    answer = run_albo()
+def test_no_word_at_all_shows_the_help(albo_line: Run) -> None:
+    answer = albo_line()
     assert answer.code == 2
     assert "similar" in answer.out
 
@@ -77,10 +77,10 @@ def test_shells_can_complete(run_albo: Run) -> None:
 
 @pytest.mark.parametrize("command", ["embed", "similar", "classify"])
 def test_a_device_that_is_not_here_is_refused_before_any_work(
-    run_albo: Run, tmp_path: Path, command: str
+    albo_line: Run, tmp_path: Path, command: str
 ) -> None:
     missing = "cuda" if sys.platform == "darwin" else "mps"
-    answer = run_albo(command, tmp_path, "--device", missing)
+    answer = albo_line(command, tmp_path, "--device", missing)
     assert answer.code == 2
     assert "use --device auto or --device cpu" in the_line(answer)
     assert not (tmp_path / "artifacts").exists()
@@ -100,7 +100,7 @@ def test_only_what_writes_says_that_it_goes_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Albo, command, stop)
-    assert cli._run([command, "x.jpg"], debug=False) == 1
+    assert cli.run([command, "x.jpg"]) == 1
     said = capsys.readouterr().err
     assert said.startswith("albo: stopped")
     assert ("the same command goes on from there" in said) is goes_on
@@ -160,7 +160,7 @@ def artifacts(small: Path, tmp_path: Path) -> Path:
     ],
 )
 def test_what_is_of_the_wrong_kind_is_named_with_the_remedy(
-    run_albo: Run, small: Path, artifacts: Path, name: str, command: str, *, remedy: str
+    albo_line: Run, small: Path, artifacts: Path, name: str, command: str, *, remedy: str
 ) -> None:
     place = artifacts / name
     if place.is_dir():
@@ -171,24 +171,24 @@ def test_what_is_of_the_wrong_kind_is_named_with_the_remedy(
         place.mkdir()
     covers = small / "covers"
     there = {"COVER": str(min((covers / "Op art").iterdir())), "COVERS": str(covers)}
-    answer = run_albo(*(there.get(word, word) for word in command.split()))
+    answer = albo_line(*(there.get(word, word) for word in command.split()))
     assert answer.code == 1
     assert f"{name} is a " in the_line(answer)
     assert f"move it away and {remedy if ' it ' in remedy else 'run ' + remedy}" in answer.err
 
 
 def test_a_catalog_that_is_gone_is_no_empty_folder(
-    run_albo: Run, small: Path, artifacts: Path
+    albo_line: Run, small: Path, artifacts: Path
 ) -> None:
     for file in artifacts.glob("catalog.sqlite*"):
         file.unlink()
-    status = run_albo("status")
+    status = albo_line("status")
     assert "catalog.sqlite is gone; run `albo embed SOURCE`" in status.out
     for command in ("index", "train", "duplicates"):
-        answer = run_albo(command)
+        answer = albo_line(command)
         assert answer.code == 1
         assert "catalog.sqlite is gone; run `albo embed SOURCE`" in the_line(answer)
-    again = run_albo("embed", small / "covers", "--json").objects[0]
+    again = albo_line("embed", small / "covers", "--json").objects[0]
     assert (again["embedded"], again["known"]) == (0, 50)
 
 
@@ -202,10 +202,10 @@ def test_a_catalog_that_is_gone_is_no_empty_folder(
     ],
 )
 def test_a_file_in_place_of_a_folder_is_refused_at_once(
-    run_albo: Run, tmp_path: Path, words: str, remedy: str
+    albo_line: Run, tmp_path: Path, words: str, remedy: str
 ) -> None:
     (tmp_path / "file").write_text("")
-    answer = run_albo(*words.split())
+    answer = albo_line(*words.split())
     assert answer.code == 2
     assert the_line(answer) == f"albo: file is not a folder; {remedy}"
     assert answer.out == ""
@@ -213,12 +213,12 @@ def test_a_file_in_place_of_a_folder_is_refused_at_once(
 
 @pytest.mark.parametrize("lost", ["manifest.json", "*.npz"])
 def test_an_incomplete_head_is_said_to_be_so(
-    run_albo: Run, artifacts: Path, small: Path, lost: str
+    albo_line: Run, artifacts: Path, small: Path, lost: str
 ) -> None:
     (artifacts / "heads" / "default").rename(artifacts / "heads" / "mine")
     for file in artifacts.glob(f"heads/mine/{lost}"):
         file.unlink()
-    answer = run_albo("classify", min((small / "covers" / "Op art").iterdir()), "--head", "mine")
+    answer = albo_line("classify", min((small / "covers" / "Op art").iterdir()), "--head", "mine")
     assert answer.code == 1
     assert "missing" in the_line(answer)
     assert "run `albo train --name mine`" in answer.err
@@ -235,9 +235,9 @@ def test_an_export_that_cannot_be_kept_names_its_own_folder(
     assert line.endswith("; mend that or set $XDG_CACHE_HOME to another folder")
 
 
-def test_a_url_is_no_missing_file(run_albo: Run, artifacts: Path) -> None:
-    asked = run_albo("similar", "https://example.org/a.jpg", "--artifacts", artifacts)
-    listed = run_albo("embed", "-", "--artifacts", artifacts, stdin="https://example.org/a.jpg\n")
+def test_a_url_is_no_missing_file(albo_line: Run, artifacts: Path) -> None:
+    asked = albo_line("similar", "https://example.org/a.jpg", "--artifacts", artifacts)
+    listed = albo_line("embed", "-", "--artifacts", artifacts, stdin="https://example.org/a.jpg\n")
     for answer in (asked, listed):
         assert answer.code == 1
         assert "a URL; albo reads files only" in the_line(answer)
@@ -247,45 +247,45 @@ def test_a_url_is_no_missing_file(run_albo: Run, artifacts: Path) -> None:
 
 
 def test_covers_whose_vectors_are_lost_are_counted_until_they_are_embedded(
-    run_albo: Run, samples: Path, artifacts: Path
+    albo_line: Run, samples: Path, artifacts: Path
 ) -> None:
     for part in artifacts.glob("vectors/*/part-*"):
         part.unlink()
     other = samples / "covers" / "One line"
-    answer = run_albo("embed", other, "--json")
+    answer = albo_line("embed", other, "--json")
     assert answer.code == 1
     assert answer.objects[0]["embedded"] == 25
     assert "50 covers have no vector and are left out; run `albo embed`" in answer.err
-    trained = run_albo("train", "--seeds", "1")
+    trained = albo_line("train", "--seeds", "1")
     lacking = "50 labelled covers have no vector and are left out; run `albo embed --backbone eff"
     assert lacking in trained.err
-    mended = run_albo("embed", "--json")
+    mended = albo_line("embed", "--json")
     assert mended.code == 0
     assert (mended.objects[0]["embedded"], mended.objects[0]["indexed"]) == (50, 75)
     assert "no vector" not in mended.err
 
 
-def test_own_weights_are_there_and_fit(run_albo: Run, tmp_path: Path) -> None:
+def test_own_weights_are_there_and_fit(albo_line: Run, tmp_path: Path) -> None:
     words = ("embed", tmp_path, "--backbone", "efficientnet-lite0", "--weights")
-    answer = run_albo(*words, "gone.pth")
+    answer = albo_line(*words, "gone.pth")
     assert answer.code == 2
     assert "--weights takes a state dict" in the_line(answer)
     (tmp_path / "junk.pth").write_text("junk")
-    answer = run_albo(*words, "junk.pth")
+    answer = albo_line(*words, "junk.pth")
     assert answer.code == 1
     assert "give a state dict of that network" in the_line(answer)
 
 
 def test_an_inverted_file_of_too_few_covers_is_said_to_be_none(
-    run_albo: Run, artifacts: Path
+    albo_line: Run, artifacts: Path
 ) -> None:
-    answer = run_albo("index", "--kind", "ivf", "--json")
+    answer = albo_line("index", "--kind", "ivf", "--json")
     assert answer.objects[0]["kind"] == "flat"
     assert answer.err == (
         "an inverted file needs 1,000 covers, here are 50;"
         " the index is exact until there are as many\n"
     )
-    assert run_albo("index", "--artifacts", artifacts).err == "", "said when it is asked for"
+    assert albo_line("index", "--artifacts", artifacts).err == "", "said when it is asked for"
 
 
 # --- what is counted -----------------------------------------------------------------------------

@@ -449,7 +449,7 @@ def test_forgotten_covers_leave_no_words(
     albo.embed([str(music)])
     assert albo.status()["words"] == []
     albo.words()
-    [store] = albo._all_words()
+    [store] = albo.library.all_words()
     assert (len(store), len(store.failed())) == (8, 1)
     draw(music / "new.png", 50)
     albo.embed([str(music)])
@@ -469,7 +469,7 @@ def test_words_that_are_damaged_are_read_again(
     albo = Albo(tmp_path / "artifacts")
     albo.embed([str(music)])
     albo.words()
-    [store] = albo._all_words()
+    [store] = albo.library.all_words()
     [part] = store.folder.glob("part-*.parquet")
     part.write_bytes(part.read_bytes()[:-20])
     [said] = albo.status()["words"]
@@ -526,7 +526,7 @@ def shelf(tmp_path: Path) -> Path:
 
 
 def read_texts(root: Path, file: Path) -> list[str]:
-    [store] = Albo(root)._all_words()
+    [store] = Albo(root).library.all_words()
     [said] = store.read([digest_of(file.read_bytes())])
     assert said is not None
     return [line.text for line in said.lines]
@@ -657,7 +657,7 @@ def logged(log: Path) -> list[tuple[float, str]]:
 
 
 def texts(root: Path) -> list[str]:
-    [store] = Albo(root)._all_words()
+    [store] = Albo(root).library.all_words()
     found = store.read(store.digests())
     return [words.lines[0].text if words.lines else "-" for words in found if words]
 

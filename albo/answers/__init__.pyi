@@ -1,10 +1,24 @@
 from .explaining import explain_cover as explain_cover
+from .finding import find_duplicates as find_duplicates
+from .finding import find_similar as find_similar
+from .opening import (
+    find_known_genre as find_known_genre,
+)
+from .opening import (
+    gather_reference as gather_reference,
+)
+from .opening import (
+    open_reference as open_reference,
+)
 from .pictures import CoverPictures as CoverPictures
 from .records import (
     EmbedResult as EmbedResult,
 )
 from .records import (
     Explained as Explained,
+)
+from .records import (
+    PlannedHarvest as PlannedHarvest,
 )
 from .records import (
     ReadingResult as ReadingResult,
@@ -42,19 +56,7 @@ from .search import (
     album_by_digest as album_by_digest,
 )
 from .search import (
-    digests_present as digests_present,
-)
-from .search import (
-    files_of as files_of,
-)
-from .search import (
     genres_alike as genres_alike,
-)
-from .search import (
-    members_of_group as members_of_group,
-)
-from .search import (
-    search_index as search_index,
 )
 from .search import (
     unknown_genre as unknown_genre,

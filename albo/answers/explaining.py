@@ -9,13 +9,13 @@ from albo.answers.reference import NoReference
 
 if TYPE_CHECKING:
     from albo.answers.reference import Reference
-    from albo.classify import Asked, Classified, Consultation
+    from albo.classify import Classified, Consultation, CoverAnswer
 
 
 def explain_cover(
     consultation: Consultation,
     reference: Reference | NoReference,
-    asked: Asked,
+    asked: CoverAnswer,
     classified: Classified,
     genre: str = "",
 ) -> Explained:

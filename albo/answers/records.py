@@ -15,6 +15,35 @@ if TYPE_CHECKING:
     from albo.neighbours import IndexSummary
     from albo.reading import ReadingSummary
     from albo.records import Json, ShownCover
+    from albo.sources import Plan
+
+
+@dataclass(frozen=True)
+class PlannedHarvest:
+    """What a harvest would ask for; nothing has been asked."""
+
+    plan: Plan
+    """The charts."""
+    rate: float
+    """Charts a minute; 0 for as fast as can be."""
+    art_rate: float
+    """Artworks a second; 0 for as fast as can be."""
+    catalog: str
+    """The catalog's place, as it may be shown."""
+    covers: str
+    """The place of covers, as it may be shown."""
+    user_agent: str
+    """The name that servers are told."""
+
+    def as_json(self) -> Json:
+        """Return the last object that `albo harvest --dry-run --json` prints: the total."""
+        return {
+            "genre": "total",
+            **self.plan.describe(self.rate, self.art_rate),
+            "catalog": self.catalog,
+            "covers": self.covers,
+            "user_agent": self.user_agent,
+        }
 
 
 @dataclass(frozen=True)
@@ -29,6 +58,9 @@ class EmbedResult:
 
     backbone: str
     """The name of the backbone that embedded them."""
+
+    reading: ReadingResult | None = None
+    """What was read after that; None where words were not asked for."""
 
     def as_json(self) -> Json:
         """Return the object that `albo embed --json` prints."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from albo.answers.reference import Reference, Typicality, Votes
     from albo.answers.thumbnails import Thumbnail
-    from albo.classify import Asked, Consultation
+    from albo.classify import Consultation, CoverAnswer
     from albo.heads import Head, Reasons, ViewReason, WordReason
     from albo.neighbours import Standing
     from albo.records import Digest, Json, Line, Prediction, Prior, ShownCover, Words
@@ -340,7 +340,7 @@ class Reporter:
         """Make the report; a cover that cannot be read says why. Raises as `Consultation` does."""
         asked = self.consultation.ask(covers, keep_pictures=True)
         drafts = tuple(self._draft(one, genre, _letter(number)) for number, one in enumerate(asked))
-        head, manner = self.consultation.head, self.consultation.manner
+        head, asking = self.consultation.head, self.consultation.asking
         corpus, own, is_damaged = self._compared_with(genre)
         ranking = sorted(
             (draft for draft in drafts if not draft.error), key=lambda draft: -draft.probability
@@ -358,9 +358,9 @@ class Reporter:
             accuracy=accuracy,
             learnt=int(head.counts.get("covers", 0)),
             genres=len(head.genres),
-            prior=manner.prior,
-            decide=manner.decide,
-            coverage=manner.coverage,
+            prior=asking.prior,
+            decide=asking.decide,
+            coverage=asking.coverage,
             backbone=head.backbone,
             corpus=corpus,
             own=own,
@@ -379,7 +379,7 @@ class Reporter:
             return 0, 0, reference.is_damaged
         return reference.counts.total(), reference.counts[reference.spelling(genre)], False
 
-    def _draft(self, asked: Asked, genre: str, letter: str) -> Draft:
+    def _draft(self, asked: CoverAnswer, genre: str, letter: str) -> Draft:
         query, said = asked.query, asked.prediction
         if said is None:
             return Draft(letter, Explained(Classified(query.name, error=query.error)))
@@ -399,7 +399,7 @@ class Reporter:
         )
         return self._compared(self._stood(draft, genre), asked, genre)
 
-    def _shown(self, asked: Asked, why: Explained) -> dict[str, Any]:
+    def _shown(self, asked: CoverAnswer, why: Explained) -> dict[str, Any]:
         page = asked.query.page
         assert page is not None  # noqa: S101  (asked with pictures)
         shown: dict[str, Any] = {
@@ -421,14 +421,14 @@ class Reporter:
         """Say where the probability stands among those of the genre's own covers."""
         consultation = self.consultation
         try:
-            own = consultation.head.own_probabilities(genre, consultation.manner.prior)
+            own = consultation.head.own_probabilities(genre, consultation.asking.prior)
         except StaleArtifact as error:
             return replace(draft, no_standing=str(error))
         if not len(own):
             return replace(draft, no_standing=f"no cover of {genre} was held out from this head")
         return replace(draft, among=standing(draft.probability, own))
 
-    def _compared(self, draft: Draft, asked: Asked, genre: str) -> Draft:
+    def _compared(self, draft: Draft, asked: CoverAnswer, genre: str) -> Draft:
         """Say how typical of the genre a draft looks, and which covers show the same artwork."""
         reference, embeddings, votes = self.reference, asked.query.embeddings, draft.votes
         if isinstance(reference, NoReference):

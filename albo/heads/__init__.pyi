@@ -13,7 +13,8 @@ from .fusion import (
 from .grams import Grams as Grams
 from .head import Head as Head
 from .maps import ActivationMap as ActivationMap
-from .maps import spread as spread
+from .maps import Mapper as Mapper
+from .maps import open_mapper as open_mapper
 from .numbers import floored as floored
 from .numbers import log_softmax as log_softmax
 from .predictors import (

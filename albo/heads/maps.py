@@ -11,17 +11,21 @@ is read off a few covers, and nothing is gained by rounding it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from albo.errors import NoActivationMap
 from albo.heads.numbers import against_others
+from albo.heads.predictors import LogisticPredictor
+from albo.networks import compile_map_network, open_core, openvino_failed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from albo.heads.predictors import LogisticPredictor
-    from albo.records import Floats
+    from albo.heads.predictors import Predictor
+    from albo.networks import Card
+    from albo.records import Floats, Note, Pixels
 
 
 @dataclass(frozen=True)
@@ -75,3 +79,39 @@ def spread(
     return ActivationMap(
         evidence.reshape(places), float(evidence.sum()), float(weights[depth:] @ cut[depth:])
     )
+
+
+class Mapper:
+    """Maps what a linear classifier of the image says of covers onto them; see `open_mapper`."""
+
+    def __init__(self, predictor: LogisticPredictor, compiled: Any) -> None:  # noqa: ANN401
+        self.predictor = predictor
+        self._compiled = compiled
+
+    def map(self, pixels: Pixels, middle: Floats, genre: int) -> ActivationMap:
+        """Map the evidence for a genre: pixels uint8 (size, size, 3), middle float32 (m,).
+
+        Raises RuntimeFailed.
+        """
+        try:
+            pooled: Floats = self._compiled(pixels[None])[0][0]
+        except RuntimeError as error:
+            raise openvino_failed(error) from error
+        return spread(self.predictor, genre, pooled, middle)
+
+
+def open_mapper(card: Card, predictor: Predictor, note: Note = lambda _line: None) -> Mapper:
+    """Load the network that gives a backbone's maps, for a head's image classifier.
+
+    note : told in one line of an export, made where there never was one.
+    Raises NoActivationMap where there can be none, MissingWeights, RuntimeFailed.
+    """
+    if not isinstance(predictor, LogisticPredictor):
+        raise NoActivationMap("a head of trees has no map: only a linear one is a sum over places")
+    try:
+        core = open_core()
+        return Mapper(predictor, compile_map_network(card, core, note))
+    except ImportError as error:
+        raise NoActivationMap("maps need OpenVINO; pip install openvino") from error
+    except RuntimeError as error:
+        raise openvino_failed(error) from error

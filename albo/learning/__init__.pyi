@@ -102,10 +102,14 @@ from .labels import (
     label_covers as label_covers,
 )
 from .labels import (
+    note_few_seeds as note_few_seeds,
+)
+from .labels import (
     select_covers as select_covers,
 )
 from .material import Gatherer as Gatherer
 from .material import Material as Material
+from .material import gather_material as gather_material
 from .metrics import (
     confusion as confusion,
 )

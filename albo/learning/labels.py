@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from albo.learning.groups import Artist
-    from albo.records import Album, Digest, Ints, Json
+    from albo.records import Album, Digest, Ints, Json, Note
 
 MIN_GROUPS = 5
 """A genre with fewer groups is left out: there would be folds without it."""
@@ -180,3 +180,13 @@ def _too_few(labelling: Labelling, groups_of: Mapping[str, set[int]], min_groups
         " so embed more covers with `albo embed`"
         + (f" ({labelling.conflicting} have several labels)" if labelling.conflicting else "")
     )
+
+
+def note_few_seeds(seeds: Sequence[int], command: str, note: Note) -> None:
+    """Note that scores are of fewer fold seeds than `SEEDS`, and how to have all."""
+    if len(seeds) < len(SEEDS):
+        drawn = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+        note(
+            f"scored with fold {drawn} alone; `{command} --seeds {len(SEEDS)}` averages"
+            f" {len(SEEDS)} seeds and varies less"
+        )

@@ -12,17 +12,18 @@ from albo.heads import CharactersView, ImageView, MeaningView
 from albo.learning.folds import MIN_TOGETHER
 from albo.learning.groups import rare_line_links
 from albo.learning.labels import label_covers
-from albo.networks import near_duplicate_thresholds
+from albo.networks import card_of, near_duplicate_thresholds
 from albo.store import MANIFEST, WordStore, reader_key
 from albo.words import CoverMeanings
 from albo.words import card as reader_card
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from albo.heads import View
     from albo.learning.labels import Labelling
+    from albo.library import Library
     from albo.networks import Card
     from albo.records import Album, Digest, Ints, Level, Note, StageProgress, Words
     from albo.store import Artifacts, Vectors
@@ -85,6 +86,9 @@ class Gatherer:
     progress: StageProgress
     """Told of the stage "comparing"."""
 
+    replaced: Collection[str] = ()
+    """The views of the head that is to be replaced: none of them may be left out."""
+
     def gather(self, albums: Iterable[Album], level: Level, *, words: bool = True) -> Material:
         """Label covers, link what may not be parted, and open every view there is."""
         labelling = self._labelled(albums, level)
@@ -138,10 +142,11 @@ class Gatherer:
         except (MissingReader, StaleArtifact) as error:
             there = any(self.artifacts.words_folder.glob(f"*/{MANIFEST}"))
             # The error of a damaged store names its own remedy.
-            self.note(
+            self._go_without(
+                CharactersView.name,
                 f"{error}; until then no words are looked at"
                 if there
-                else "no words are looked at; `albo words` reads what covers say"
+                else "no words are looked at; `albo words` reads what covers say",
             )
             return None
         unread = sum(words is None or bool(words.error) for words in said)
@@ -149,9 +154,10 @@ class Gatherer:
             self.note(f"the words on {unread} labelled covers are not read; run `albo words`")
         speaking = sum(words is not None and bool(words.lines) for words in said)
         if speaking < MIN_TOGETHER:
-            self.note(
+            self._go_without(
+                CharactersView.name,
                 f"words are not looked at: {speaking} labelled covers have any, and it takes"
-                f" {MIN_TOGETHER}"
+                f" {MIN_TOGETHER}",
             )
             return None
         by_cover = {one: words for one, words in zip(digests, said, strict=True) if words}
@@ -164,7 +170,48 @@ class Gatherer:
             meanings = CoverMeanings(read.folder, keep=True, note=self.note)
             MeaningView(read.reader, meanings, read.words).features(digests)
         except (MissingWeights, RuntimeFailed) as error:
-            self.note(f"{error}; what words mean is not looked at")
+            self._go_without(MeaningView.name, f"{error}; what words mean is not looked at")
             return (characters,)
         stored = replace(meanings, keep=False)
         return characters, MeaningView(read.reader, stored, read.words)
+
+    def _go_without(self, view: str, reason: str) -> None:
+        """Note why a view is left out. Raises StaleArtifact where a head would lose it."""
+        if view in self.replaced:
+            raise StaleArtifact(
+                f"{reason}; the head there looks at them and is kept: give --no-words to replace"
+                " it, or another --name to keep both"
+            )
+        self.note(reason)
+
+
+def gather_material(
+    library: Library,
+    level: Level,
+    backbone: str | None,
+    purpose: str,
+    *,
+    words: bool = True,
+    replaced: Collection[str] = (),
+) -> Material:
+    """Gather the material of a library, under its writer lock: vectors of meanings are stored.
+
+    Parameters
+    ----------
+    backbone : whose vectors are looked at; None for the backbone embedded with last.
+    purpose : the command, told to those who wait for the lock.
+    words : look at the words on covers, where they have been read.
+    replaced : the views of the head that is to be replaced.
+
+    Raises EmptyCatalog, UsageError, and StaleArtifact where a view of the head that is to be
+    replaced has to be left out.
+    """
+    vectors = library.vectors(backbone)
+    with library.reading() as catalog:
+        albums = list(catalog.albums())
+    card = card_of(vectors)
+    gatherer = Gatherer(
+        library.artifacts, vectors, card, library.note, library.progress, frozenset(replaced)
+    )
+    with library.artifacts.lock(purpose, library.note):
+        return gatherer.gather(albums, level, words=words)

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
     from albo.answers import (
         EmbedResult,
+        PlannedHarvest,
         ReadingResult,
         Similar,
         Typical,
     )
     from albo.genres import Genre
     from albo.records import Json, ShownCover
-    from albo.sources import Harvested, HarvestSettings
+    from albo.sources import Harvested
 
 
 SHOWN_SKIPS = 20
@@ -40,18 +41,14 @@ _DESCRIBED = ("genre", "artist", "album", "year")
 # --- harvest --------------------------------------------------------------------------------------
 
 
-def show_plan(settings: HarvestSettings, where: Json, *, as_json: bool) -> None:
-    """Print what a harvest would ask for. where : "catalog" and "covers", as may be shown."""
-    plan = settings.plan()
-    said = plan.describe(settings.rate, settings.art_rate) | {
-        **where,
-        "user_agent": settings.downloads(plan)[0].politeness.user_agent,
-    }
+def show_plan(planned: PlannedHarvest, *, as_json: bool) -> None:
+    """Print what a harvest would ask for."""
+    plan, said = planned.plan, planned.as_json()
     if as_json:
         for part in plan.parts:
             urls = [request.url for request in part.requests]
             terminal.print_json({"genre": part.name, "charts": urls})
-        terminal.print_json({"genre": "total", **said})
+        terminal.print_json(said)
         return
     table = terminal.table(f"charts of {plan.base_url}, {', '.join(said['storefronts'])}")
     table.add_column("genre")
@@ -63,13 +60,13 @@ def show_plan(settings: HarvestSettings, where: Json, *, as_json: bool) -> None:
     terminal.console().print(table)
     fast = "as fast as can be"
     usual, most = map(_duration, (said["artwork_seconds_usually"], said["artwork_seconds_at_most"]))
-    charts = f"{_duration(said['chart_seconds'])} at {settings.rate:g} a minute"
+    charts = f"{_duration(said['chart_seconds'])} at {planned.rate:g} a minute"
     artwork = (
-        f"{usual} at {settings.art_rate:g} a second where charts list 100 albums, {most} at most;"
+        f"{usual} at {planned.art_rate:g} a second where charts list 100 albums, {most} at most;"
     )
-    terminal.say(f"charts     {charts if settings.rate else fast}")
-    terminal.say(f"artwork    {artwork if settings.art_rate else fast}")
-    if settings.art_rate:
+    terminal.say(f"charts     {charts if planned.rate else fast}")
+    terminal.say(f"artwork    {artwork if planned.art_rate else fast}")
+    if planned.art_rate:
         terminal.say("           less where albums are in several charts, or known")
     terminal.say(f"catalog    {printable(terminal.short(said['catalog']))}")
     terminal.say(f"covers     {printable(terminal.short(said['covers']))}")

@@ -16,7 +16,7 @@ from PIL import Image
 from albo import Albo
 from albo.answers import Draft, Explained, NoReference, Reporter, Verdict
 from albo.answers.report import _apart, _letter, _verdict
-from albo.classify import Classified, Consultation, Manner
+from albo.classify import Asking, Classified, Consultation
 from albo.errors import UnknownGenre
 from albo.heads import Head, Reasons, Scores, ViewReason, WordReason
 from albo.learning import seed_deviation
@@ -197,9 +197,9 @@ def reporter(speaking: Speaking) -> Reporter:
     head = Head.load(speaking.artifacts / "heads" / "default")
     folder = speaking.artifacts / "words"
     listener = Listener(head.fingerprints, folder, single=True, note=lambda _line: None)
-    card = card_of(Albo(speaking.artifacts)._vectors(None))
-    manner = Manner(device=Device.CPU)
-    consultation = Consultation(head, card, listener, manner, lambda _line: None)
+    card = card_of(Albo(speaking.artifacts).library.vectors(None))
+    asking = Asking(device=Device.CPU)
+    consultation = Consultation(head, card, listener, asking, lambda _line: None)
     return Reporter(consultation, NoReference("there are no covers here"))
 
 
@@ -442,7 +442,7 @@ def test_a_draft_stands_among_covers_under_the_same_prior(reporter: Reporter, pr
     asked = reporter.consultation
     head = replace(asked.head, nonconformity=scores.nonconformity, true_genres=scores.true_genres)
     assert head.genres == ("Jazz", "Metal")
-    consultation = replace(asked, head=head, manner=replace(asked.manner, prior=prior))
+    consultation = replace(asked, head=head, asking=replace(asked.asking, prior=prior))
     draft = replace(reporter, consultation=consultation)._stood(made_up("A", 0.5, {}), "Jazz")
     assert draft.among == (Standing(2, 0, 2) if prior == "corpus" else Standing(0, 0, 2))
 

@@ -409,7 +409,7 @@ def test_the_demo_has_a_catalog_of_its_own(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setenv("ALBO_CATALOG", NOBODY)
     monkeypatch.setattr(demo, "run_demo", run)
-    assert cli._run(["demo", str(tmp_path / "demo")], debug=False) == 0
+    assert cli.run(["demo", str(tmp_path / "demo")]) == 0
     assert catalogs == [str(tmp_path / "demo" / "artifacts" / "catalog.sqlite")]
 
 

@@ -15,9 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ImageDraw
 
-from albo.classify import Asked, Consultation, Manner, open_mapper
+from albo.classify import Asking, Consultation, CoverAnswer
 from albo.errors import MissingWeights, NoActivationMap, RuntimeFailed
-from albo.heads import ActivationMap, Head, ImageView, LogisticPredictor, Scaler, Scores, spread
+from albo.heads import (
+    ActivationMap,
+    Head,
+    ImageView,
+    LogisticPredictor,
+    Scaler,
+    Scores,
+    open_mapper,
+)
+from albo.heads.maps import spread
 from albo.images import decode
 from albo.learning.trainers import LightgbmTrainer, LogisticTrainer
 from albo.networks import find_card, open_backbone
@@ -33,8 +42,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from albo.classify import Mapper
-    from albo.heads import Predictor
+    from albo.heads import Mapper, Predictor
     from albo.networks import Card
     from albo.records import Embeddings, Floats, Pixels
 
@@ -311,7 +319,7 @@ def consulting(
         fingerprints={"image": card.fingerprint},
         backbone=card.name,
     )
-    return Consultation(head, card, None, Manner(), note)
+    return Consultation(head, card, None, Asking(), note)
 
 
 def zeros(width: int) -> LogisticPredictor:
@@ -319,8 +327,8 @@ def zeros(width: int) -> LogisticPredictor:
     return LogisticPredictor(scaler, np.zeros((width, 2), np.float32), np.zeros(2, np.float32))
 
 
-def asked(width: int) -> Asked:
-    return Asked(Query("cover.png"), {"image": np.zeros((1, width), np.float32)})
+def asked(width: int) -> CoverAnswer:
+    return CoverAnswer(Query("cover.png"), {"image": np.zeros((1, width), np.float32)})
 
 
 def test_a_head_of_trees_has_no_map_and_says_so(card: Card) -> None:

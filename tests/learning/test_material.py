@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from albo.api import Albo
+from albo.classify import Heads
 from albo.errors import MissingWeights, StaleArtifact
 from albo.heads import Head, ImageView
-from albo.learning import Gatherer
+from albo.learning import Gatherer, gather_material
 from albo.learning.groups import rare_line_links
 from albo.networks import card_of
 from albo.queries import ask
-from albo.records import Device
+from albo.records import Device, Level
 from albo.store import MANIFEST, WordStore
 from albo.words import reader as reader_room
 
@@ -51,7 +52,7 @@ def word_store(folder: Path) -> WordStore:
 
 
 def gather(albo: Albo, **asked: Any) -> Material:  # noqa: ANN401
-    return albo._material("genre", None, "a test", **asked)
+    return gather_material(albo.library, Level.GENRE, None, "a test", **asked)
 
 
 def said_of(albo: Albo, *covers: Path, **asked: Any) -> list[Classified]:  # noqa: ANN401
@@ -105,7 +106,7 @@ def test_without_words_the_head_answers_by_the_part_that_always_speaks(speaking:
     albo, notes = opened(speaking.artifacts)
     head = Head.load(speaking.artifacts / "heads" / "default")
     assert head.alone is not None
-    card = albo._heads()._card_of(head)
+    card = Heads(albo.library)._card_of(head)
     asked = [str(speaking.silent), str(speaking.jazz)]
     [queries] = ask(asked, card, Device.CPU, note=notes.append)
     found = [query.embeddings for query in queries if query.embeddings is not None]
@@ -270,10 +271,10 @@ def test_training_without_a_reader_says_how_to_get_one(speaking: Speaking) -> No
 
 def test_covers_that_were_not_embedded_are_left_out_and_counted(copied: Path) -> None:
     albo, notes = opened(copied)
-    vectors = albo._vectors(None)
+    vectors = albo.library.vectors(None)
     vectors.remove(set(vectors.digests()[:4]))
     gatherer = Gatherer(albo.artifacts, vectors, card_of(vectors), albo.note, albo.progress)
-    with albo._reading() as catalog:
+    with albo.library.reading() as catalog:
         found = gatherer.gather(list(catalog.albums()), "genre")
     assert len(found.labelling.covers) == 36
     assert notes == [

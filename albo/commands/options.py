@@ -80,6 +80,7 @@ SheetFile = Annotated[
 
 
 def limits_of(mebibytes: int, megapixels: int) -> Limits:
+    """Return the limits that --max-mib and --max-mpx name."""
     from albo.limits import Limits
 
     return Limits(max_bytes=mebibytes * 2**20, max_pixels=megapixels * 1_000_000)
