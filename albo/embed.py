@@ -188,8 +188,8 @@ class _Run:
     def take_catalog(self) -> None:
         """Go through the covers of the catalog that have no vector, and named files that are back.
 
-        A file that was named by itself is in no folder that would list it again, when the disk that
-        it is on is mounted again.
+        A file that was named by itself is in no folder whose listing would find it when its disk
+        is mounted again.
         """
         catalog = self._stores.catalog
         lacking = [album for album in catalog.albums() if album.digest not in self._journal.known]
@@ -213,9 +213,10 @@ class _Run:
     def finish(self) -> None:
         """Tell albums that moved from albums that are missing: sources may come in any order.
 
-        What appeared may have moved here from a source that was not named in this run. That one is
-        not gone through, but of these covers the files are looked for: a renamed folder takes its
-        old name out of the catalog, while a disk that is not mounted keeps all that has no copy.
+        A cover that appeared may have moved here from a source that was not named in this run. That
+        source is not listed again, but the files of these covers are looked for there: a renamed
+        folder takes its old name out of the catalog, while the covers of a disk that is not mounted
+        stay, unless a copy has appeared.
         """
         elsewhere = self._stores.catalog.albums(self._account.appeared)
         self._mark_missing(
@@ -287,7 +288,7 @@ class _Listing:
                     continue
                 self._account.summary.seen += 1
                 self.seen.add(entry.album.album_id)
-                # The digest of a stored cover is its name: nothing need be read to know it.
+                # The digest of a stored cover is its name: it is known without reading the file.
                 digest = entry.album.digest or (file.digest if file is not None else None)
                 if digest is None or digest not in self._journal.known:
                     yield entry
@@ -384,7 +385,7 @@ def _awaits_cover(album: Album) -> bool:
 
 
 def _has_vanished(album: Album) -> bool:
-    """Whether a file of the user's own is no longer there; stores are not looked into for that."""
+    """Whether a file of the user's own is gone; a cover in a store counts as there."""
     return not (lies_in_store(album) or is_remote(album.uri)) and is_gone(album.uri)
 
 

@@ -199,7 +199,13 @@ class Account:
         self.summary.seen += covers
 
     def know(self, album: Album, listed: dict[str, Album]) -> None:
-        """Settle an unchanged file; its album may be new all the same, or have changed."""
+        """Settle an unchanged file; its album is written where it is new or has changed.
+
+        Parameters
+        ----------
+        album : as the source lists it, with the digest of its cover.
+        listed : the albums that the catalog has, by id.
+        """
         self.summary.known += 1
         self._genres[album.genre] += 1
         if listed.get(album.album_id) != album:
@@ -238,7 +244,7 @@ class Account:
         self._add_album(replace(read.entry.album, digest=None))
 
     def _lose(self, album: Album, lost: LostCover) -> None:
-        """Let the next harvest see to a cover: one that is gone may only be out of sight now."""
+        """Let the next harvest find a lost cover again, where it was out of sight, or fetch it."""
         for row in self._catalog.rows(CHARTS, [album.album_id]):
             if row.listing is not None and row.album.digest == album.digest:
                 arriving = album.digest if lost.is_gone else None

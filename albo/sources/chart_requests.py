@@ -69,13 +69,13 @@ class ChartRequests:
         self._pool = ThreadPoolExecutor(1, "albo-harvest")
         self._coming: deque[tuple[Part, ChartRequest]] = deque()
         self._known: dict[str, Feed] = {}  # as the catalog has them, by URL
-        self._resumed_from = ""  # when the run began that this one goes on from
+        self._resumed_from = ""  # when the earlier run began, "" for a new run
         self._asking: Future[ChartAnswer] | None = None
 
     def begin(self) -> int | None:
-        """Look up what is known of the charts, and whether this run goes on from another.
+        """Look up what is known of the charts, and whether this run continues an earlier one.
 
-        Returns how many charts that one has asked for; None where this is a new run.
+        Returns how many charts the earlier run has asked for; None where this is a new run.
         """
         self._known = self._catalog.feeds([request.url for _, request in self._plan.requests])
         failed = {url for url, feed in self._known.items() if not feed.fetched}
