@@ -25,11 +25,14 @@ _TELLING = 4  # letters from which what stands inside a word tells something
 
 @dataclass(frozen=True)
 class Genre:
-    """One genre of the tree; an umbrella has no parent."""
+    """One genre of the tree."""
 
     id: int
+    """The store's number of the genre."""
     name: str
+    """The store's English name; a subgenre may share it with another genre."""
     parent_id: int | None
+    """The id of the umbrella that it is under; None for an umbrella."""
 
 
 # --- the tree ------------------------------------------------------------------------------------

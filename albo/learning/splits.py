@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 
 Side: TypeAlias = "Literal['train', 'test'] | int"
-"""Where a split puts a cover: to learn from, to be scored, or in a fold of that number."""
+"""The side of a cover: to learn from, to be scored on, or the number of its fold."""
 
 COLUMNS = ("split", "fold", "published_split")
+"""The columns that may name a side, the first of choice first."""
 PUBLISHED = ("published_split",)
+"""The column of a manifest."""
 
 _MAX_BYTES = 256 << 20
 _DIGEST = ("digest", "sha256")
@@ -93,7 +95,8 @@ def _key(column: str, value: str, folder: str) -> str:
 def sides_of(albums: Iterable[Album], sides: Sides) -> tuple[dict[Digest, Side], int]:
     """Return the side of each cover, by the digests and files of its albums.
 
-    A cover that is put on two is on none: it would be learnt by heart. Returns how many these are.
+    A cover that is put on two sides is on none, since a head would be scored on a cover that it has
+    learnt. Returns the sides, and how many such covers there are.
     """
     found: dict[Digest, set[Side]] = {}
     for album in albums:

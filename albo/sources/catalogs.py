@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 class CatalogSource:
     """Another catalog as a source: its albums become ours, and stay its own.
 
-    name : its address, as it may be shown. genre : as for `open_sources`; None keeps its own.
+    Parameters
+    ----------
+    name : its address, as it may be shown.
+    catalog : the catalog, open; the caller closes it.
+    genre : as for `open_sources`; None keeps the genres of the other catalog.
     """
 
     def __init__(self, name: str, catalog: Catalog, genre: str | None = None) -> None:
@@ -42,5 +46,5 @@ class CatalogSource:
                 yield Entry(ours, stamp_file(album.uri))
 
     def is_gone(self, album_id: str) -> bool:  # noqa: ARG002
-        """Say yes: what it does not list it does not have."""
+        """Say yes: a catalog lists every album that it has."""
         return True

@@ -44,34 +44,48 @@ _APPLE_ART = "mzstatic.com"
 
 @dataclass(frozen=True, slots=True)
 class ChartEntry:
-    """An album as one chart lists it; "" and None for what it does not say. rank : from 1."""
+    """An album as one chart lists it; a field that the chart leaves out is "" or None."""
 
     album_id: str
+    """The store's number of the album, as digits."""
     rank: int
+    """The place in the chart, from 1."""
     name: str = ""
+    """The album's name."""
     artist: str = ""
+    """The artist's name."""
     artist_id: str = ""
+    """The store's number of the artist, as digits."""
     genre_id: int | None = None
+    """The album's own genre, which the taxonomy may not have."""
     genre_name: str = ""
+    """The name of that genre, in the storefront's language."""
     released: str = ""
+    """The day of release, as 2015-03-01."""
     link: str = ""
+    """The album's page."""
     art_url: str = ""
+    """The largest artwork that the chart names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What a feed lists, best rank first; without_id : how many of its entries had no album id."""
+    """What a feed lists."""
 
     entries: tuple[ChartEntry, ...]
+    """The albums, best rank first, each once."""
     without_id: int = 0
+    """How many entries had no album id; they are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Which chart: a genre of the taxonomy, in a storefront."""
+    """Which chart it is."""
 
     storefront: str
+    """The country, by two lower-case letters."""
     genre: Genre
+    """The genre, of the taxonomy."""
 
     @property
     def key(self) -> str:
@@ -96,7 +110,7 @@ class ChartRequest:
 
 
 def check_storefront(text: str) -> str:
-    """Return a storefront's code as charts' addresses have it. Raises UsageError for none."""
+    """Return a storefront's code as in charts' addresses. Raises UsageError for another text."""
     code = text.strip().lower()
     if not _STOREFRONT.fullmatch(code):
         raise UsageError(f"{text!r} is no storefront; name a country by two letters: us, gb, jp")
@@ -104,7 +118,7 @@ def check_storefront(text: str) -> str:
 
 
 def check_base_url(text: str) -> str:
-    """Return a server's address without a slash at its end. Raises UsageError for none."""
+    """Return a server's address without a slash at its end. Raises UsageError for another text."""
     url = text.strip().rstrip("/")
     try:
         parts = urlsplit(url)
@@ -121,9 +135,9 @@ def check_base_url(text: str) -> str:
 
 
 def parse_chart(data: bytes) -> Chart:
-    """Read a feed. What it says beside the known fields passes, what it lacks is "" or None.
+    """Read a feed. Unknown fields are passed over, and missing ones are "" or None.
 
-    Raises BadFeed for what is no feed of albums, with the reason.
+    Raises BadFeed with the reason where the data is not a feed of albums.
     """
     try:
         document = json.loads(data)
@@ -233,8 +247,8 @@ def _largest_image(images: object) -> str:
 def artwork_urls(url: str, size: int) -> tuple[str, ...]:
     """Return where to ask for artwork: that many pixels a side, then 600, then as it was given.
 
-    The server makes any size of an image by the last segment of its path; what does not end so is
-    asked for as it is.
+    The server makes any size of an image by the last segment of its path; an address that ends in
+    another way is asked for as it is.
     """
     try:
         parts = urlsplit(url)
@@ -249,7 +263,7 @@ def artwork_urls(url: str, size: int) -> tuple[str, ...]:
 
 
 def artwork_key(url: str) -> str:
-    """Return what is the same for all sizes of one artwork, from whatever server of Apple's."""
+    """Return the key of an artwork: the same for all its sizes, from any of Apple's servers."""
     try:
         parts = urlsplit(url)
         host = _APPLE_ART if admits_artwork(parts.hostname or "", "") else parts.netloc
@@ -288,7 +302,7 @@ def merged(known: CatalogRow | None, entry: ChartEntry, chart: Address, when: st
 
 
 def is_same(before: CatalogRow, after: CatalogRow) -> bool:
-    """Whether a chart said nothing of an album but that it is still there."""
+    """Whether a chart said of an album only that it is still there."""
     if before.listing is None or after.listing is None:
         return False
     listing = replace(before.listing, last_seen=after.listing.last_seen)

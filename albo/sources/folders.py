@@ -36,12 +36,18 @@ _NAME = attrgetter("name")
 class Folder:
     """A folder, read recursively; the folder that holds an image names its genre.
 
-    Links to folders are followed after all else and each folder is gone through once, so that a
-    link more or less changes no path by which a cover is known.
+    Links to folders are followed last, and each folder is gone through once: when the user adds or
+    removes a link, the other covers keep the paths by which they are known.
 
-    An artifacts folder below it is left out: the pictures in it are albo's own reports, and covers
-    that the catalog has already. One that is named itself is listed without its reports, since it
-    may be the user's folder of covers as well; and so are folders in it, as their user wants.
+    An artifacts folder below it is left out: its pictures are albo's own reports, and covers that
+    the catalog has already. When the user names an artifacts folder itself, it is listed without
+    its reports, since it may hold the user's own covers too. A folder inside artifacts that the
+    user names, such as `artifacts/covers`, is listed like any other.
+
+    Parameters
+    ----------
+    path : the folder; albums are kept under its real path.
+    genre : `folder`, `none`, or the genre of every cover, as for `open_sources`.
     """
 
     def __init__(self, path: str, genre: str) -> None:
@@ -71,11 +77,11 @@ class Folder:
             waiting.extend(reversed(subfolders))
 
     def is_gone(self, album_id: str) -> bool:
-        """Say that it has vanished, unless it is below what could not be read."""
+        """Say yes, unless it is below a folder that could not be read."""
         return not album_id.startswith(tuple(self._unread))
 
     def _items(self, folder: str, seen: dict[tuple[int, int], str]) -> list[os.DirEntry[str]]:
-        """Return what is in a folder, by name; nothing where it was gone through, or cannot be."""
+        """Return a folder's items by name; none where it was gone through, or cannot be read."""
         if not is_utf8(folder):
             self.remarks.failures.append(Skipped(printable_path(folder), NOT_UTF8))
             return []
@@ -85,7 +91,7 @@ class Folder:
             with os.scandir(folder) as items:
                 return self._without_artifacts(folder, sorted(items, key=_NAME))
         except OSError as error:
-            # What was known below it has not vanished: it cannot be seen.
+            # Covers that are known below it may still be there, so they count as not vanished.
             below = self._relative(folder)
             self._unread.append(below + os.sep if below else "")
             reason = f"cannot be read: {error.strerror or error}"
@@ -95,8 +101,8 @@ class Folder:
     def _without_artifacts(
         self, folder: str, items: list[os.DirEntry[str]]
     ) -> list[os.DirEntry[str]]:
-        """Return a folder's items, by name, without those that albo has made itself."""
-        # Looked up among sorted names: a file more to look for would cost time in each folder.
+        """Return the items of a folder without those that albo has made itself."""
+        # A search among sorted names: asking the disk for the lock would cost time in each folder.
         place = bisect_left(items, WRITER_LOCK, key=_NAME)
         is_locked = place < len(items) and items[place].name == WRITER_LOCK
         if not (is_locked and are_artifacts(map(_NAME, items))):
@@ -157,7 +163,9 @@ class Folder:
 def genre_notes(genres: Counter[str]) -> list[str]:
     """Say which genres were taken from folders' names, and where they look wrong.
 
-    genres : how many covers each has, of those that could be read.
+    Parameters
+    ----------
+    genres : by name, how many of the covers that could be read each genre has.
     """
     if not genres:
         return []

@@ -73,7 +73,7 @@ class Source(Protocol):
 
 
 def stamp_file(path: str) -> Stamp | None:
-    """Return what tells whether a file has changed; None where it cannot be looked at."""
+    """Return the stamp by which a changed file is known; None where it cannot be looked at."""
     try:
         return stamp_of(os.stat(path))
     except (OSError, ValueError):
@@ -81,10 +81,10 @@ def stamp_file(path: str) -> Stamp | None:
 
 
 def is_gone(path: str) -> bool:
-    """Whether nothing is at a path; not where that cannot be told, as on a disk that fails."""
+    """Whether nothing is at a path; False where nobody can tell, as on a disk that fails."""
     try:
         os.lstat(path)
-    except (*ABSENCE, ValueError):  # the last for what is no path at all
+    except (*ABSENCE, ValueError):  # ValueError: the text cannot be a path
         return True
     except OSError:
         return False
@@ -92,6 +92,7 @@ def is_gone(path: str) -> bool:
 
 
 def stamp_of(found: os.stat_result) -> Stamp | None:
+    """Return the stamp of a regular file from its status; None for anything else."""
     if not stat.S_ISREG(found.st_mode):
         return None
     # Some file systems have inodes of 64 bits and times after 2262; SQLite counts to 2^63.
@@ -99,15 +100,24 @@ def stamp_of(found: os.stat_result) -> Stamp | None:
 
 
 def genre_from_folder(folder: str, genre: str) -> str:
+    """Return the genre of a cover in a folder; "" for none.
+
+    Parameters
+    ----------
+    folder : the path of the folder that the cover is in.
+    genre : `folder`, `none`, or the genre of every cover, as for `open_sources`.
+    """
     if genre == FROM_FOLDERS:
         return os.path.basename(folder)
     return "" if genre == NO_GENRE else genre
 
 
 def is_utf8(path: str) -> bool:
-    # What is not UTF-8 on the disk comes as lone surrogates, which no table can hold.
+    """Whether a text, such as a path, can be written as UTF-8."""
+    # Names on the disk that are not UTF-8 come as lone surrogates, which no table can hold.
     return path.isascii() or not any("\ud800" <= c <= "\udfff" for c in path)
 
 
 def printable_path(path: str) -> str:
+    """Return a path that can be printed: bytes that are not UTF-8 are escaped."""
     return path.encode("utf-8", "backslashreplace").decode()

@@ -27,7 +27,12 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 class Manifest:
     """A CSV or Parquet table of covers: `file`; where known `genre`, `artist`, `album` and more.
 
-    Raises UsageError for what is no such table, as far as its beginning tells.
+    Parameters
+    ----------
+    path : the table; albums are kept under its real path.
+    genre : `folder`, `none`, or the genre of every cover; None reads the column `genre`.
+
+    Raises UsageError where the table's beginning shows that it is none.
     """
 
     def __init__(self, path: str, genre: str | None) -> None:
@@ -39,7 +44,7 @@ class Manifest:
         next(self._rows(), None)
 
     def entries(self) -> Iterator[Entry]:
-        """List the table's rows in order; those that cannot be read, and why, are reported."""
+        """List the table's rows in order; `remarks` tells which cannot be read, and why."""
         times: Counter[str] = Counter()
         repeated = 0
         for row in self._readable_rows():
@@ -55,7 +60,7 @@ class Manifest:
             )
 
     def is_gone(self, album_id: str) -> bool:  # noqa: ARG002
-        """Say yes, unless it may be what could not be read."""
+        """Say yes, unless a row that could not be read may have listed it."""
         return self._is_whole
 
     def _readable_rows(self) -> Iterator[dict[str, str]]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 EVERY_GENRE = "all"
-"""What stands for every umbrella genre."""
+"""The word for every umbrella genre."""
 
 ART_SIZE = 1_000
 RATE = 20.0
@@ -49,30 +49,33 @@ _USUAL = 100  # albums that a chart lists, whatever it is asked for
 
 @dataclass(frozen=True)
 class HarvestSettings:
-    """What a harvest is asked for.
-
-    genres : names or ids, "all" for every umbrella; each comes with its subgenres. storefronts :
-    countries by two letters. base_url : the charts' server; None is `$ALBO_ITUNES_URL`, else
-    Apple's. limit : albums that each chart is asked for. art_size : pixels a side of artwork.
-    rate : charts a minute, art_rate : artworks a second; 0 for as fast as can be. contact : a mail
-    or web address that is sent along. timeout : seconds for one attempt. attempts : how often one
-    thing is asked for. backoff : seconds until the second attempt; they double.
-    """
+    """What a harvest is asked for, as the user gives it."""
 
     genres: Sequence[str]
+    """Names or ids, "all" for every umbrella; each comes with its subgenres."""
     storefronts: Sequence[str] = ("us",)
+    """Countries, by two letters."""
     base_url: str | None = None
+    """The charts' server; None is `$ALBO_ITUNES_URL`, else Apple's."""
     limit: int = LIMIT
+    """Albums that each chart is asked for."""
     art_size: int = ART_SIZE
+    """Pixels a side of artwork."""
     rate: float = RATE
+    """Charts a minute; 0 for as fast as can be."""
     art_rate: float = ART_RATE
+    """Artworks a second; 0 for as fast as can be."""
     contact: str = ""
+    """A mail or web address that is sent along."""
     timeout: float = 60.0
+    """Seconds for one attempt."""
     attempts: int = 5
+    """How often one thing is asked for."""
     backoff: float = 1.0
+    """Seconds until the second attempt; they double."""
 
     def __post_init__(self) -> None:
-        """Raise UsageError for numbers that make no sense."""
+        """Raise UsageError where a number is too small or infinite."""
         least = {
             "limit": 1, "art_size": 1, "rate": 0, "art_rate": 0, "timeout": 0.01, "attempts": 1,
             "backoff": 0,
@@ -83,14 +86,14 @@ class HarvestSettings:
                 raise UsageError(f"{name} is {value}; it has to be {bound:g} or more")
 
     def plan(self) -> Plan:
-        """Choose the charts. Raises UsageError, UnknownGenre for what is not understood."""
+        """Choose the charts. Raises UsageError, UnknownGenre where a word is not understood."""
         url = self.base_url or os.environ.get("ALBO_ITUNES_URL") or BASE_URL
         base_url = check_base_url(url)
         parts = plan_parts(self.genres, self.storefronts, base_url, self.limit)
         return Plan(parts, base_url, self.limit, self.art_size)
 
     def downloads(self, plan: Plan) -> tuple[Downloads, Downloads]:
-        """Prepare what fetches charts, and what fetches artwork. Raises UsageError."""
+        """Prepare the downloads of charts and those of artwork. Raises UsageError."""
         charts = Politeness(
             seconds_apart=60 / self.rate if self.rate else 0.0,
             attempts=self.attempts,
@@ -108,7 +111,7 @@ class HarvestSettings:
             max_bytes=_LARGEST_ARTWORK,
             give_up=_SIZES * charts.give_up,
         )
-        # As it will be written when it is asked: names in other scripts are encoded.
+        # The host as it is written in a request: names in other scripts are encoded.
         asked = requests.Request("GET", plan.base_url).prepare().url or ""
         home = urlsplit(asked).hostname or ""
         return (
@@ -147,7 +150,7 @@ class Plan:
 
     @property
     def key(self) -> str:
-        """What is the same for the same command given again."""
+        """The run's key: a command that is given again has the same."""
         urls = "\n".join(request.url for _, request in self.requests)
         return hashlib.sha256(urls.encode()).hexdigest()
 
@@ -214,25 +217,29 @@ def plan_parts(
 
 @dataclass(slots=True)
 class Tally:
-    """What a harvest did for one name.
-
-    asked : albums asked for; listed : how many came, each of them either new to the catalog or
-    known. covers : stored. failed : charts and covers that were not to be had, each counted in
-    reasons. art_missing : albums for which the charts give no artwork.
-    """
+    """What a harvest did for one name."""
 
     genre: str
+    """The name of the part of the plan."""
     asked: int = 0
+    """Albums that charts were asked for."""
     listed: int = 0
+    """Albums that came; each is either new or known."""
     new: int = 0
+    """Albums that the catalog did not have."""
     known: int = 0
+    """Albums that the catalog had."""
     covers: int = 0
+    """Covers that were stored, one for each album."""
     failed: int = 0
+    """Charts and covers that could not be had."""
     art_missing: int = 0
+    """Albums for which the charts give no artwork."""
     reasons: Counter[str] = field(default_factory=Counter)
+    """How often something failed for each reason; together `failed`."""
 
     def fail(self, reason: str) -> None:
-        """Count something that was not to be had."""
+        """Count a chart or a cover that could not be had."""
         self.failed += 1
         self.reasons[reason] += 1
 
@@ -252,14 +259,16 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Harvested:
-    """What a harvest did: a tally for each part of the plan, and seconds."""
+    """What a harvest did."""
 
     tallies: tuple[Tally, ...]
+    """One for each part of the plan, in its order."""
     seconds: float
+    """How long it took."""
 
     @property
     def total(self) -> Tally:
-        """All of it together."""
+        """The sum of all tallies."""
         total = Tally("total")
         for tally in self.tallies:
             total.asked += tally.asked
