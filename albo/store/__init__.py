@@ -1,6 +1,7 @@
-"""The artifacts folder: one writer, atomic writes; vectors, words and covers by digest.
+"""The artifacts folder, and what is kept in it by digest: vectors, words and covers.
 
-It computes nothing of what it keeps.
+This wing writes files safely, lets one writer work at a time, and checks what it reads. The
+numbers and words themselves are computed elsewhere.
 """
 
 import lazy_loader

@@ -1,9 +1,9 @@
-"""The folder that holds all that albo makes, and how files are written safely there.
+"""The folder that holds all that albo makes: where each thing stands in it, and its one lock.
 
-Whatever is written gets a temporary name first and is renamed when it is whole and on the disk,
-so a reader never sees half a file and needs no lock. Writers take turns by one lock, which the
-kernel gives back when a process is killed. Each built thing has a `manifest.json` that says what
-it was built from; it is written last and checked before anything beside it is believed.
+Every file gets a temporary name first and is renamed when it is whole and on the disk, so a reader
+sees whole files only and needs no lock. Writers take turns by one lock, which the kernel gives
+back when a process is killed. Each built thing has a `manifest.json` that says what it was built
+from; the manifest is written last, and a reader checks it before it uses the files beside it.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class Artifacts:
     """The artifacts folder: where everything in it stands, and the lock that its writers share."""
 
     root: Path
+    """The folder itself; it need not be there yet."""
 
     @classmethod
     def locate(cls, path: Path | None) -> Artifacts:
@@ -62,7 +63,8 @@ class Artifacts:
         check_can_be_folder(root, "name another with --artifacts")
         return cls(root)
 
-    # What is of the wrong kind is refused where it is asked for, so that all else goes on.
+    # A file where a folder belongs, or the reverse, is refused by the property that names it, so
+    # that commands which do not need that path go on working.
 
     @property
     def catalog_file(self) -> Path:
@@ -103,9 +105,9 @@ class Artifacts:
         return self.root / REPORTS
 
     def report(self, name: str, suffix: str) -> Path:
-        """Return the file of a report; the name may hold anything, and is made a plain one."""
+        """Return the file of a report; any `name` is made a plain file name."""
         plain = _plain(name).rstrip(".-") or "report"
-        if not name.isascii():  # what is lost of it keeps others apart
+        if not name.isascii():  # the hash keeps apart names that become one plain name
             plain += f"-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
         return self.reports_folder / f"{plain}.{suffix}"
 
@@ -144,9 +146,12 @@ class Artifacts:
 
         Parameters
         ----------
-        purpose : the command that writes ("albo embed"), told to whoever waits.
-        on_wait : called once, with one line that says for whom, where the lock is not free.
-        timeout : seconds to wait at most; None waits for as long as it takes.
+        purpose
+            The command that writes ("albo embed"); a writer that waits is told of it.
+        on_wait
+            Called once where the lock is not free, with one line that names the holder.
+        timeout
+            Seconds to wait at most; None waits for as long as it takes.
 
         A thread that holds the lock may take it again. The kernel releases it when the process
         ends, however it ends. Raises WriterAtWork after `timeout`, CannotWrite where the folder

@@ -109,7 +109,7 @@ def open_covers(uri: str, *, endpoint: str | None = None) -> CoverStore:
 
 
 class StoredCovers:
-    """Reads covers by URI, from files and S3 alike; one for all threads, with one client.
+    """Reads covers by URI, from files and S3 alike; one serves all threads, with one client.
 
     endpoint : as for `open_covers`. Raises UsageError where it is no plain http(s) URL.
     """

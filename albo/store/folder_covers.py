@@ -31,10 +31,15 @@ _TWO_DIGITS = re.compile(r"[0-9a-f]{2}")
 class FolderCovers:
     """Covers as files: `ab/cd/abcd….jpg`, 65,536 folders in two levels.
 
-    A file gets its name when it is whole, but nothing is forced to the disk: after a power cut a
-    file may be empty or wrong. Reading by digest notices that, `find` passes over empty files and
-    `put` compares what is there, so such a cover is fetched and written again; a forced write
-    would cost every cover ten milliseconds against that one day.
+    A file gets its name when it is whole, and the system decides when its bytes reach the disk:
+    after a power cut a file may be empty or wrong. Reading by digest notices that, `find` passes
+    over empty files and `put` compares the file that is there, so such a cover is fetched and
+    written again. Forcing each file to the disk would cost ten milliseconds a cover.
+
+    Attributes
+    ----------
+    place
+        The folder's absolute path.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -14,9 +14,6 @@ from albo.texts import in_one_line
 _URL_IN_PATH = re.compile(r"(^|/)[A-Za-z][A-Za-z0-9+.-]+:/")  # joining paths makes // one
 
 
-# Files
-
-
 def read_file(path: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
     """
     Read a whole file, never more than the limit, and never waiting for a pipe or a device.

@@ -1,7 +1,7 @@
-"""Files that users name for albo to write: looked at before the work, so that nothing is lost.
+"""Check the files that users name for albo to write, before the work begins.
 
-A word left out of a command line makes a cover the name of a page. So a file that stands there is
-replaced only if albo made it, which it leaves a mark in, or if it is empty.
+Where a word is left out of a command line, a cover may be taken for the page to write. So albo
+replaces a file only if it is empty or carries the mark that albo leaves in its own files.
 """
 
 from __future__ import annotations
@@ -19,13 +19,25 @@ MARK = "made by albo"
 """What is written near the beginning of every page and picture."""
 
 PAGES = (".html", ".htm")
+"""The suffixes of pages."""
+
 PICTURES = (".png", ".jpg", ".jpeg")
+"""The suffixes of pictures."""
 
 _MARKED_WITHIN = 4096
 
 
 def check_output(path: Path, suffixes: tuple[str, ...], option: str) -> Path:
-    """Return the file to be written, links followed. option : which named it, for the message.
+    """Return the file to be written, links followed.
+
+    Parameters
+    ----------
+    path
+        As the user named it.
+    suffixes
+        The suffixes that it may have: `PAGES` or `PICTURES`.
+    option
+        The option that named it, for the message.
 
     Raises UsageError where it cannot be written, or is a file that albo did not make.
     """

@@ -31,7 +31,7 @@ _NOT_FOUND = 404
 class S3Covers:
     """Covers as objects `prefix/<64 hex digits>` of a bucket, on Amazon's or any other S3 server.
 
-    The digest goes along as the checksum, so the server refuses what was damaged on the way.
+    The digest is sent as the checksum, so the server refuses bytes that were damaged on the way.
     Credentials are found the way boto3 does it.
 
     Parameters
@@ -44,6 +44,11 @@ class S3Covers:
         URL of an S3 server other than Amazon's; None for what boto3 is configured to.
     page_size
         Names asked for at once when the bucket is listed.
+
+    Attributes
+    ----------
+    place
+        The address, `s3://bucket/prefix`.
 
     Raises UsageError for a name that no bucket has, a prefix that servers read differently, and
     an endpoint that is no plain http(s) URL.
@@ -127,7 +132,7 @@ class S3Covers:
         return head
 
     def _is_there(self, key: str, data: bytes) -> bool:
-        """Compare an object with what it should be; most servers tell its MD5: no need to read."""
+        """Compare an object with its data: by its MD5 where the server tells it, else whole."""
         head = self._head(key)
         if head is None or head.get("ContentLength") != len(data):
             return False

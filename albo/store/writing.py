@@ -1,4 +1,4 @@
-"""Write files safely (temporary name first, with a checksum), and say plainly why not."""
+"""Write files safely (temporary name first, with a checksum), and say plainly why it failed."""
 
 from __future__ import annotations
 
@@ -26,8 +26,14 @@ FORMAT = 1
 """The newest manifest format that is written and read, where an artifact names none of its own."""
 
 MANIFEST = "manifest.json"
+"""The file that says what an artifact was built from."""
+
 ELSEWHERE = "name another folder with --artifacts"
+"""The remedy in messages about a folder that cannot be written to."""
+
 MAX_JSON_BYTES = 64 << 20
+"""The largest JSON file that is written or read."""
+
 _TEMPORARY = re.compile(r"\..+\.\d+\.[0-9a-f]{8}\.tmp")
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -54,7 +60,7 @@ def cache_folder() -> Path:
 def plain_write_errors(path: Path, elsewhere: str = ELSEWHERE) -> Iterator[None]:
     """Turn an OSError met while writing `path` into a CannotWrite that says what to do.
 
-    elsewhere : how to have it written to another folder.
+    elsewhere : the remedy that names another folder, for the message.
     """
     try:
         yield
@@ -64,7 +70,7 @@ def plain_write_errors(path: Path, elsewhere: str = ELSEWHERE) -> Iterator[None]
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Give a folder for what is needed on the way, and remove it. Raises CannotWrite."""
+    """Give a folder for temporary files, and remove it afterwards. Raises CannotWrite."""
     temporary = Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108  (named in a message)
     with (
         plain_write_errors(temporary, "set $TMPDIR to another folder"),
@@ -90,12 +96,15 @@ def write_atomically(
 
     Parameters
     ----------
-    path : the final name; what stood there is replaced, missing folders are made.
-    write : puts the content into the open binary file that it gets.
-    elsewhere : how to have it written to another folder, for the message.
+    path
+        The final name. A file that stands there is replaced, missing folders are made.
+    write
+        Puts the content into the open binary file that it gets.
+    elsewhere
+        The remedy that names another folder, for the message.
 
-    Raises CannotWrite (a full disk, a read-only folder, …). Whatever is raised, nothing stays
-    behind; a killed process may leave its temporary file, see `sweep`.
+    Raises CannotWrite (a full disk, a read-only folder, …). After any error the temporary file is
+    removed; only a killed process may leave it, see `sweep`.
     """
     name = f".{path.name[:80]}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
     temporary = path.with_name(name)
@@ -115,7 +124,7 @@ def write_atomically(
 
 
 def _sync_folder(folder: Path) -> None:
-    """Put a rename itself on the disk; where folders cannot be opened (Windows) it is there."""
+    """Put a rename itself on the disk. Windows cannot open folders, and renames safely itself."""
     with suppress(PermissionError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -125,10 +134,17 @@ def _sync_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path, older_than: float = 0.0) -> int:
-    """Remove temporary files that killed runs left in a folder; the number removed.
+    """Remove temporary files that killed runs left in a folder. Returns the number removed.
 
-    Where the writer lock is held, none of them can be in use. Where no lock guards the folder
-    (the shared cache), `older_than`, in seconds, spares those of a process at work.
+    Under the writer lock none of them can be in use.
+
+    Parameters
+    ----------
+    folder
+        Where to look; folders in it are left alone.
+    older_than
+        Seconds: younger files stay, since they may be of a process at work. For folders that no
+        lock guards, such as the shared cache.
     """
     removed = 0
     oldest = time.time() - older_than
@@ -171,7 +187,7 @@ def write_json(path: Path, content: object) -> None:
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401  (whatever the file holds)
-    """Read a JSON file. Raises OSError, or ValueError for what is none or exceeds 64 MiB."""
+    """Read a JSON file. Raises OSError, and ValueError for other content or more than 64 MiB."""
     with path.open("rb") as file:
         text = file.read(MAX_JSON_BYTES + 1)
     if len(text) > MAX_JSON_BYTES:
@@ -216,13 +232,18 @@ def read_manifest(folder: Path, what: str, mend: str, newest: int = FORMAT) -> J
 
     Parameters
     ----------
-    what : what it is, for the message: "index".
-    mend : the command that makes it anew, without quotes: "albo index".
-    newest : the newest format that the caller reads.
+    folder
+        The artifact's folder.
+    what
+        What it is, for the message: "index".
+    mend
+        The command that makes it anew, without quotes: "albo index".
+    newest
+        The newest format that the caller reads.
 
-    Raises StaleArtifact where the manifest is missing or damaged; ForeignArtifact, which is one
-    too, where it may not be read or is of a newer format: then nothing should be put in its place.
-    The message ends with the mending command.
+    Raises StaleArtifact where the manifest is missing or damaged. Raises ForeignArtifact, which is
+    a StaleArtifact too, where it may not be read or is of a newer format: then the caller must
+    leave it in its place. The message ends with the mending command.
     """
     try:
         manifest = read_json(folder / MANIFEST)

@@ -244,7 +244,7 @@ def test_holder_elsewhere_and_of_yesterday_is_described(tmp_path: Path) -> None:
         holder |= {"host": "far\x1b[2J", "since": since.isoformat(), "process": 7}
         write_json(tmp_path / "writer.json", holder)
         assert at_work(tmp_path) == (
-            f"albo embed (process 7 on far[2J, since {since:%Y-%m-%d %H:%M:%S})"
+            f"albo embed (process 7 on far [2J, since {since:%Y-%m-%d %H:%M:%S})"
         )
 
 
@@ -310,7 +310,7 @@ def test_looking_keeps_no_writer_waiting(tmp_path: Path) -> None:
 READ_ONLY = """
 import os, sys
 from pathlib import Path
-from albo.artifacts import Artifacts, write_atomically
+from albo.store import Artifacts, write_atomically
 from albo.errors import CannotWrite
 import filelock
 if os.geteuid() == 0:
@@ -369,7 +369,7 @@ def test_written_whole_or_not_at_all(tmp_path: Path) -> None:
 TOO_LARGE = """
 import resource, sys
 from pathlib import Path
-from albo.artifacts import write_atomically
+from albo.store import write_atomically
 from albo.errors import CannotWrite
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:
