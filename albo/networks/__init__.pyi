@@ -26,6 +26,9 @@ from .engines import (
     export_file as export_file,
 )
 from .engines import (
+    has_bfloat16 as has_bfloat16,
+)
+from .engines import (
     import_openvino as import_openvino,
 )
 from .engines import (
@@ -39,6 +42,9 @@ from .engines import (
 )
 from .engines import (
     openvino_failed as openvino_failed,
+)
+from .engines import (
+    run_in_order as run_in_order,
 )
 from .maps import compile_map_network as compile_map_network
 from .memory import recall as recall

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from albo.arrays import scale_to_unit
 from albo.networks import cards
@@ -112,6 +114,52 @@ def _question(name: str, weights: Path | None) -> str:
     return f"{name}\n{file}\n{versions}\n{networks.OUTPUTS_VERSION}"
 
 
+@dataclass
+class _OpenBackbones:
+    """The backbones that this process has open: each serves all who ask for the same.
+
+    To open one takes a tenth of a second and tens of megabytes; a program that asks about cover
+    after cover would pay that each time.
+    """
+
+    kept: dict[_Asked, FrozenBackbone] = field(default_factory=dict)
+    """The last asked for comes last."""
+
+    opening: threading.RLock = field(default_factory=threading.RLock)
+    """Held while one is opened, so that two threads do not open the same."""
+
+    def find(self, asked: _Asked, note: Note) -> FrozenBackbone:
+        with self.opening:
+            backbone = self.kept.pop(asked, None) or asked.open(note)
+            self.kept[asked] = backbone
+            for oldest in list(self.kept)[:-_MOST_OPEN]:
+                del self.kept[oldest]
+        return backbone
+
+
+class _Asked(NamedTuple):
+    """What is asked for when a backbone is opened: all that decides which one serves."""
+
+    card: Card
+    device: Device
+    batch_size: int | None
+    single: bool
+    process: int
+    """A process that was forked has none of the threads that the network of its parent runs in."""
+
+    def open(self, note: Note) -> FrozenBackbone:
+        runtime = open_runtime(
+            self.card, self.device, self.batch_size, single=self.single, note=note
+        )
+        return FrozenBackbone(self.card, runtime)
+
+
+_MOST_OPEN = 4
+"""Backbones kept open at a time: one to embed with and one to answer fast, for two networks."""
+
+_open_backbones = _OpenBackbones()
+
+
 def open_backbone(
     card: Card,
     device: Device = Device.AUTO,
@@ -120,8 +168,12 @@ def open_backbone(
     single: bool = False,
     note: Note = lambda _line: None,
 ) -> FrozenBackbone:
-    """Load a backbone. Parameters and errors as of `albo.runtimes.open_runtime`."""
-    return FrozenBackbone(card, open_runtime(card, device, batch_size, single=single, note=note))
+    """Load a backbone, or return the one that this process has open for the same arguments.
+
+    Threads may share it. `note` is told what there is to say when the backbone is loaded, and so
+    only by the call that loads it. Other parameters and errors as of `open_runtime`.
+    """
+    return _open_backbones.find(_Asked(card, device, batch_size, single, os.getpid()), note)
 
 
 def near_duplicate_thresholds(card: Card) -> tuple[float, float, bool]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import warnings
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +14,11 @@ from albo.networks import weights as networks
 from albo.networks.engines import (
     Export,
     export_file,
-    import_openvino,
+    has_bfloat16,
     load_or_export,
     open_core,
-    openvino_failed,
+    requests_at_once,
+    run_in_order,
 )
 from albo.networks.precision import (
     PRECISION,
@@ -32,7 +32,7 @@ from albo.records import Device
 from albo.store import backbone_key, scratch_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from torch import nn
@@ -41,97 +41,78 @@ if TYPE_CHECKING:
     from albo.records import Floats, Note, Pixels
 
 CPU_BATCH = 16
-_LOOK_AHEAD = 3
-_PATIENCE = 10.0  # seconds without an answer until OpenVINO is asked what it is doing
 _EXPORT_VERSION = 2  # raised when exports are made in another way
 
 
-@dataclass
-class _Job:
-    """One batch in the queue: its rows land in any order, the batch leaves in its own."""
-
-    top: Floats
-    middle: Floats
-    left: int
-    done: threading.Event = field(default_factory=threading.Event)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    failure: str = ""
-
-    def land(self) -> None:
-        """Count one row as landed. Callbacks come from several threads."""
-        with self.lock:
-            self.left -= 1
-            if self.left == 0:
-                self.done.set()
-
-
 class OpenVinoRuntime:
-    """A network exported once, then run by OpenVINO, one cover a request, several at once."""
+    """A network exported once, then run by OpenVINO, one cover a request, several at once.
+
+    Threads may call `encode` at the same time: each call has requests of its own.
+
+    Attributes
+    ----------
+    device : always `Device.CPU`.
+    arithmetic : what the network computes in, in words: float32, or which part is coarser.
+    batch_size : covers that a batch has at most.
+    """
 
     device = Device.CPU
 
     def __init__(self, card: Card, batch_size: int | None, *, single: bool, note: Note) -> None:
-        openvino = import_openvino()
-        core = open_core()
         # One request takes all cores where one answer is waited for; else each has its own few.
         hint = "LATENCY" if single else "THROUGHPUT"
-        self.arithmetic, compiled = _compiled(card, core, hint, note)
-        self._queue = openvino.AsyncInferQueue(compiled)
-        self._queue.set_callback(self._land)
+        self.arithmetic, self._compiled = _compiled(card, open_core(), hint, note)
         self._widths = (card.dimension, card.middle_dimension)
-        self.batch_size = batch_size or max(CPU_BATCH, len(self._queue))
+        self.batch_size = batch_size or max(CPU_BATCH, requests_at_once(self._compiled))
 
     def encode(self, batches: Iterable[Pixels]) -> Iterator[tuple[Floats, Floats]]:
-        """Yield (top, middle) for each batch, in order; at most three batches are on their way.
+        """Yield (top, middle) for each batch, in order; a few covers are on their way ahead.
 
         Raises RuntimeFailed.
         """
-        jobs: deque[_Job] = deque()
-        try:
+        waiting: deque[_Batch] = deque()
+
+        def covers() -> Iterator[Pixels]:
             for pixels in batches:
-                jobs.append(self._start(pixels))
-                if len(jobs) >= _LOOK_AHEAD:
-                    yield self._finish(jobs.popleft())
-            while jobs:
-                yield self._finish(jobs.popleft())
-        finally:
-            # Whoever stops early leaves requests behind; none may land in a process that ends.
-            with contextlib.suppress(RuntimeError):
-                self._queue.wait_all()
+                waiting.append(_Batch.of(len(pixels), self._widths))
+                for row in range(len(pixels)):
+                    yield pixels[row : row + 1]
 
-    def _start(self, pixels: Pixels) -> _Job:
-        n = len(pixels)
-        top, middle = (np.empty((n, width), np.float32) for width in self._widths)
-        job = _Job(top, middle, n)
-        try:
-            for row in range(n):
-                self._queue.start_async({0: pixels[row : row + 1]}, (job, row))
-        except RuntimeError as error:
-            raise openvino_failed(error) from error
-        if n == 0:
-            job.done.set()
-        return job
+        for outputs in run_in_order(self._compiled, covers()):
+            while waiting[0].is_whole:  # batches of no covers
+                yield waiting.popleft().outputs
+            waiting[0].add(outputs)
+            if waiting[0].is_whole:
+                yield waiting.popleft().outputs
+        for batch in waiting:
+            yield batch.outputs
 
-    def _land(self, request: Any, place: tuple[_Job, int]) -> None:  # noqa: ANN401
-        job, row = place
-        try:
-            job.top[row] = request.get_output_tensor(0).data[0]
-            if job.middle.shape[1]:
-                job.middle[row] = request.get_output_tensor(1).data[0]
-        except Exception as error:  # noqa: BLE001  a callback's error would be lost in its thread
-            job.failure = str(error) or type(error).__name__
-        job.land()
 
-    def _finish(self, job: _Job) -> tuple[Floats, Floats]:
-        # A request that fails never calls back; the queue tells of it only when it is waited for.
-        while not job.done.wait(_PATIENCE):
-            try:
-                self._queue.wait_all()
-            except RuntimeError as error:
-                raise openvino_failed(error) from error
-        if job.failure:
-            raise openvino_failed(job.failure)
-        return job.top, job.middle
+@dataclass(slots=True)
+class _Batch:
+    """The outputs of one batch, filled row by row."""
+
+    outputs: tuple[Floats, Floats]
+    """Top (n, d) and middle (n, m)."""
+
+    filled: int = 0
+    """How many rows have their numbers."""
+
+    @classmethod
+    def of(cls, n: int, widths: tuple[int, int]) -> _Batch:
+        top, middle = (np.empty((n, width), np.float32) for width in widths)
+        return cls((top, middle))
+
+    @property
+    def is_whole(self) -> bool:
+        return self.filled == len(self.outputs[0])
+
+    def add(self, found: Sequence[Floats]) -> None:
+        top, middle = self.outputs
+        top[self.filled] = found[0][0]
+        if middle.shape[1]:
+            middle[self.filled] = found[1][0]
+        self.filled += 1
 
 
 # --- the exported network ------------------------------------------------------------------------
@@ -203,8 +184,7 @@ def _compile(
     plain = file.read_bytes()
     probes = probe_images(card.size)
     expected = run_eager(network, probes)
-    has_bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    for arithmetic, marked in mixtures(plain) if has_bfloat16 else ():
+    for arithmetic, marked in mixtures(plain) if has_bfloat16(core) else ():
         file.write_bytes(marked)
         with contextlib.suppress(RuntimeError):  # OpenVINO cannot fuse every mixture
             compiled = core.compile_model(file, "CPU", {PRECISION: "bf16"})

@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import sys
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,15 +24,21 @@ from albo.store import cache_folder, library_versions, sweep, write_atomically
 from albo.texts import in_one_line, lines_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
     from types import ModuleType
+
+    from numpy.typing import NDArray
 
     from albo.records import Note
 
 
 _MAX_REASON = 160
 _HEADER_BYTES = 1 << 20
+_WITHOUT_BFLOAT16 = frozenset(
+    {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI"}
+)
+"""Values of $ONEDNN_MAX_CPU_ISA below the first instructions that have it."""
 _ABANDONED = 3600.0  # seconds after which a temporary file is nobody's
 
 
@@ -90,6 +97,75 @@ class _SignalStack(ctypes.Structure):
     """The system's `stack_t`."""
 
     _fields_ = (("place", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+def has_bfloat16(core: Any) -> bool:  # noqa: ANN401
+    """Whether this processor computes in bfloat16, and OpenVINO may let it.
+
+    OpenVINO lists it for what the processor can, and then fails to compile where
+    $ONEDNN_MAX_CPU_ISA forbids the instructions (as oneDNN documents that variable).
+    """
+    allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
+    listed = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in listed and allowed not in _WITHOUT_BFLOAT16
+
+
+def requests_at_once(compiled: Any) -> int:  # noqa: ANN401
+    """Return how many requests keep the processor busy, by the hint a network was compiled with."""
+    return int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+
+
+def run_in_order(
+    compiled: Any,  # noqa: ANN401
+    inputs: Iterable[NDArray[Any]],
+) -> Iterator[list[NDArray[Any]]]:
+    """Run a compiled network on one input after another, several at once.
+
+    Requests are waited for in turn, with no callback: one is called in OpenVINO's threads, and to
+    take down a network while such a thread waits for Python's lock can hang for ever.
+
+    Parameters
+    ----------
+    inputs : drawn as requests become free; at most one more than there are requests.
+
+    Yields the outputs for each input, in order. They are OpenVINO's own memory: copy them before
+    the next ones are asked for. Raises RuntimeFailed.
+    """
+    most = requests_at_once(compiled)
+    idle: list[Any] = []
+    busy: deque[Any] = deque()
+    try:
+        for each in inputs:
+            if len(busy) == most:
+                yield _outputs(busy[0])
+                idle.append(busy.popleft())
+            busy.append(_started(compiled, idle, each))
+        while busy:
+            yield _outputs(busy[0])
+            busy.popleft()
+    finally:
+        # A caller that stops early leaves requests behind; none may run on in an ending process.
+        for request in busy:
+            with contextlib.suppress(RuntimeError):
+                request.wait()
+
+
+def _started(compiled: Any, idle: list[Any], inputs: NDArray[Any]) -> Any:  # noqa: ANN401
+    """Start an idle request, or a new one where all are busy."""
+    try:
+        request = idle.pop() if idle else compiled.create_infer_request()
+        request.start_async({0: inputs})
+    except RuntimeError as error:
+        raise openvino_failed(error) from error
+    return request
+
+
+def _outputs(request: Any) -> list[NDArray[Any]]:  # noqa: ANN401
+    try:
+        request.wait()
+        return [tensor.data for tensor in request.output_tensors]
+    except RuntimeError as error:
+        raise openvino_failed(error) from error
 
 
 def openvino_failed(error: object) -> RuntimeFailed:

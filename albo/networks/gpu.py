@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +35,16 @@ def first_line(error: object) -> str:
 
 
 class TorchRuntime:
-    """A network run by torch: graph-captured on CUDA, eager elsewhere."""
+    """A network run by torch: graph-captured on CUDA, eager elsewhere.
+
+    Threads may call `encode` at the same time: one forward pass runs at a time.
+
+    Attributes
+    ----------
+    device : where it runs.
+    arithmetic : what the network computes in: bfloat16, float16 or float32.
+    batch_size : covers that a batch has at most; halved where they do not fit into the memory.
+    """
 
     def __init__(self, card: Card, device: Device, batch_size: int) -> None:
         import torch
@@ -42,13 +52,12 @@ class TorchRuntime:
         self.device = device
         self.batch_size = batch_size
         self._where = torch.device(device.value)
-        self._size = card.size
         network = networks.build(card).to(self._where)
         if device is not Device.MPS:  # whose convolutions are written for channels first
             network = network.to(memory_format=torch.channels_last)
         self.arithmetic, self._network = _fastest_that_agrees(network, card, self._where)
-        self._graphs: dict[int, _Graph] = {}
-        self._captures = self._where.type == "cuda"
+        self._graphs = _Graphs(card.size, self._where)
+        self._turn = threading.Lock()
 
     def encode(self, batches: Iterable[Pixels]) -> Iterator[tuple[Floats, Floats]]:
         """Yield (top, middle) for each batch, in order; one too big for the memory is halved.
@@ -77,7 +86,7 @@ class TorchRuntime:
     def _forward_if_it_fits(self, pixels: Pixels) -> tuple[Floats, Floats] | None:
         # The room is made by the caller: as long as the error lives, so does what it ran out over.
         try:
-            with self._float32():
+            with self._turn, self._float32():
                 return self._forward(pixels)
         except RuntimeError as error:
             if _is_out_of_memory(error):
@@ -94,7 +103,8 @@ class TorchRuntime:
         if n <= 1:
             raise RuntimeFailed("one cover does not fit into the memory there; use --device cpu")
         self.batch_size = n // 2
-        self._graphs.clear()
+        with self._turn:
+            self._graphs.clear()
         if self._where.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -107,25 +117,52 @@ class TorchRuntime:
 
         n = len(pixels)
         with torch.inference_mode():
-            graph = self._graph(n) if self._captures and n else None
+            graph = self._graphs.find(self._network, n, self.batch_size)
             if graph is not None:
                 top, middle = graph.replay(pixels)
             else:
                 top, middle = self._network(torch.from_numpy(pixels).to(self._where))
             return top[:n].float().cpu().numpy(), middle[:n].float().cpu().numpy()
 
-    def _graph(self, n: int) -> _Graph | None:
-        """Return a captured graph for up to n covers; one size serves all batches but the last."""
-        size = self.batch_size if n > self.batch_size // 2 else n
-        if size not in self._graphs:
-            self._graphs.clear()  # before the next: two would take twice the memory
+
+class _Graphs:
+    """The captured graph of a network, made when it is first needed: one at a time is kept.
+
+    Attributes
+    ----------
+    captures : whether graphs are captured at all: on CUDA, but for networks that no graph can hold.
+    """
+
+    def __init__(self, size: int, where: torch.device) -> None:
+        self.captures = where.type == "cuda"
+        self._size = size
+        self._where = where
+        self._kept: dict[int, _Graph] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def clear(self) -> None:
+        """Drop what was captured, and with it the memory that it takes."""
+        self._kept.clear()
+
+    def find(self, network: nn.Module, n: int, batch_size: int) -> _Graph | None:
+        """Return a captured graph for up to n covers; one size serves all batches but the last.
+
+        None where the network has to run eagerly.
+        """
+        if not self.captures or not n:
+            return None
+        size = batch_size if n > batch_size // 2 else n
+        if size not in self._kept:
+            self.clear()  # before the next: two would take twice the memory
             try:
-                self._graphs[size] = _Graph(self._network, size, self._size, self._where)
+                self._kept[size] = _Graph(network, size, self._size, self._where)
             except RuntimeError as error:
                 if _is_out_of_memory(error):
                     raise
-                self._captures = False  # some networks do what no graph can hold
-        return self._graphs.get(size)
+                self.captures = False  # some networks do what no graph can hold
+        return self._kept.get(size)
 
 
 class _Graph:

@@ -13,14 +13,13 @@ import json
 import logging
 import os
 import re
-import shutil
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from albo.errors import MissingWeights, NoActivationMap, UnknownBackbone, UsageError
+from albo.errors import DownloadFailed, MissingWeights, NoActivationMap, UnknownBackbone, UsageError
 from albo.networks.cards import OWN_LICENCE, Card, Offer, Resample
 from albo.networks.modules import (
     NetworkPlan,
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from albo.records import Note
+    from albo.sources import Politeness
 
 
 DEFAULT = "efficientnet-lite0"
@@ -58,7 +58,10 @@ OUTPUTS_VERSION = 1
 """Raised when a network's outputs change their meaning: old vectors are not taken for new ones."""
 _OPEN_LICENCES = frozenset({"apache-2.0", "bsd-3-clause", "cc-by-4.0", "mit"})
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-_PATIENCE = 10.0  # seconds for a server to answer
+_PATIENCE = 10.0  # seconds for a server to answer, and for its next byte
+_LONGEST_DOWNLOAD = 3 * 3600.0  # seconds
+_MOST_BYTES = 8 << 30  # of a file of weights; torchvision's largest has 2.5 GB
+_ATTEMPTS = 3
 _SHOWN = 5
 
 
@@ -323,29 +326,49 @@ def _download(plan: NetworkPlan) -> Path:
 
 
 def _fetch_url(url: str, file: Path) -> None:
-    """Download to a temporary name; keep the file if it is whole.
+    """Download to a temporary name; keep the file if it is the published one, and whole.
 
-    `torch.hub.download_url_to_file` would wait for a silent server for ever and take a reply that
-    broke off for a whole one.
+    Raises OSError.
     """
-    from urllib.request import urlopen
+    from albo.sources import Downloads
 
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+    # Libraries publish these URLs, and name whatever host they like: a release leads to another.
+    downloads = Downloads(lambda _host: True, _politeness())
     try:
-        with urlopen(url, timeout=_PATIENCE) as reply, partial.open("wb") as out:  # noqa: S310
-            shutil.copyfileobj(reply, out, 1 << 20)
-            promised = reply.headers.get("Content-Length")
-        _check_download(partial, promised, _hash_in_name(file.stem))
+        downloads.get(url, partial.write_bytes)
+        _check_download(partial, _hash_in_name(file.stem))
         partial.replace(file)
+    except DownloadFailed as error:
+        raise OSError(_how_much_came(error) or str(error)) from error
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _check_download(file: Path, promised: str | None, prefix: str | None) -> None:
-    size = file.stat().st_size
-    if promised is not None and size != int(promised):
-        raise OSError(f"the download broke off after {size} of {promised} bytes")
+def _politeness() -> Politeness:
+    from albo.sources import Politeness
+
+    return Politeness(
+        attempts=_ATTEMPTS, timeout=_LONGEST_DOWNLOAD, silence=_PATIENCE, max_bytes=_MOST_BYTES
+    )
+
+
+def _how_much_came(error: BaseException) -> str:
+    """Say how far a download came that broke off; "" where its size was not known."""
+    from urllib3.exceptions import IncompleteRead
+
+    cause: BaseException | None = error
+    while cause is not None:
+        for each in (cause, *cause.args):
+            if isinstance(each, IncompleteRead):
+                promised = each.partial + each.expected
+                return f"the download broke off after {each.partial} of {promised} bytes"
+        cause = cause.__cause__
+    return ""
+
+
+def _check_download(file: Path, prefix: str | None) -> None:
     with file.open("rb") as opened:
         if prefix and not hashlib.file_digest(opened, "sha256").hexdigest().startswith(prefix):
             raise OSError("what came is not the published file: its SHA-256 is another")

@@ -102,4 +102,5 @@ from .plan import (
 from .plan import (
     Tally as Tally,
 )
+from .politeness import Politeness as Politeness
 from .rows import open_table as open_table

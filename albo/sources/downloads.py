@@ -172,7 +172,7 @@ class Downloads:
             line = self._line
             with (
                 self._watch.over(line.sockets),
-                line.send(prepared, self.politeness.timeout) as answer,
+                line.send(prepared, self.politeness.longest_silence) as answer,
             ):
                 yield answer
         except (requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError) as error:

@@ -31,6 +31,8 @@ class Politeness:
     """Seconds until the second attempt; they double, and chance adds up to as much again."""
     timeout: float = 60.0
     """Seconds from a request to the end of its answer."""
+    silence: float = 0.0
+    """Seconds without a byte after which a server is taken for dead; 0 for `timeout`."""
     max_bytes: int = 64 << 20
     """The most bytes of a body, unpacked."""
     give_up: int = 5
@@ -44,6 +46,11 @@ class Politeness:
             raise UsageError(
                 "the contact has to be 1 to 200 plain ASCII characters: a mail or web address"
             )
+
+    @property
+    def longest_silence(self) -> float:
+        """The seconds that a server may send nothing."""
+        return self.silence or self.timeout
 
     @property
     def user_agent(self) -> str:

@@ -30,6 +30,7 @@ from albo.networks import (
     Export,
     cores,
     export_file,
+    has_bfloat16,
     load_or_export,
     open_core,
     openvino_failed,
@@ -306,10 +307,9 @@ def _load(
     What was compiled is kept, which halves the next start.
     """
     # Texts come out the same in bfloat16, in little more than half the time.
-    has_bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     config = {
         "PERFORMANCE_HINT": "LATENCY" if single else "THROUGHPUT",
-        "INFERENCE_PRECISION_HINT": "bf16" if has_bfloat16 else "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if has_bfloat16(core) else "f32",
     }
 
     def make() -> Export:

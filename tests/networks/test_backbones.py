@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +16,15 @@ import pytest
 import timm
 import torch
 
+from albo import Albo
 from albo.errors import UnknownBackbone, UsageError
-from albo.networks import FrozenBackbone, find_card, near_duplicate_thresholds
+from albo.networks import (
+    FrozenBackbone,
+    backbones,
+    find_card,
+    near_duplicate_thresholds,
+    open_backbone,
+)
 from albo.networks import weights as networks
 from albo.records import Device
 from albo.store import cache_folder
@@ -24,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from albo.networks import Card
-    from albo.records import Floats, Json, Pixels
+    from albo.records import Floats, Json, Note, Pixels
 
 TINY = "timm/test_resnet.r160_in1k"
 
@@ -111,6 +120,94 @@ def test_a_backbone_says_where_and_how_it_runs() -> None:
     assert (backbone.device, backbone.arithmetic, backbone.batch_size) == ("mps", "float16", 5)
 
 
+# --- open backbones ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Device, int | None, bool]]:
+    """Count what is opened; nothing is open at first."""
+    asked: list[tuple[str, Device, int | None, bool]] = []
+
+    def open_runtime(
+        card: Card, device: Device, batch_size: int | None, *, single: bool, note: Note
+    ) -> FixedRuntime:
+        asked.append((card.name, device, batch_size, single))
+        note("opened")
+        return FixedRuntime(np.ones((1, 2), np.float32))
+
+    monkeypatch.setattr(backbones, "open_runtime", open_runtime)
+    monkeypatch.setattr(backbones, "_open_backbones", backbones._OpenBackbones())
+    return asked
+
+
+def test_a_backbone_is_opened_once_for_all_who_ask_for_the_same(
+    opened: list[tuple[str, Device, int | None, bool]],
+) -> None:
+    card = find_card("efficientnet-lite0")
+    said: list[str] = []
+    first = open_backbone(card, Device.CPU, single=True, note=said.append)
+    assert open_backbone(card, Device.CPU, single=True, note=said.append) is first
+    assert open_backbone(replace(card), Device.CPU, single=True) is first
+    assert (said, len(opened)) == (["opened"], 1)
+    others = [
+        open_backbone(card, Device.CPU),
+        open_backbone(card, Device.CPU, 4, single=True),
+        open_backbone(replace(card, fingerprint="0" * 64), Device.CPU, single=True),
+    ]
+    assert len({id(each) for each in [first, *others]}) == len(opened) == 4
+
+
+def test_of_many_backbones_the_last_few_stay_open(
+    opened: list[tuple[str, Device, int | None, bool]],
+) -> None:
+    card = find_card("efficientnet-lite0")
+    first = open_backbone(card, batch_size=1)
+    for size in (2, 3, 1, 4, 5):  # the first is asked for between
+        open_backbone(card, batch_size=size)
+    assert open_backbone(card, batch_size=1) is first
+    assert [size for _, _, size, _ in opened] == [1, 2, 3, 4, 5]
+    open_backbone(card, batch_size=2)
+    assert [size for _, _, size, _ in opened][5:] == [2]
+
+
+def test_threads_that_ask_at_once_open_one(
+    opened: list[tuple[str, Device, int | None, bool]],
+) -> None:
+    card = find_card("efficientnet-lite0")
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _number: open_backbone(card, single=True), range(8)))
+    assert len({id(each) for each in found}) == len(opened) == 1
+
+
+def test_another_process_opens_its_own(
+    opened: list[tuple[str, Device, int | None, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a forked process the threads are missing that the parent's network runs in."""
+    card = find_card("efficientnet-lite0")
+    first = open_backbone(card)
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    assert open_backbone(card) is not first
+    assert len(opened) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux tells its pages")
+def test_a_process_that_asks_again_and_again_keeps_its_size(
+    sample_artifacts: Path, kept_aside: list[str]
+) -> None:
+    albo = Albo(sample_artifacts)
+
+    def ask(times: int) -> int:
+        for _ in range(times):
+            list(albo.similar(kept_aside[:1]))
+            list(albo.classify(kept_aside[:1]))
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    before = ask(10)
+    assert ask(100) - before < 20 << 20  # one network kept a call would be 3,700 MB
+
+
 # --- cards ---------------------------------------------------------------------------------------
 
 
@@ -126,7 +223,7 @@ def test_a_card_is_asked_for_once(described: list[str], weights: Path) -> None:
 def test_a_card_that_is_known_needs_no_torch() -> None:
     card = find_card("efficientnet-lite0")
     script = (
-        "import sys; from albo.backbones import find_card;"
+        "import sys; from albo.networks import find_card;"
         "print(find_card('efficientnet-lite0').fingerprint);"
         "print(sorted({'torch', 'timm', 'openvino', 'torchvision'} & set(sys.modules)))"
     )
@@ -203,7 +300,7 @@ def test_another_version_of_the_libraries_asks_again(
     described: list[str], weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find_card(TINY, weights)
-    monkeypatch.setattr("albo.backbones.library_versions", lambda *_names: {"timm": "2.0"})
+    monkeypatch.setattr("albo.networks.backbones.library_versions", lambda *_names: {"timm": "2.0"})
     find_card(TINY, weights)
     assert described == [TINY] * 2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import os
 import subprocess
@@ -25,6 +26,7 @@ from albo.images import decode
 from albo.networks import cpu, engines, precision, runtimes
 from albo.networks import gpu as gpu_room
 from albo.networks.cpu import OpenVinoRuntime
+from albo.networks.engines import requests_at_once, run_in_order
 from albo.networks.gpu import TorchRuntime
 from albo.networks.precision import probe_images
 from albo.networks.runtimes import open_runtime
@@ -209,7 +211,7 @@ def random_weights(name: str, file: Path) -> None:
 def test_other_structures_agree_too(
     real: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(precision, "probe_images", lambda size: probe_images(size, 4))  # (faster)
+    monkeypatch.setattr(cpu, "probe_images", lambda size: probe_images(size, 4))  # (faster)
     file = tmp_path / "random.pth"
     random_weights(name, file)
     card = describe(name, file)
@@ -290,8 +292,8 @@ def test_an_export_that_is_not_the_network_is_not_run(
     card: Card, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(precision, "mixtures", lambda _plain: [])
-    monkeypatch.setattr(precision, "run_eager", lambda _network, pixels: rng_rows(len(pixels)))
+    monkeypatch.setattr(cpu, "mixtures", lambda _plain: [])
+    monkeypatch.setattr(cpu, "run_eager", lambda _network, pixels: rng_rows(len(pixels)))
     said: list[str] = []
     assert isinstance(open_runtime(card, Device.CPU, note=said.append), TorchRuntime)
     assert "OpenVINO cannot run efficientnet-lite0 (its answers are not torch's)" in said[-1]
@@ -335,6 +337,7 @@ def test_a_batch_larger_than_asked_for_is_whole(small: Runtime, card: Card) -> N
 
 
 def test_looking_ahead_is_bounded(lite0: Runtime, card: Card) -> None:
+    assert isinstance(lite0, OpenVinoRuntime)
     drawn = 0
 
     def batches() -> Iterator[Pixels]:
@@ -345,18 +348,68 @@ def test_looking_ahead_is_bounded(lite0: Runtime, card: Card) -> None:
 
     stream = lite0.encode(batches())
     next(stream)
-    assert drawn == 3
+    assert drawn == min(9, requests_at_once(lite0._compiled) + 1)
     assert len(list(stream)) == 8
 
 
-def test_who_stops_early_leaves_nothing_running(lite0: Runtime, card: Card) -> None:
+def test_who_stops_early_leaves_nothing_running(
+    lite0: Runtime, card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert isinstance(lite0, OpenVinoRuntime)
+    made: list[Any] = []
+
+    class Network:
+        """The same network, which tells of the requests that are made."""
+
+        compiled = lite0._compiled
+
+        def get_property(self, name: str) -> object:
+            return self.compiled.get_property(name)
+
+        def create_infer_request(self) -> object:
+            made.append(self.compiled.create_infer_request())
+            return made[-1]
+
+    monkeypatch.setattr(lite0, "_compiled", Network())
     images = probe_images(card.size)
     stream = lite0.encode(images[i : i + 4] for i in (0, 4, 8))
     expected = next(stream)[0]
     stream.close()  # type: ignore[attr-defined]
-    assert lite0._queue.is_ready()
+    assert made
+    assert all(request.wait_for(0) for request in made)
     np.testing.assert_array_equal(next(lite0.encode([images[:4]]))[0], expected)
+
+
+def test_threads_share_a_runtime(small: Runtime, card: Card) -> None:
+    images = probe_images(card.size)
+    expected = [top for top, _ in small.encode([images[:4], images[4:8], images[8:]])]
+    found: dict[int, list[Floats]] = {}
+
+    def encode(number: int) -> None:
+        batches = [images[:4], images[4:8], images[8:]]
+        found[number] = [top for top, _ in small.encode(batches)]
+
+    threads = [threading.Thread(target=encode, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number in range(4):
+        np.testing.assert_allclose(np.concatenate(found[number]), np.concatenate(expected), 1e-6)
+
+
+def test_a_runtime_that_nobody_holds_is_gone(card: Card) -> None:
+    """No cycle keeps a compiled network: its tens of megabytes are free at once."""
+    runtime = open_runtime(card, Device.CPU, single=True)
+    assert isinstance(runtime, OpenVinoRuntime)
+    next(runtime.encode([probe_images(card.size, 1)]))
+    held = weakref.ref(runtime)
+    gc.disable()
+    try:
+        del runtime
+        assert held() is None
+    finally:
+        gc.enable()
 
 
 def test_an_error_of_the_source_is_its_own(small: Runtime, card: Card) -> None:
@@ -369,38 +422,79 @@ def test_an_error_of_the_source_is_its_own(small: Runtime, card: Card) -> None:
     assert len(list(small.encode([probe_images(card.size, 1)]))) == 1
 
 
-def test_rows_that_land_from_many_threads_are_all_counted() -> None:
-    nothing = np.empty((0, 0), np.float32)
-    for _ in range(20):
-        job = cpu._Job(nothing, nothing, 8 * 200)
-        threads = [
-            threading.Thread(target=lambda job=job: [job.land() for _ in range(200)])
-            for _ in range(8)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert job.left == 0
-        assert job.done.is_set()
+class FailingNetwork:
+    """A compiled network as OpenVINO's: a request that fails says so when it is waited for."""
 
+    def get_property(self, _name: str) -> int:
+        return 2
 
-class FailingQueue:
-    """A queue as OpenVINO's: what fails never calls back, it is told when it is waited for."""
+    def create_infer_request(self) -> FailingNetwork:
+        return self
 
-    def start_async(self, _inputs: object, _place: object) -> None:
+    def start_async(self, _inputs: object) -> None:
         pass
 
-    def wait_all(self) -> None:
+    def wait(self) -> None:
         raise RuntimeError("Exception from src/inference:\n\nbad allocation\n")
 
 
 def test_a_request_that_fails_ends_the_run(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = OpenVinoRuntime(card, None, single=False, note=lambda _line: None)
-    monkeypatch.setattr(runtime, "_queue", FailingQueue())
-    monkeypatch.setattr(cpu, "_PATIENCE", 0.01)
-    with pytest.raises(RuntimeFailed, match=r"OpenVINO failed \(bad allocation\); free some"):
-        list(runtime.encode([probe_images(card.size, 1)]))
+    images = probe_images(card.size, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime, "_compiled", FailingNetwork())
+        with pytest.raises(RuntimeFailed, match=r"OpenVINO failed \(bad allocation\); free some"):
+            list(runtime.encode([images]))
+    assert len(list(runtime.encode([images]))) == 1  # the next call is a new one
+
+
+class Echo:
+    """A compiled network that gives back what it is asked, and counts its requests."""
+
+    def __init__(self, at_once: int) -> None:
+        self.at_once = at_once
+        self.made = 0
+        self.running = 0
+        self.most = 0
+
+    def get_property(self, _name: str) -> int:
+        return self.at_once
+
+    def create_infer_request(self) -> EchoRequest:
+        self.made += 1
+        return EchoRequest(self)
+
+
+class EchoRequest:
+    def __init__(self, network: Echo) -> None:
+        self.network = network
+        self.is_running = False
+
+    def start_async(self, inputs: dict[int, Any]) -> None:
+        assert not self.is_running
+        self.is_running = True
+        self.data = inputs[0]
+        self.network.running += 1
+        self.network.most = max(self.network.most, self.network.running)
+
+    def wait(self) -> None:
+        self.network.running -= self.is_running
+        self.is_running = False
+
+    @property
+    def output_tensors(self) -> list[EchoRequest]:
+        assert not self.is_running
+        return [self]
+
+
+@pytest.mark.parametrize(("at_once", "count"), [(1, 5), (3, 0), (3, 2), (3, 3), (3, 20)])
+def test_requests_are_answered_in_order_so_many_at_once(at_once: int, count: int) -> None:
+    network = Echo(at_once)
+    inputs = [np.full((1, 2), number) for number in range(count)]
+    found = [output.tolist() for [output] in run_in_order(network, iter(inputs))]
+    assert found == [each.tolist() for each in inputs]
+    assert network.most == network.made == min(at_once, count)
+    assert network.running == 0
 
 
 # --- too little memory ---------------------------------------------------------------------------
@@ -504,7 +598,7 @@ def test_a_gpu_that_cannot_load_the_network_is_left_unless_it_was_asked_for(
         raise torch.OutOfMemoryError("CUDA out of memory.\nMore of it.")
 
     monkeypatch.setattr(runtimes, "_choose_device", lambda _device, **_more: Device.CUDA)
-    monkeypatch.setattr(gpu_room, "TorchRuntime", too_small)
+    monkeypatch.setattr(runtimes, "TorchRuntime", too_small)
     said: list[str] = []
     assert open_runtime(card, note=said.append).device is Device.CPU
     assert said == [
@@ -522,7 +616,7 @@ def test_without_openvino_eager_torch_runs_and_says_so(
     def fail(*_words: object, **_more: object) -> None:
         raise error
 
-    monkeypatch.setattr(cpu, "OpenVinoRuntime", fail)
+    monkeypatch.setattr(runtimes, "OpenVinoRuntime", fail)
     said: list[str] = []
     runtime = open_runtime(card, Device.CPU, note=said.append)
     assert isinstance(runtime, TorchRuntime)
@@ -544,7 +638,7 @@ def blocked(*words, **_more):
     raise OSError("no network here")
 
 socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = blocked
-from albo.backbones import find_card, open_backbone
+from albo.networks import find_card, open_backbone
 
 card = find_card("efficientnet-lite0")
 backbone = open_backbone(card, single=True, note=print)
@@ -718,7 +812,7 @@ def test_cuda_agrees_with_eager_float32_on_real_covers(
 ) -> None:
     runtime = TorchRuntime(card, Device.CUDA, 64)
     check_agreement(run(runtime, pixels, 64), eager)  # the last batch is not whole
-    assert runtime._captures
+    assert runtime._graphs.captures
 
 
 @pytest.mark.gpu
@@ -742,7 +836,7 @@ def test_a_captured_graph_serves_batches_of_every_size(
     found = list(runtime.encode(pixels[a:b] for a, b in pairwise(starts)))
     ours = tuple(np.concatenate(outputs) for outputs in zip(*found, strict=True))
     check_agreement(ours, (eager[0][:100], eager[1][:100]))  # type: ignore[arg-type]
-    assert runtime._captures
+    assert runtime._graphs.captures
     assert len(runtime._graphs) == 1
 
 
@@ -777,7 +871,7 @@ def test_openvino_leaves_signals_the_stack_they_had() -> None:
     """Its plugin sets one so small that Ctrl-C could end in a segmentation fault."""
     program = (
         "import ctypes\n"
-        "from albo.engines import _SignalStack, open_core\n"
+        "from albo.networks.engines import _SignalStack, open_core\n"
         "def stack():\n"
         "    found = _SignalStack()\n"
         "    ctypes.CDLL(None).sigaltstack(None, ctypes.byref(found))\n"

@@ -28,6 +28,7 @@ from albo.errors import MissingWeights, NoActivationMap, UnknownBackbone, UsageE
 from albo.networks import Card, modules, offers
 from albo.networks import weights as networks
 from albo.networks.weights import build, build_map, describe
+from albo.sources import Politeness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,6 +42,14 @@ def empty_hubs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test find or leave weights where the user keeps them."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a download that failed be tried again at once, and few."""
+    monkeypatch.setattr(
+        networks, "_politeness", lambda: Politeness(attempts=2, backoff=0, silence=1)
+    )
 
 
 def settled(network: nn.Module, size: int = 64) -> nn.Module:
@@ -411,6 +420,38 @@ def test_a_download_of_something_else_leaves_nothing(
     assert checkpoints() == []
 
 
+def test_a_download_that_fails_once_is_tried_again(
+    squeezenet: bytes, published_at: Callable[[str], None]
+) -> None:
+    lengths = iter([len(squeezenet) // 2, len(squeezenet)])
+
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        reply(handler, squeezenet[: next(lengths)], len(squeezenet))
+
+    with serving(answer) as (address, asked):
+        published_at(f"{address}/squeezenet1_1.pth")
+        card = describe("squeezenet1_1")
+    assert asked == ["GET /squeezenet1_1.pth"] * 2
+    assert Path(card.weights).read_bytes() == squeezenet
+
+
+def test_a_server_that_falls_silent_is_left(
+    squeezenet: bytes, published_at: Callable[[str], None]
+) -> None:
+    silent = threading.Event()
+
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        reply(handler, squeezenet[:99], len(squeezenet))
+        silent.wait(60)
+
+    with serving(answer) as (address, _):
+        published_at(f"{address}/squeezenet1_1.pth")
+        with pytest.raises(MissingWeights, match="no answer in time"):
+            describe("squeezenet1_1")
+        silent.set()
+    assert checkpoints() == []
+
+
 def test_a_server_that_is_not_there_is_one_line(published_at: Callable[[str], None]) -> None:
     published_at("http://127.0.0.1:9/squeezenet1_1.pth")
     with pytest.raises(MissingWeights, match=r"could not be fetched .*refused") as error:
@@ -422,7 +463,7 @@ def test_a_server_that_is_not_there_is_one_line(published_at: Callable[[str], No
 DESCRIBE = """
 import sys, time
 from albo.errors import AlboError
-from albo.networks import describe
+from albo.networks.weights import describe
 import huggingface_hub, timm
 begun = time.monotonic()
 for again in range(2):

@@ -358,11 +358,28 @@ def test_the_fingerprint_names_networks_and_settings(
         with file.open("ab") as more:
             more.write(b"x")
         found.add(card().fingerprint)
-    monkeypatch.setattr(boxes, "_BOX_SCORE", 0.6)
-    found.add(card().fingerprint)
-    monkeypatch.setattr(reader, "_VERSION", 99)
-    found.add(card().fingerprint)
+    for name, value in (("_BOX_SCORE", 0.6), ("_VERSION", 99)):
+        monkeypatch.setitem(reader._SETTINGS, name, value)
+        found.add(card().fingerprint)
     assert len(found) == 5
+
+
+def test_every_setting_of_boxes_and_lines_is_in_the_fingerprint() -> None:
+    numbers = {
+        name: value
+        for room in (boxes, reader)
+        for name, value in vars(room).items()
+        if name.isupper() and isinstance(value, int | float)
+    }
+    assert numbers == reader._SETTINGS
+
+
+def test_to_compile_in_another_way_keeps_the_words_that_were_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = card().fingerprint
+    monkeypatch.setattr(reader, "_EXPORT_VERSION", 99)
+    assert card().fingerprint == before
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -425,7 +442,7 @@ class Blocked:
             raise ImportError(name)
 sys.meta_path.insert(0, Blocked())
 from pathlib import Path
-from albo.reader import open_reader, prepare
+from albo.words import open_reader, prepare
 [words] = open_reader(single=True).read([prepare(Path(sys.argv[1]).read_bytes())])
 print(words.lines[0].text, "rapidocr" in sys.modules)
 """
@@ -434,6 +451,6 @@ print(words.lines[0].text, "rapidocr" in sys.modules)
         capture_output=True,
         text=True,
         check=True,
-        env={"XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(Path(reader.__file__).parents[1])},
+        env={"XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(Path(reader.__file__).parents[2])},
     )
     assert done.stdout.split("\n")[0] == "Night Train False"

@@ -158,30 +158,31 @@ def test_like_is_near_like(encoder: SentenceEncoder) -> None:
 # --- failures ------------------------------------------------------------------------------------
 
 
-class Queue:
+class Network:
     """Answers with numbers that are none, or not at all."""
 
     def __init__(self, failure: str = "") -> None:
         self.failure = failure
+        self.data = np.full((1, 384), np.nan, np.float32)
+        self.output_tensors = [self]
 
-    def set_callback(self, callback: Callable[..., None]) -> None:
-        self.callback = callback
+    def get_property(self, _name: str) -> int:
+        return 1
 
-    def start_async(self, inputs: dict[int, Any], place: object) -> None:
-        self.data = np.full((len(inputs[0]), 384), np.nan, np.float32)
-        self.callback(self, place)
-
-    def get_output_tensor(self, _number: int) -> Queue:
+    def create_infer_request(self) -> Network:
         return self
 
-    def wait_all(self) -> None:
+    def start_async(self, _inputs: dict[int, Any]) -> None:
+        pass
+
+    def wait(self) -> None:
         if self.failure:
             raise RuntimeError(self.failure)
 
 
 @pytest.mark.parametrize("failure", ["", "Exception from core.cpp:1\nbad alloc\n"])
 def test_a_network_that_fails_is_said(encoder: SentenceEncoder, failure: str) -> None:
-    broken = SentenceEncoder(encoder.card, "float32", encoder._tokenizer, Queue(failure))
+    broken = SentenceEncoder(encoder.card, "float32", encoder._tokenizer, Network(failure))
     with pytest.raises(RuntimeFailed, match="bad alloc" if failure else "no numbers") as caught:
         broken.encode(["a"])
     assert "\n" not in str(caught.value)
@@ -264,7 +265,7 @@ def blocked(*words, **_more):
     raise OSError("no network here")
 
 socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = blocked
-from albo.sentences import open_encoder
+from albo.words.sentences import open_encoder
 
 found = open_encoder(single=True, note=print).encode(["kind of blue"])
 heavy = {"torch", "transformers", "sentence_transformers", "safetensors", "openvino_telemetry"}
