@@ -14,10 +14,8 @@ is killed leaves the former index as it was, and a reader needs no lock.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -25,34 +23,32 @@ import numpy as np
 from albo.arrays import unit_rows
 from albo.errors import EmptyIndex, StaleArtifact, UsageError
 from albo.neighbours import (
-    IVF_LEAST,
     MEND,
     ROUNDING,
     UNIT_TOLERANCE,
-    IndexManifest,
-    IndexSummary,
-    IndexUpdate,
-    Lists,
-    OpenedIndex,
-    Tuning,
-    VectorStore,
-    choose_kind,
     damaged_index,
-    load_index_files,
-    next_generation,
-    open_if_whole,
-    read_if_there,
+    digest_set_hash,
+    open_index_files,
     read_index_manifest,
+    update_index_files,
 )
-from albo.records import Digest, IndexKind, Neighbours, Progress
-from albo.store import library_versions
+from albo.records import Neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from albo.records import Floats, Ints
+    from albo.neighbours import (
+        IndexFiles,
+        IndexSummary,
+        Lists,
+        SearchTuning,
+        VectorStore,
+    )
+    from albo.records import Digest, Floats, IndexKind, Ints, Progress
 
+
+__all__ = ["FLAT_UNTIL", "Index", "digest_set_hash", "open_index", "update_index"]
 
 FLAT_UNTIL = 50_000
 """Covers up to which `auto` searches exactly; also the largest subset that is always so."""
@@ -62,19 +58,6 @@ _OPEN_ATTEMPTS = 5
 _FILTERED_PROBES = 16
 _FILTERED_WIDTH = 5
 _MANY_NEIGHBOURS = 1_000
-
-
-def digest_set_hash(digests: Collection[Digest]) -> str:
-    """Return a short text that is the same for the same set of digests, whatever their order.
-
-    The digests are added up as 256-bit columns of four 64-bit words, and the sums and the number
-    are hashed: a set of 50,000 takes milliseconds. Digests are SHA-256 already, so sums of
-    different sets do not meet by chance.
-    """
-    unique = digests if isinstance(digests, set | frozenset) else frozenset(digests)
-    words = np.frombuffer(b"".join(unique), dtype="<u8").reshape(-1, 4)
-    sums = words.sum(axis=0, dtype=np.uint64).astype("<u8")
-    return hashlib.sha256(sums.tobytes() + len(unique).to_bytes(8, "little")).hexdigest()[:32]
 
 
 def open_index(
@@ -108,7 +91,7 @@ def open_index(
             break
         generation = manifest.generation
         try:
-            return Index(load_index_files(folder, manifest), exact_until)
+            return Index(open_index_files(folder, manifest), exact_until)
         except FileNotFoundError as error:
             # A writer may have replaced the files since the manifest was read.
             lacking = os.path.basename(error.filename or "")  # noqa: PTH119  (it may be bytes)
@@ -142,57 +125,52 @@ def update_index(
 
     Raises StaleArtifact where a vector is damaged, CannotWrite.
     """
-    asked = digests if isinstance(digests, set | frozenset) else frozenset(digests)
-    wanted = set(asked).intersection(vectors.digests())
-    former = read_if_there(folder)
-    standing = None if anew else open_if_whole(folder, vectors)
-    asked_kind = kind or (former.asked_kind if former else IndexKind.AUTO)
-    flat_until = former.flat_until if former and not (kind or anew) else 0
-    base = IndexManifest(
-        kind=choose_kind(asked_kind, len(wanted), former, max(most_flat, flat_until)),
-        asked_kind=asked_kind,
-        generation=next_generation(folder, former),
-        count=len(wanted),
-        rows=0,
-        dimension=vectors.dimension,
-        fingerprint=vectors.fingerprint,
-        backbone=vectors.backbone,
-        vectors_state=vectors.state,
-        digest_set=digest_set_hash(asked),
-        files={},
-        flat_until=flat_until,
-        libraries=library_versions("faiss-gpu", "faiss-cpu", "numpy"),
+    return update_index_files(
+        folder, vectors, digests, kind, progress, anew=anew, most_flat=most_flat
     )
-    update = IndexUpdate(folder, vectors, wanted, base, standing, progress=progress)
-    summary = replace(update.run(), missing=len(asked) - len(wanted))
-    if kind is IndexKind.IVF and summary.kind is IndexKind.FLAT:
-        note = f"an inverted file needs {IVF_LEAST:,} covers, here are {summary.count:,}"
-        return replace(summary, note=f"{note}; the index is exact until there are as many")
-    return summary
 
 
 class Index:
-    """An open index of one backbone's vectors; made by `open_index`.
+    """An open index of one backbone's vectors; `open_index` makes it."""
 
-    kind : flat or ivf. count : covers in it. dimension : numbers in a vector. recall : recall@10
-    against brute force as last measured, 1.0 where exact. fingerprint, backbone : whose vectors.
-    """
-
-    def __init__(self, opened: OpenedIndex, exact_until: int) -> None:
-        self._opened = opened
-        self._rows = opened.rows
+    def __init__(self, files: IndexFiles, exact_until: int) -> None:
+        self._files = files
         self._exact_until = exact_until
-        manifest = opened.manifest
-        self.kind = manifest.kind
-        self.count = manifest.count
-        self.dimension = manifest.dimension
-        self.fingerprint = manifest.fingerprint
-        self.backbone = manifest.backbone
-        self.recall = 1.0 if manifest.tuning is None else manifest.tuning.recall
+
+    @property
+    def kind(self) -> IndexKind:
+        """How it searches: flat or ivf."""
+        return self._files.manifest.kind
+
+    @property
+    def count(self) -> int:
+        """The number of covers in it."""
+        return self._files.manifest.count
+
+    @property
+    def dimension(self) -> int:
+        """How many numbers a vector has."""
+        return self._files.manifest.dimension
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the backbone."""
+        return self._files.manifest.fingerprint
+
+    @property
+    def backbone(self) -> str:
+        """The name of the backbone."""
+        return self._files.manifest.backbone
+
+    @property
+    def recall(self) -> float:
+        """recall@10 against brute force, as last measured; 1.0 where the search is exact."""
+        tuning = self._files.manifest.tuning
+        return 1.0 if tuning is None else tuning.recall
 
     def digests(self) -> set[Digest]:
         """Return every cover in the index."""
-        return set(self._opened.row_of)
+        return set(self._files.row_of)
 
     def check_current(self, vectors_state: str, digest_set: str) -> None:
         """Raise StaleArtifact where vectors or covers are other than those it was built from.
@@ -202,12 +180,12 @@ class Index:
         vectors_state : the store's `state` now.
         digest_set : `digest_set_hash` of the covers that the catalog would have in the index now.
         """
-        if self._opened.manifest.digest_set != digest_set:
+        if self._files.manifest.digest_set != digest_set:
             raise StaleArtifact(
                 f"the index of {self.backbone} ({self.count} covers) is of other covers than the"
                 f" catalog holds now; run `{MEND}`"
             )
-        if self._opened.manifest.vectors_state != vectors_state:
+        if self._files.manifest.vectors_state != vectors_state:
             raise StaleArtifact(
                 f"the index of {self.backbone} ({self.count} covers) is older than its vectors;"
                 f" run `{MEND}`"
@@ -237,14 +215,14 @@ class Index:
         a stored vector is damaged.
         """
         queries = self._checked(queries, k)
-        rows = None if among is None else self._opened.rows_of(self._opened.row_of.keys() & among)
+        rows = None if among is None else self._files.rows_of(self._files.row_of.keys() & among)
         size = self.count if rows is None else len(rows)
         if size == 0:
             raise EmptyIndex(f"the filter admits 0 of the index's {self.count} covers; widen it")
         if not len(queries):
             return []
         need = min(size, k)
-        lists, tuning = self._opened.lists, self._opened.manifest.tuning
+        lists, tuning = self._files.lists, self._files.manifest.tuning
         is_small = rows is not None and size <= self._exact_until
         if lists is None or tuning is None or is_small or need > _MANY_NEIGHBOURS:
             found = self._exact(queries, need, rows)
@@ -266,12 +244,12 @@ class Index:
         return unit_rows(queries, UNIT_TOLERANCE, _refuse_query)
 
     def _exact(self, queries: Floats, need: int, rows: Ints | None) -> _Found:
-        if rows is None and self.count < len(self._rows):
-            rows = self._opened.live
+        if rows is None and self.count < len(self._files.rows):
+            rows = self._files.live
         size = self.count if rows is None else len(rows)
         width = min(size, need + _SLACK)
-        kernel, ids = self._rows.scan(queries, width, rows)
-        scores = self._rows.scores(queries, ids)
+        kernel, ids = self._files.rows.scan(queries, width, rows)
+        scores = self._files.rows.scores(queries, ids)
         # What was not fetched may be as near as what was: then fetch more, else ties would be
         # broken by the order of rows.
         enough = np.partition(scores, width - need, axis=1)[:, width - need]
@@ -287,14 +265,14 @@ class Index:
         size = self.count if rows is None else len(rows)
         while True:
             width = min(size, width * 8)
-            kernel, ids = self._rows.scan(query, width, rows)
-            scores = self._rows.scores(query, ids)
+            kernel, ids = self._files.rows.scan(query, width, rows)
+            scores = self._files.rows.scores(query, ids)
             enough = np.partition(scores[0], width - need)[width - need]
             if width == size or kernel[0, -1] + ROUNDING < enough:
                 return ids[0], scores[0]
 
     def _approximate(
-        self, queries: Floats, need: int, rows: Ints | None, by: tuple[Lists, Tuning]
+        self, queries: Floats, need: int, rows: Ints | None, by: tuple[Lists, SearchTuning]
     ) -> _Found:
         lists, tuning = by
         size = self.count if rows is None else len(rows)
@@ -306,10 +284,12 @@ class Index:
             nprobe *= max(_FILTERED_PROBES, self.count / size)
             width *= _FILTERED_WIDTH
         nprobe, width = min(tuning.nlist, math.ceil(nprobe)), min(size, width)
-        ids = self._rows.scan_on_gpu(queries, width, self._opened.live) if rows is None else None
+        ids = (
+            self._files.rows.scan_on_gpu(queries, width, self._files.live) if rows is None else None
+        )
         if ids is None:
-            ids = lists.nearest(queries, width, nprobe, rows, len(self._rows))
-        found = list(zip(ids, self._rows.scores(queries, ids), strict=True))
+            ids = lists.nearest(queries, width, nprobe, rows, len(self._files.rows))
+        found = list(zip(ids, self._files.rows.scores(queries, ids), strict=True))
         for query in np.flatnonzero((ids >= 0).sum(axis=1) < need):
             found[query] = self._exact(queries[query : query + 1], need, rows)[0]
         return found
@@ -318,7 +298,7 @@ class Index:
         if len(ids) > 4 * k:
             chosen = scores >= np.partition(scores, len(ids) - k)[len(ids) - k]
             ids, scores = ids[chosen], scores[chosen]
-        names = self._opened.names(ids)
+        names = self._files.names(ids)
         ranked = sorted(
             (-min(max(score, -1.0), 1.0), name)
             for score, name in zip(scores.tolist(), names, strict=True)

@@ -9,13 +9,10 @@ from .manifest import (
     MEND as MEND,
 )
 from .manifest import (
-    IndexManifest as IndexManifest,
+    IndexFiles as IndexFiles,
 )
 from .manifest import (
-    OpenedIndex as OpenedIndex,
-)
-from .manifest import (
-    Tuning as Tuning,
+    SearchTuning as SearchTuning,
 )
 from .manifest import (
     VectorStore as VectorStore,
@@ -23,17 +20,9 @@ from .manifest import (
 from .manifest import (
     damaged_index as damaged_index,
 )
+from .manifest import digest_set_hash as digest_set_hash
 from .manifest import (
-    load_index_files as load_index_files,
-)
-from .manifest import (
-    next_generation as next_generation,
-)
-from .manifest import (
-    open_if_whole as open_if_whole,
-)
-from .manifest import (
-    read_if_there as read_if_there,
+    open_index_files as open_index_files,
 )
 from .manifest import (
     read_index_manifest as read_index_manifest,
@@ -53,14 +42,6 @@ from .typicality import (
     standing as standing,
 )
 from .updates import (
-    IVF_LEAST as IVF_LEAST,
-)
-from .updates import (
     IndexSummary as IndexSummary,
 )
-from .updates import (
-    IndexUpdate as IndexUpdate,
-)
-from .updates import (
-    choose_kind as choose_kind,
-)
+from .updates import update_index_files as update_index_files

@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
 
 MEND = "albo index"
+"""The command that mends an index."""
 
 DIGEST_BYTES = 32
+"""The size of a digest."""
+
 _FULLY_HASHED_BYTES = 16 << 20
 _SAMPLED_PAGES = 256
 _PAGE_BYTES = 4096
@@ -62,24 +65,35 @@ class VectorStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
-    """How an inverted file is searched, and how well that does.
-
-    recall : recall@10 of `sample` of its own covers against brute force. trained_on : covers in
-    the index when it was trained. changed : covers added and removed since recall was measured.
-    """
+class SearchTuning:
+    """How an inverted file is searched, and how well that does."""
 
     nlist: int
+    """The number of lists."""
+
     nprobe: int
+    """How many lists are looked into for a query."""
+
     candidates: int
+    """How many covers the lists propose for a query, to be compared exactly."""
+
     recall: float
+    """recall@10 against brute force, of `sample` of the index's own covers: 0 to 1."""
+
     sample: int
+    """The number of covers that recall was measured with."""
+
     trained_on: int
+    """The number of covers in the index when its lists were trained."""
+
     changed: int = 0
+    """The number of covers added and removed since recall was measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
+    """A file of an index. checksum : as of `describe_file`, in hex."""
+
     name: str
     bytes: int
     checksum: str
@@ -87,22 +101,49 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class IndexManifest:
-    """What the manifest says, checked; `rows` counts the holes that removed covers leave."""
+    """The manifest of an index, checked."""
 
     kind: IndexKind
+    """Flat or ivf."""
+
     asked_kind: IndexKind
+    """The kind that the user asked for; auto lets albo choose by size."""
+
     generation: int
+    """The number in the names of the files written last."""
+
     count: int
+    """The number of covers."""
+
     rows: int
+    """The number of rows in the vectors file, with the holes that removed covers leave."""
+
     dimension: int
+    """How many numbers a vector has."""
+
     fingerprint: str
+    """The fingerprint of the backbone."""
+
     backbone: str
+    """The name of the backbone."""
+
     vectors_state: str
+    """The state of the vector store that the index was made from."""
+
     digest_set: str
+    """`digest_set_hash` of the covers that were asked for, with or without a vector."""
+
     files: dict[str, _File]
-    tuning: Tuning | None = None
+    """The files by their role: "vectors", "digests" and, for ivf, "lists"."""
+
+    tuning: SearchTuning | None = None
+    """How the lists are searched; None for a flat index."""
+
     flat_until: int = 0
+    """Covers up to which auto stays flat, where codes could not tell the covers apart."""
+
     libraries: dict[str, str] = field(default_factory=dict)
+    """The versions of the libraries that made it."""
 
     @property
     def row_type(self) -> np.dtype[Any]:
@@ -120,7 +161,7 @@ class IndexManifest:
 
     @classmethod
     def parse(cls, content: Json) -> IndexManifest:
-        """Read it back; raises KeyError, TypeError or ValueError for what cannot be one."""
+        """Read a manifest's content. Raises KeyError, TypeError or ValueError where it is none."""
         given: Json = {name: _natural(content[name]) for name in _COUNTS}
         given |= {name: _text(content[name]) for name in _TEXTS}
         given |= {name: IndexKind(content[name]) for name in ("kind", "asked_kind")}
@@ -144,6 +185,8 @@ _ROW_TYPE: dict[IndexKind, np.dtype[Any]] = {
     IndexKind.IVF: np.dtype("<f2"),
 }
 INDEX_SUFFIX = {IndexKind.FLAT: ".f32", IndexKind.IVF: ".f16"}
+"""How the name of the vectors file ends, by kind."""
+
 _COUNTS = ("generation", "count", "rows", "dimension", "flat_until")
 _TEXTS = ("fingerprint", "backbone", "vectors_state", "digest_set")
 
@@ -167,7 +210,7 @@ def _parse_file(content: Json) -> _File:
     return _File(name, _natural(content["bytes"]), _text(content["checksum"]))
 
 
-def _parse_tuning(content: Json) -> Tuning:
+def _parse_tuning(content: Json) -> SearchTuning:
     recall = content["recall"]
     if not isinstance(recall, float | int) or not 0 <= recall <= 1:
         raise ValueError(f"{recall!r} is no recall")
@@ -175,11 +218,19 @@ def _parse_tuning(content: Json) -> Tuning:
     counts = {name: _natural(content[name]) for name in names}
     if not 1 <= counts["nprobe"] <= counts["nlist"] or counts["candidates"] < 1:
         raise ValueError("tuning")
-    return Tuning(recall=float(recall), **counts)
+    return SearchTuning(recall=float(recall), **counts)
 
 
-class OpenedIndex:
-    """An index's files, open: the manifest, the rows, their digests and, for ivf, the lists."""
+class IndexFiles:
+    """The open files of an index.
+
+    Attributes
+    ----------
+    manifest : its manifest.
+    rows : its vectors.
+    table : uint8 (rows, 32), the digest of each row, zeros where a cover was taken out.
+    lists : the inverted lists; None for a flat index.
+    """
 
     def __init__(
         self, manifest: IndexManifest, rows: Rows, table: Pixels, lists: Lists | None
@@ -210,7 +261,21 @@ class OpenedIndex:
         return np.sort(np.array([row_of[name] for name in names], dtype=np.int64))
 
 
+def digest_set_hash(digests: Collection[Digest]) -> str:
+    """Return a short text that is the same for the same set of digests, whatever their order.
+
+    The digests are added up as 256-bit columns of four 64-bit words, and the sums and the number
+    are hashed: a set of 50,000 takes milliseconds. Digests are SHA-256 already, so sums of
+    different sets do not meet by chance.
+    """
+    unique = digests if isinstance(digests, set | frozenset) else frozenset(digests)
+    words = np.frombuffer(b"".join(unique), dtype="<u8").reshape(-1, 4)
+    sums = words.sum(axis=0, dtype=np.uint64).astype("<u8")
+    return hashlib.sha256(sums.tobytes() + len(unique).to_bytes(8, "little")).hexdigest()[:32]
+
+
 def read_index_manifest(folder: Path) -> IndexManifest:
+    """Read the manifest of the index in a folder. Raises StaleArtifact."""
     content = read_manifest(folder, "index", MEND)
     try:
         return IndexManifest.parse(content)
@@ -218,32 +283,32 @@ def read_index_manifest(folder: Path) -> IndexManifest:
         raise damaged_index(folder, "its manifest describes no index") from None
 
 
-def read_if_there(folder: Path) -> IndexManifest | None:
-    """Return the manifest that stands in the folder, if one does, whatever its files are like."""
+def find_index_manifest(folder: Path) -> IndexManifest | None:
+    """Return the manifest in the folder, whatever its files are like; None where there is none."""
     with suppress(StaleArtifact):
         return read_index_manifest(folder)
     return None
 
 
-def open_if_whole(folder: Path, vectors: VectorStore) -> OpenedIndex | None:
-    """Open the index that stands there, if it is whole and of these vectors."""
+def find_whole_index(folder: Path, vectors: VectorStore) -> IndexFiles | None:
+    """Open the index in the folder; None where it is missing, damaged or of another backbone."""
     with suppress(StaleArtifact, FileNotFoundError):
         manifest = read_index_manifest(folder)
         ours = (vectors.fingerprint, vectors.dimension)
         if (manifest.fingerprint, manifest.dimension) == ours:
-            return load_index_files(folder, manifest)
+            return open_index_files(folder, manifest)
     return None
 
 
 def next_generation(folder: Path, former: IndexManifest | None) -> int:
-    """Return a number that no file in the folder has had: a reader may still hold any of them."""
+    """Return a generation that no file in the folder has: a reader may still hold any of them."""
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     matches = [match for match in map(_NAME.fullmatch, names) if match]
     used = [int(next(filter(None, match.groups()))) for match in matches]
     return max([*used, former.generation if former else 0]) + 1
 
 
-def load_index_files(folder: Path, manifest: IndexManifest) -> OpenedIndex:
+def open_index_files(folder: Path, manifest: IndexManifest) -> IndexFiles:
     """Open and check the files of a manifest. Raises FileNotFoundError, StaleArtifact."""
     files = manifest.files
     rows = map_rows(folder / files["vectors"].name, manifest)
@@ -255,7 +320,7 @@ def load_index_files(folder: Path, manifest: IndexManifest) -> OpenedIndex:
         raise damaged_index(folder, f"{files['digests'].name} has {len(plain)} bytes")
     table = plain.reshape(-1, DIGEST_BYTES)
     if manifest.tuning is None:  # and so there are no lists
-        return OpenedIndex(manifest, rows, table, None)
+        return IndexFiles(manifest, rows, table, None)
     try:
         content = _read_file(folder, files["lists"])
         lists = Lists.deserialise(
@@ -263,7 +328,7 @@ def load_index_files(folder: Path, manifest: IndexManifest) -> OpenedIndex:
         )
     except ValueError as error:
         raise damaged_index(folder, f"{files['lists'].name}: {error}") from error
-    return OpenedIndex(manifest, rows, table, lists)
+    return IndexFiles(manifest, rows, table, lists)
 
 
 def map_rows(path: Path, manifest: IndexManifest) -> Rows:
@@ -293,12 +358,13 @@ def describe_file(path: Path, size: int) -> _File:
 
 
 def write_file(path: Path, content: Pixels) -> _File:
+    """Write bytes, uint8 of any shape, and describe the file. Raises CannotWrite."""
     write_atomically(path, lambda file: file.write(content.data))
     return _File(path.name, content.nbytes, hashlib.sha256(content.data).hexdigest())
 
 
 def _read_file(folder: Path, wanted: _File) -> bytes:
-    """Read a file whole, as it was written or not at all."""
+    """Read a whole file and compare its checksum. Raises StaleArtifact, FileNotFoundError."""
     with (folder / wanted.name).open("rb") as file:
         content = file.read(wanted.bytes + 1)
     if len(content) != wanted.bytes or hashlib.sha256(content).hexdigest() != wanted.checksum:
@@ -313,4 +379,5 @@ def remove_others(folder: Path, kept: set[str]) -> None:
 
 
 def damaged_index(folder: Path, reason: str) -> StaleArtifact:
+    """Return the error for an index that is damaged; `reason` says how."""
     return StaleArtifact(f"the index in {folder} is damaged ({reason}); run `{MEND}`")

@@ -15,21 +15,25 @@ from albo.neighbours.manifest import (
     DIGEST_BYTES,
     INDEX_SUFFIX,
     MEND,
+    IndexFiles,
     IndexManifest,
-    OpenedIndex,
-    Tuning,
+    SearchTuning,
     VectorStore,
     describe_file,
+    digest_set_hash,
+    find_index_manifest,
+    find_whole_index,
     map_rows,
+    next_generation,
     remove_others,
     write_file,
 )
 from albo.neighbours.rows import ROUNDING, UNIT_TOLERANCE, Rows
 from albo.records import Digest, IndexKind
-from albo.store import plain_write_errors, write_manifest
+from albo.store import library_versions, plain_write_errors, write_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -42,7 +46,7 @@ RECALL_FLOOR = 0.95
 
 RECALL_AIM = 0.97
 """Recall@10 that the tuning stops at: a margin over the floor for other queries than its own."""
-IVF_LEAST = 1_000
+_IVF_LEAST = 1_000
 """Covers below which lists and codes cannot be trained well."""
 
 _STAY_IVF = 0.8
@@ -55,25 +59,77 @@ _CANDIDATES = (200, 400, 800, 1600)
 
 @dataclass(frozen=True, slots=True)
 class IndexSummary:
-    """What an update did.
-
-    count : covers in the index. missing : covers asked for that have no vector. rebuilt : whether
-    it was built anew rather than changed. recall : recall@10 against brute force, 1.0 where exact.
-    note : what the user should know, or "".
-    """
+    """What an update did."""
 
     backbone: str
+    """The name of the backbone."""
+
     kind: IndexKind
+    """The kind of the index now: flat or ivf."""
+
     count: int
+    """The number of covers in the index."""
+
     added: int
+    """The number of covers put in."""
+
     removed: int
+    """The number of covers taken out."""
+
     missing: int
+    """The number of covers asked for that have no vector."""
+
     rebuilt: bool
+    """Whether the index was built anew rather than changed."""
+
     recall: float
+    """recall@10 against brute force: 0 to 1, and 1.0 where the search is exact."""
+
     note: str = ""
+    """A line that the user should read, or ""."""
 
 
-class IndexUpdate:
+def update_index_files(
+    folder: Path,
+    vectors: VectorStore,
+    digests: Collection[Digest],
+    kind: IndexKind | None,
+    progress: Progress | None,
+    *,
+    anew: bool,
+    most_flat: int,
+) -> IndexSummary:
+    """Bring the files of an index to exactly the covers given, as `albo.index.update_index`."""
+    asked = digests if isinstance(digests, set | frozenset) else frozenset(digests)
+    wanted = set(asked).intersection(vectors.digests())
+    former = find_index_manifest(folder)
+    standing = None if anew else find_whole_index(folder, vectors)
+    asked_kind = kind or (former.asked_kind if former else IndexKind.AUTO)
+    flat_until = former.flat_until if former and not (kind or anew) else 0
+    base = IndexManifest(
+        kind=_choose_kind(asked_kind, len(wanted), former, max(most_flat, flat_until)),
+        asked_kind=asked_kind,
+        generation=next_generation(folder, former),
+        count=len(wanted),
+        rows=0,
+        dimension=vectors.dimension,
+        fingerprint=vectors.fingerprint,
+        backbone=vectors.backbone,
+        vectors_state=vectors.state,
+        digest_set=digest_set_hash(asked),
+        files={},
+        flat_until=flat_until,
+        libraries=library_versions("faiss-gpu", "faiss-cpu", "numpy"),
+    )
+    update = _IndexUpdate(folder, vectors, wanted, base, standing, progress=progress)
+    summary = replace(update.run(), missing=len(asked) - len(wanted))
+    if kind is IndexKind.IVF and summary.kind is IndexKind.FLAT:
+        note = f"an inverted file needs {_IVF_LEAST:,} covers, here are {summary.count:,}"
+        return replace(summary, note=f"{note}; the index is exact until there are as many")
+    return summary
+
+
+class _IndexUpdate:
     """One update of an index: from what stands there to what is wanted."""
 
     def __init__(
@@ -82,7 +138,7 @@ class IndexUpdate:
         vectors: VectorStore,
         wanted: set[Digest],
         base: IndexManifest,
-        standing: OpenedIndex | None,
+        standing: IndexFiles | None,
         *,
         progress: Progress | None,
     ) -> None:
@@ -144,7 +200,7 @@ class IndexUpdate:
         )
         return replace(self._build(), note=note)
 
-    def _change_flat(self, standing: OpenedIndex) -> IndexSummary:
+    def _change_flat(self, standing: IndexFiles) -> IndexSummary:
         old = standing.manifest
         if self._removed:
             name = f"vectors-{self._base.generation}{INDEX_SUFFIX[old.kind]}"
@@ -157,7 +213,7 @@ class IndexUpdate:
         manifest = replace(self._base, count=len(table), rows=len(table))
         return self._commit(manifest, table, name, None)
 
-    def _change_ivf(self, standing: OpenedIndex, lists: Lists) -> IndexSummary:
+    def _change_ivf(self, standing: IndexFiles, lists: Lists) -> IndexSummary:
         old, tuning = standing.manifest, standing.manifest.tuning
         rows_after = old.rows + len(self._added)
         if tuning is None or _is_outgrown(tuning, len(self._wanted), rows_after):
@@ -179,7 +235,7 @@ class IndexUpdate:
                 return self._build()
         return self._commit(replace(manifest, tuning=tuning), table, name, lists)
 
-    def _kept_then_new(self, standing: OpenedIndex, kept: Ints) -> _Blocks:
+    def _kept_then_new(self, standing: IndexFiles, kept: Ints) -> _Blocks:
         for ids, block in standing.rows.blocks(kept):
             yield standing.names(ids), block
         yield from self._blocks_of(self._added)
@@ -266,10 +322,10 @@ class IndexUpdate:
 _Blocks: TypeAlias = "Iterator[tuple[list[Digest], Floats | Halves]]"
 
 
-def choose_kind(
+def _choose_kind(
     asked: IndexKind, count: int, former: IndexManifest | None, most_flat: int
 ) -> IndexKind:
-    if asked is IndexKind.FLAT or count < IVF_LEAST:
+    if asked is IndexKind.FLAT or count < _IVF_LEAST:
         return IndexKind.FLAT
     is_ivf = former is not None and former.kind is IndexKind.IVF
     if asked is IndexKind.IVF or count > most_flat * (_STAY_IVF if is_ivf else 1):
@@ -277,14 +333,14 @@ def choose_kind(
     return IndexKind.FLAT
 
 
-def _is_outgrown(tuning: Tuning, count: int, rows: int) -> bool:
+def _is_outgrown(tuning: SearchTuning, count: int, rows: int) -> bool:
     """Tell whether lists made for other covers than these should be made anew."""
     holes = (rows - count) / rows
     growth = count / max(1, tuning.trained_on)
     return holes > _MOST_HOLES or not 1 / _MOST_GROWTH < growth < _MOST_GROWTH
 
 
-def _tune(rows: Rows, lists: Lists, live: Ints, former: Tuning | None = None) -> Tuning:
+def _tune(rows: Rows, lists: Lists, live: Ints, former: SearchTuning | None = None) -> SearchTuning:
     """Look into as many lists, and at as many candidates, as recall@10 needs.
 
     Queries are a fixed sample of the covers themselves, each left out of its own neighbours;
@@ -295,7 +351,7 @@ def _tune(rows: Rows, lists: Lists, live: Ints, former: Tuning | None = None) ->
     queries = rows.take(live[sample])
     depth = min(10, len(live) - 1)
     truth = _least_scores(rows.scan(queries, depth + 1, live), live[sample], depth)
-    start = former or Tuning(lists.nlist, 4, _CANDIDATES[0], 0.0, 0, len(live))
+    start = former or SearchTuning(lists.nlist, 4, _CANDIDATES[0], 0.0, 0, len(live))
     best = replace(start, recall=0.0, sample=len(sample), changed=0)
     for candidates in (c for c in _CANDIDATES if c >= start.candidates):
         nprobe = start.nprobe
