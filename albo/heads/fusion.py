@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """How covers fared while they were held out, by prior; as `Head` has it."""
+    """How n covers fared while they were held out, by prior."""
 
     nonconformity: Mapping[Prior, Doubles]
+    """For each prior float64 (n,): 1 - p(true genre), ascending."""
+
     true_genres: Mapping[Prior, Ints]
+    """For each prior int32 (n,): the true genres, in the same order; {} where they are unknown."""
 
     @classmethod
     def of(cls, probabilities: Doubles, labels: Ints, frequencies: Doubles) -> Scores:
@@ -67,10 +70,13 @@ def fuse(spoken: Sequence[Doubles], weights: Doubles, temperature: float) -> Dou
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """How views are made one answer: a weight for each, float64 (v,), and a temperature."""
+    """How the log-probabilities of v views become one answer."""
 
     weights: Doubles
+    """float64 (v,): the weight of each view, not negative."""
+
     temperature: float
+    """What the weighed sum is divided by, above 0."""
 
     def __call__(self, spoken: Sequence[Doubles]) -> Doubles:
         """Return probabilities (n, c); NaN where a view that has a weight is silent."""

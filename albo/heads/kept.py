@@ -27,16 +27,19 @@ VIEW_NAME = re.compile(r"[a-z]{1,32}")
 
 
 def sha256(data: bytes) -> str:
+    """Return the SHA-256 of bytes, 64 hex digits."""
     import hashlib
 
     return hashlib.sha256(data).hexdigest()
 
 
 def name_by_content(stem: str, suffix: str, data: bytes) -> str:
+    """Name a file by what is in it: `stem-<16 hex digits>.suffix`."""
     return f"{stem}-{sha256(data)[:16]}.{suffix}"
 
 
 def pack_arrays(arrays: Mapping[str, Array]) -> bytes:
+    """Write plain arrays as an npz file: the same arrays give the same bytes."""
     # Not np.savez: it stamps the time of day into the file, so no two checksums would agree.
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -63,17 +66,19 @@ def remove_others(folder: Path, named: set[str]) -> None:
 
 
 def refuse_head(folder: Path, reason: str) -> NoReturn:
+    """Raise StaleArtifact for a head that is damaged; `reason` says how."""
     raise StaleArtifact(
         f"the head in {folder} is damaged ({reason}); run `{mending_command(folder)}`"
     )
 
 
 def mending_command(folder: Path) -> str:
+    """Return the command that makes the head in this folder anew."""
     return f"{MEND} --name {folder.name}"
 
 
 def read_contents(folder: Path, manifest: Json) -> dict[str, bytes]:
-    """Read every file that the manifest names, and check its sum."""
+    """Read every file that the manifest names and check its sum. Raises ValueError, OSError."""
     contents = {}
     for name, checksum in manifest["files"].items():
         if _MADE_HERE.fullmatch(name) is None:

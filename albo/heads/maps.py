@@ -30,15 +30,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ActivationMap:
-    """Where on a cover the evidence for a genre lies.
-
-    evidence : float64 (h, w), rows from the top; its sum is `mapped`. mapped, unmapped : what the
-    pooled top and what the middle stages add to the genre's logit beyond the mean of the others'.
-    """
+    """Where on a cover the evidence for a genre lies."""
 
     evidence: NDArray[np.float64]
+    """float64 (h, w), rows from the top; its sum is `mapped`."""
+
     mapped: float
+    """What the pooled top adds to the genre's logit, beyond the mean of the other genres."""
+
     unmapped: float
+    """What the middle stages add to it."""
 
     @property
     def share(self) -> float:

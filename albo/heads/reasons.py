@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     Meanings = Callable[[Sequence[Words]], Floats | None]
 
-    """Makes words what the view of meanings looks at; None where a head has no such view."""
-
 
 _MOST_LINES = 24
 """Lines of a cover whose meaning is weighed, the tallest: each takes a while."""
@@ -42,18 +40,24 @@ _NAMES = {"image": "picture", "characters": "letters", "meaning": "meaning"}
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What a cover says, and what makes other words of it features of the view of meanings."""
+    """The words on one cover, and the means to look at some of them again."""
 
     words: Words
+    """The words that were read."""
+
     meanings: Meanings
+    """Makes words features of the view of meanings; gives None where a head has no such view."""
 
 
 @dataclass(frozen=True, slots=True)
 class ViewReason:
-    """What one view adds for a genre. view : as of `Said`."""
+    """What one view adds for a genre."""
 
     view: str
+    """The view's name."""
+
     evidence: float
+    """What it adds to the genre's log-odds."""
 
     def __str__(self) -> str:
         """Say it in two words: the view as people call it, and its evidence."""
@@ -62,11 +66,16 @@ class ViewReason:
 
 @dataclass(frozen=True, slots=True)
 class WordReason:
-    """What a word's letters ("characters"), or what a line means ("meaning"), adds for a genre."""
+    """What a word or a line adds for a genre."""
 
     text: str
+    """The word, or the line."""
+
     view: str
+    """"characters" for the letters of a word, "meaning" for the meaning of a line."""
+
     evidence: float
+    """What it adds to the genre's log-odds."""
 
     def __str__(self) -> str:
         """Say it in three words; the text is a stranger's."""
@@ -75,17 +84,22 @@ class WordReason:
 
 @dataclass(frozen=True, slots=True)
 class Reasons:
-    """Why a cover is held to be, or not to be, of a genre; strongest first.
-
-    views : those that speak. activation : where the image's evidence lies, in the same unit; None,
-    and `no_map` says why, where it has no places.
-    """
+    """Why a head holds a cover to be, or not to be, of a genre."""
 
     genre: str
+    """The genre's name."""
+
     views: tuple[ViewReason, ...]
+    """The views that speak, strongest first."""
+
     words: tuple[WordReason, ...] = ()
+    """Words and lines, strongest first."""
+
     activation: ActivationMap | None = None
+    """Where on the cover the image's evidence lies, in the same unit; None without a map."""
+
     no_map: str = ""
+    """Why there is no map."""
 
     def as_json(self) -> Json:
         """Return them as plain JSON types."""

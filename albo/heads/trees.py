@@ -76,6 +76,7 @@ def _numbers(fields: Mapping[str, str], name: str, count: int) -> Doubles:
 
 
 def model_number(text: str, name: str) -> int:
+    """Read a number from LightGBM's text. Raises ValueError unless it is there exactly once."""
     found = re.findall(rf"^{name}=(\d{{1,9}})$", text, re.MULTILINE)
     if len(found) != 1:
         raise ValueError(f"trees with {len(found)} entries {name}, where there is one")

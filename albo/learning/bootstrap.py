@@ -22,8 +22,13 @@ class Interval:
     """A figure and the ends of its 95 % interval."""
 
     value: float
+    """The figure itself."""
+
     low: float
+    """The lower end of the interval."""
+
     high: float
+    """The upper end of the interval."""
 
     def as_json(self) -> Json:
         """Return {"value": …, "low": …, "high": …}, four decimals."""
@@ -122,4 +127,5 @@ def _over(above: Doubles, below: Doubles) -> Doubles:
 
 
 def nothing_to_score() -> TooFewCovers:
+    """Return the error for a score of no covers."""
     return TooFewCovers("0 covers to score; give at least 1")

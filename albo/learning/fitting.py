@@ -84,14 +84,20 @@ def fit_head(
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """What a head is told of itself beside what was fitted."""
+    """What a head is told about its making, beside what was fitted."""
 
     views: Sequence[View]
+    """The views that it looks at."""
+
     settings: TrainingSettings
+    """The settings that it was fitted with."""
+
     card: Json
+    """How good it is, as `albo train --json` prints it."""
 
 
 def make_head(job: Job, calibration: Calibration, corpus: Corpus, making: Making) -> Head:
+    """Refit every view's classifier on all covers, and make a head of them."""
     head = Head(
         name=making.settings.name,
         kind=making.settings.kind,

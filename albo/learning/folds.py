@@ -84,11 +84,16 @@ def draw_folds(labels: Ints, groups: Ints, folds: int, seed: int) -> Ints:
 
 @dataclass(slots=True)
 class FitCounter:
-    """Tells how many fits are done, of how many."""
+    """Counts the fits that are done, and reports them."""
 
     tell: Progress | None
+    """Called after each fit; None reports nothing."""
+
     total: int
+    """The number of fits in all."""
+
     done: int = 0
+    """The number of fits done."""
 
     def step(self, fits: int) -> None:
         """Count fits that are done."""
@@ -99,20 +104,28 @@ class FitCounter:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What is fitted after the classifiers.
-
-    choice : for each view, the place of its setting in its trainer's grid. together : of all views.
-    alone : of those that always speak, for covers that another is silent of; None where none
-    always speaks. frequencies : float64 (c,). scores : of all covers; scores_alone : as if only
-    those spoke that always do.
-    """
+    """What is fitted after the classifiers: settings, fusion, temperature, nonconformity."""
 
     choice: tuple[int, ...]
+    """For each view, the position of the chosen setting in its trainer's grid."""
+
     together: Fusion
+    """The fusion of all views."""
+
     alone: Fusion | None
+    """The fusion of the views that always speak; None where every view may be silent.
+
+    It answers covers of which another view is silent.
+    """
+
     frequencies: Doubles
+    """float64 (c,): each genre's share of the covers."""
+
     scores: Scores
+    """How the covers fared with all views."""
+
     scores_alone: Scores
+    """How the covers fared with the views that always speak."""
 
     def say(self, held_out: HeldOut, rows: Ints) -> Doubles:
         """Return the probabilities (n, c) of what was said of these n covers."""
@@ -122,32 +135,39 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class CrossValidation:
-    """One cross-validation: what was said of each cover while it was held out.
-
-    rows : int (m,), the covers that were scored. probabilities : (m, c). sets : bool (m, c).
-    calibrations : of each scored fold, fitted without it.
-    """
+    """The answers of one cross-validation: each cover is answered while it is held out."""
 
     rows: Ints
+    """int (m,): the covers that were scored."""
+
     probabilities: Doubles
+    """float64 (m, c): p(genre) of these covers."""
+
     sets: Bools
+    """bool (m, c): whether a genre is in the conformal set of a cover."""
+
     calibrations: tuple[Calibration, ...] = field(repr=False)
+    """The calibration of each scored fold, fitted without that fold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What classifiers fitted without some folds said of the covers in them.
-
-    fold_of : int (n,), each cover's fold. scored : the folds that can be scored. said : by the
-    folds left out beside a cover's own. learnt : bool (n,), the covers that were fitted on and may
-    be tuned on; the others are only scored. always : of each view, whether it always speaks.
-    """
+    """What classifiers that were fitted without some folds said of the covers in these folds."""
 
     fold_of: Ints
+    """int (n,): each cover's fold."""
+
     scored: tuple[int, ...]
+    """The folds that can be scored."""
+
     said: Mapping[tuple[int, ...], HeldOut] = field(repr=False)
+    """The log-probabilities, by the folds that were left out beside a cover's own."""
+
     learnt: Bools
+    """bool (n,): the covers to fit and calibrate on; the others are only scored."""
+
     always: tuple[bool, ...]
+    """For each view, whether it always speaks."""
 
     def of_views(self, places: Sequence[int]) -> Fitted:
         """Return the same of some of the views, by their places."""
@@ -158,14 +178,25 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One corpus, its features and its trainers, by view. always : whether a view always speaks."""
+    """The fitting of several views' classifiers on one corpus of n covers."""
 
     features: Mapping[str, Features]
+    """The features of the covers, by view."""
+
     trainers: Mapping[str, Trainer]
+    """The trainer of each view, in the same order."""
+
     always: tuple[bool, ...]
+    """For each view, whether it always speaks."""
+
     labels: Ints
+    """int (n,): the genre of each cover, as its position among the genres."""
+
     genres: int
+    """The number of genres, c."""
+
     progress: FitCounter
+    """Counts the fits."""
 
     def cross_validate(
         self, fold_of: Ints, learnt: Bools | None = None, scored: tuple[int, ...] | None = None

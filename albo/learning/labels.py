@@ -35,49 +35,70 @@ FOLDS = range(3, 21)
 
 @dataclass(frozen=True, slots=True)
 class LabelledCover:
-    """A cover to learn from, with all that links it to others.
-
-    artists : the known ones of all albums that bear it. dup_groups : of those albums.
-    """
+    """A cover to learn from, with what links it to other covers."""
 
     digest: Digest
+    """The cover's digest."""
+
     genre: str
+    """Its label: a genre or a subgenre, as written."""
+
     artists: tuple[Artist, ...] = ()
+    """The known artists of all albums that bear the cover."""
+
     dup_groups: tuple[str, ...] = ()
+    """The `dup_group` of all albums that bear the cover."""
 
 
 @dataclass(frozen=True, slots=True)
 class Labelling:
-    """The covers to learn from, by digest; how many have several labels, and how many none."""
+    """The covers to learn from."""
 
     covers: tuple[LabelledCover, ...]
+    """The covers with exactly one label, in the order of their digests."""
+
     conflicting: int = 0
+    """The number of covers with several labels; they are left out."""
+
     unlabelled: int = 0
+    """The number of covers without a label; they are left out."""
 
     def restrict(self, digests: Iterable[Digest]) -> Labelling:
-        """Keep the covers among these, as those that have been embedded."""
+        """Keep only the covers with these digests, such as those that are embedded."""
         kept = frozenset(digests)
         return replace(self, covers=tuple(cover for cover in self.covers if cover.digest in kept))
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
-    """How to fit and score.
-
-    name : the head's. seeds : of the folds; None for SEEDS up to SMALL_CORPUS covers and the first
-    of them above. coverage : of the sets whose coverage and size are reported. backbone : the image
-    view's, kept with the head. near_duplicates_measured : whether the cosine that made the pairs
-    is one that was measured for this backbone.
-    """
+    """How to fit and score a head."""
 
     name: str = "default"
+    """The head's name."""
+
     kind: HeadKind = HeadKind.LOGISTIC
+    """The kind of the head."""
+
     level: Level = Level.GENRE
+    """Which labels are learned: genres or subgenres."""
+
     folds: int = 5
+    """The number of folds, 3 to 20."""
+
     seeds: tuple[int, ...] | None = None
+    """The seeds of the folds.
+
+    None stands for SEEDS up to SMALL_CORPUS covers, and for the first of them above.
+    """
+
     coverage: float = 0.9
+    """The coverage of the conformal sets that are scored: above 0, below 1."""
+
     backbone: str = ""
+    """The name of the image view's backbone, kept with the head."""
+
     near_duplicates_measured: bool = True
+    """Whether the cosine that links near-duplicates was measured for this backbone."""
 
     def check(self) -> None:
         """Raise UsageError for a value outside its limits."""
@@ -129,17 +150,26 @@ def _labelled(digest: Digest, genre: str, albums: Sequence[Album]) -> LabelledCo
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """The covers of the genres that stay, by row, and those genres that do not."""
+    """The n covers of the genres that have enough groups."""
 
     covers: tuple[LabelledCover, ...]
+    """The covers; their positions are the rows of all arrays."""
+
     genres: tuple[str, ...]
+    """The names of the genres that stay, ascending."""
+
     labels: Ints
+    """int64 (n,): the genre of each cover, as its position in `genres`."""
+
     groups: Ints
+    """int64 (n,): the group of each cover, as `group_covers` numbers them."""
+
     left_out: tuple[Json, ...]
+    """The genres with too few groups: name, number of covers and of groups."""
 
 
 def select_covers(labelling: Labelling, pairs: Ints, min_groups: int) -> Corpus:
-    """Drop genres of too few groups. Raises TooFewCovers where fewer than two are left."""
+    """Drop genres with fewer groups than `min_groups`. Raises TooFewCovers if fewer than 2 stay."""
     covers = labelling.covers
     groups = group_covers(
         [cover.artists for cover in covers], [cover.dup_groups for cover in covers], pairs

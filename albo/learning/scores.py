@@ -17,23 +17,36 @@ class Noise:
     """The calibration error that a perfectly calibrated predictor would still show."""
 
     mean: float
+    """The mean error over draws of labels."""
+
     percentile95: float
+    """The error that 95 % of these draws stay below."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenreScore:
-    """How one genre fares: its covers, and precision, recall and F1 of the first guess.
-
-    The intervals of these three are None where nobody resampled.
-    """
+    """How well the first guess finds the covers of one genre."""
 
     covers: int
+    """The number of its covers."""
+
     precision: float
+    """The share of guesses of this genre that are right."""
+
     recall: float
+    """The share of its covers that are guessed right."""
+
     f1: float
+    """The harmonic mean of precision and recall."""
+
     precision_interval: Interval | None = field(default=None, compare=False)
+    """The precision with its interval; None where groups were not resampled."""
+
     recall_interval: Interval | None = field(default=None, compare=False)
+    """The recall with its interval; None where groups were not resampled."""
+
     f1_interval: Interval | None = field(default=None, compare=False)
+    """F1 with its interval; None where groups were not resampled."""
 
     def as_json(self) -> Json:
         """Return the figures, each with its interval where there is one."""
@@ -53,19 +66,40 @@ class GenreScore:
 
 @dataclass(frozen=True, slots=True)
 class ScoreSummary:
-    """All figures of one way of predicting."""
+    """All scores of one way of predicting; the formulas are in `albo.learning.metrics`."""
 
     top1: Interval
+    """The share of covers whose first guess is right."""
+
     top3: Interval
+    """The share of covers whose genre is among the first three guesses."""
+
     top5: Interval
+    """The share of covers whose genre is among the first five guesses."""
+
     macro_f1: Interval
+    """The mean F1 over genres."""
+
     ece: Interval
+    """The expected calibration error of the top probability."""
+
     noise: Noise
+    """The calibration error that chance alone would give."""
+
     coverage: Interval
+    """The share of covers whose conformal set holds their genre."""
+
     set_size: float
+    """The mean number of genres in a conformal set."""
+
     set_size_interval: Interval
+    """The same with its interval."""
+
     brier: Interval
+    """The Brier score, 0 to 2."""
+
     per_genre: tuple[GenreScore, ...]
+    """The scores of each genre, in the order of the genres."""
 
     def as_json(self, genres: Sequence[str], groups: Sequence[int]) -> Json:
         """Return the figures as `albo train` and `albo evaluate` print them.
@@ -93,16 +127,22 @@ class ScoreSummary:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Covers whose top probability is in (low, high]: how sure the guesses are, how often right.
-
-    covers : how many, mean over the seeds. confidence : mean top probability of these.
-    """
+    """The covers whose top probability is in (low, high]."""
 
     low: float
+    """The lower end of the bin, which is not in it."""
+
     high: float
+    """The upper end of the bin, which is in it."""
+
     covers: float
+    """The number of covers, mean over the seeds."""
+
     confidence: float
+    """The mean top probability of these covers."""
+
     accuracy: Interval
+    """The share of these covers whose first guess is right."""
 
     def as_json(self) -> Json:
         """Return the object of one bin."""
@@ -117,15 +157,16 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """How often the guess is right when only the surest are answered.
-
-    share : of covers answered, 0 to 1. threshold : the top probability from which one is answered,
-    mean over the seeds.
-    """
+    """How often the first guess is right when only the surest covers are answered."""
 
     share: float
+    """The share of covers answered, 0 to 1."""
+
     threshold: float
+    """The top probability from which a cover is answered, mean over the seeds."""
+
     accuracy: Interval
+    """The share of the answered covers whose first guess is right."""
 
     def as_json(self) -> Json:
         """Return the object of one share."""

@@ -48,16 +48,22 @@ _LEADERS = 32
 
 @dataclass(frozen=True, slots=True)
 class DuplicateGroup:
-    """Covers that near-duplicate links join, as positions in what was looked at.
-
-    rows : two or more, the most alike first. scores : for each the cosine to the cover of the group
-    that is most like it, so the threshold at least, descending. lowest : the lowest cosine of a
-    cover to the group's first; below the threshold where some are joined through others only.
-    """
+    """Covers that near-duplicate links join."""
 
     rows: tuple[int, ...]
+    """The positions of two or more covers among all vectors given, the most alike first."""
+
     scores: tuple[float, ...]
+    """For each cover the cosine to the cover of the group that is most like it, descending.
+
+    None is below the threshold.
+    """
+
     lowest: float
+    """The lowest cosine of a cover to the group's first.
+
+    It is below the threshold where some covers are joined through others only.
+    """
 
 
 def near_duplicate_links(

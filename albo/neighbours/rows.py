@@ -176,8 +176,10 @@ def load_faiss() -> Any:  # noqa: ANN401  (its type stubs lack half of it)
 
 
 def gpu_count() -> int:
+    """Return how many GPUs FAISS can use."""
     return int(load_faiss().get_num_gpus())
 
 
 def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, at most 200 characters."""
     return in_one_line(lines_of(error)[0], 200)

@@ -27,10 +27,13 @@ LEAST_COVERS = 5
 
 @dataclass(frozen=True)
 class GenreMeans:
-    """Sums of the covers of c genres: sums float64 (c, d), counts int64 (c,), none of them 0."""
+    """The sums of the vectors of c genres, from which their means follow."""
 
     sums: Doubles
+    """float64 (c, d): the sum of each genre's vectors."""
+
     counts: Ints
+    """int64 (c,): the number of each genre's covers, at least 1."""
 
     @classmethod
     def of(
@@ -96,11 +99,16 @@ def _beyond_average(cosines: Doubles) -> Doubles:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a number stands among others: it is above `below` of `count`, and equal to `equal`."""
+    """Where a number stands among others."""
 
     below: int
+    """How many of the others are below it."""
+
     equal: int
+    """How many of the others are equal to it."""
+
     count: int
+    """How many others there are."""
 
     @property
     def percentile(self) -> float:
