@@ -16,6 +16,7 @@ from albo.catalog.sqlite import SqliteCatalog
 from albo.demo import run_demo
 from albo.errors import RuntimeFailed, TooFewCovers, UsageError
 from albo.library import Library
+from albo.records import Device, Prior
 from albo.store import Vectors
 from tests.conftest import write_manifest_of
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from albo.records import Album
+    from tests.conftest import Speaking
 
 TINY = "timm/test_resnet.r160_in1k"
 
@@ -246,3 +248,34 @@ def test_a_genre_without_a_letter_is_found_by_its_very_name(
     albo.embed([str(manifest)])
     (answer,) = albo.similar(kept_aside[4:5], genre="!!!")
     assert [near.album.genre for near in answer.neighbours if near.album] == ["!!!"]
+
+
+# --- choices, and two commands in one call -------------------------------------------------------
+
+
+def test_choices_may_be_plain_text_and_unknown_ones_name_what_there_is(
+    sample_artifacts: Path, kept_aside: list[str]
+) -> None:
+    albo = Albo(sample_artifacts)
+    (plain,) = albo.classify(kept_aside[:1], prior="uniform", device="cpu")
+    (chosen,) = albo.classify(kept_aside[:1], prior=Prior.UNIFORM, device=Device.CPU)
+    assert plain == chosen
+    with pytest.raises(UsageError, match="device 'tpu'; give one of auto, cpu, cuda, mps"):
+        next(albo.similar(kept_aside[:1], device="tpu"))
+    with pytest.raises(UsageError, match="prior 'even'; give one of corpus, uniform"):
+        next(albo.classify(kept_aside[:1], prior="even"))
+    with pytest.raises(UsageError, match="kind 'tree'; give one of logistic, lightgbm"):
+        albo.train(kind="tree")
+    with pytest.raises(UsageError, match="level 'mood'; give one of genre, subgenre"):
+        albo.evaluate(level="mood")
+    with pytest.raises(UsageError, match="kind 'hnsw'; give one of auto, flat, ivf"):
+        albo.index("hnsw")
+
+
+def test_one_call_embeds_and_reads_words(speaking: Speaking, tmp_path: Path) -> None:
+    albo = Albo(tmp_path / "artifacts")
+    done = albo.embed([str(speaking.jazz), str(speaking.silent)], words=True)
+    assert done.reading is not None
+    assert (done.summary.embedded, done.reading.summary.read) == (2, 2)
+    assert [store.digests() != [] for store in albo.library.all_words()] == [True]
+    assert albo.embed([str(speaking.jazz)]).reading is None
