@@ -66,17 +66,26 @@ Array: TypeAlias = "NDArray[Any]"
 
 @dataclass(frozen=True)
 class Head:
-    """A fitted, calibrated whole.
+    """One predictor for each view, fused and calibrated: v views, c genres.
 
-    name, kind, level : as asked of `albo train`; kind "logistic" or "lightgbm", level "genre" or
-    "subgenre". genres : c names, in the order of all columns. predictors : by view. weights :
-    float64 (v,), not negative, in the predictors' order. temperature : divides the fused logits.
-    frequencies : float64 (c,), each genre's share of the covers it was fitted on. nonconformity :
-    for each prior, float64 (n,), ascending: 1 - p(true genre) of covers held out. true_genres : for
-    each prior, int32 (n,), which genre that was; {} where it was not kept. fingerprints :
-    by view, whose features it reads. backbone : the name of the image view's, "" without one.
-    counts : covers and groups it was fitted on. card : what is to be known of it (how good it is).
-    alone : the head of those views that always speak, None where all do.
+    Attributes
+    ----------
+    name : the name it was trained under.
+    kind : "logistic" or "lightgbm".
+    level : "genre" or "subgenre".
+    genres : the c names, in the order of all columns.
+    predictors : the predictor of each view.
+    weights : float64 (v,), the views' weights, not negative, in the predictors' order.
+    temperature : divides the fused logits; above 0.
+    frequencies : float64 (c,), each genre's share of the covers it was fitted on.
+    nonconformity : for each prior float64 (n,), ascending: 1 - p(true genre) of covers held out.
+    fingerprints : for each view, the fingerprint of the features that it reads.
+    backbone : the name of the image view's backbone; "" without that view.
+    counts : the numbers of covers and groups it was fitted on.
+    card : how good it is, and what else is known of it.
+    alone : the head of the views that always speak; None where all do.
+    true_genres : for each prior int32 (n,), the true genre of each nonconformity score; {} where
+        it was not kept.
     """
 
     name: str
@@ -259,51 +268,12 @@ class Head:
             for view, text in texts.items()
             if text
         }
-        arrays = pack_arrays(self._arrays())
+        arrays = pack_arrays(_arrays_of(self))
         content[name_by_content("head", "npz", arrays)] = arrays
         for name, data in content.items():
             write_atomically(folder / name, lambda file, data=data: file.write(data))  # type: ignore[misc]
-        write_manifest(folder, self._manifest(content, texts))
+        write_manifest(folder, _manifest_of(self, content, texts))
         remove_others(folder, set(content))
-
-    def _arrays(self) -> dict[str, Array]:
-        arrays: dict[str, Array] = {"weights": self.weights, "frequencies": self.frequencies}
-        arrays |= Scores(self.nonconformity, self.true_genres).arrays("")
-        if self.alone is not None:
-            arrays["alone.weights"] = self.alone.weights
-            arrays |= Scores(self.alone.nonconformity, self.alone.true_genres).arrays("alone.")
-        for view, predictor in self.predictors.items():
-            for name, array in predictor.arrays().items():
-                arrays[f"view.{view}.{name}"] = array
-        return arrays
-
-    def _manifest(self, content: Mapping[str, bytes], texts: Mapping[str, str]) -> Json:
-        return {
-            "what": WHAT,
-            "name": self.name,
-            "kind": self.kind,
-            "level": self.level,
-            "genres": list(self.genres),
-            "temperature": self.temperature,
-            "alone": self.alone
-            and {"views": list(self.alone.views), "temperature": self.alone.temperature},
-            "backbone": self.backbone,
-            "views": [
-                {
-                    "name": view,
-                    "predictor": predictor.kind,
-                    "fingerprint": self.fingerprints[view],
-                    "text": name_by_content(view, "txt", texts[view].encode())
-                    if texts[view]
-                    else "",
-                }
-                for view, predictor in self.predictors.items()
-            ],
-            "counts": self.counts,
-            "card": self.card,
-            "files": {name: sha256(data) for name, data in content.items()},
-            "libraries": library_versions("numpy", "scikit-learn", "lightgbm"),
-        }
 
     @classmethod
     def load(cls, folder: Path) -> Head:
@@ -318,6 +288,45 @@ class Head:
             with suppress(FileNotFoundError):
                 return _restore(folder, manifest)
         return refuse_head(folder, "a file that its manifest names is missing")
+
+
+def _arrays_of(head: Head) -> dict[str, Array]:
+    arrays: dict[str, Array] = {"weights": head.weights, "frequencies": head.frequencies}
+    arrays |= Scores(head.nonconformity, head.true_genres).arrays("")
+    if head.alone is not None:
+        arrays["alone.weights"] = head.alone.weights
+        arrays |= Scores(head.alone.nonconformity, head.alone.true_genres).arrays("alone.")
+    for view, predictor in head.predictors.items():
+        for name, array in predictor.arrays().items():
+            arrays[f"view.{view}.{name}"] = array
+    return arrays
+
+
+def _manifest_of(head: Head, content: Mapping[str, bytes], texts: Mapping[str, str]) -> Json:
+    return {
+        "what": WHAT,
+        "name": head.name,
+        "kind": head.kind,
+        "level": head.level,
+        "genres": list(head.genres),
+        "temperature": head.temperature,
+        "alone": head.alone
+        and {"views": list(head.alone.views), "temperature": head.alone.temperature},
+        "backbone": head.backbone,
+        "views": [
+            {
+                "name": view,
+                "predictor": predictor.kind,
+                "fingerprint": head.fingerprints[view],
+                "text": name_by_content(view, "txt", texts[view].encode()) if texts[view] else "",
+            }
+            for view, predictor in head.predictors.items()
+        ],
+        "counts": head.counts,
+        "card": head.card,
+        "files": {name: sha256(data) for name, data in content.items()},
+        "libraries": library_versions("numpy", "scikit-learn", "lightgbm"),
+    }
 
 
 def _restore(folder: Path, manifest: Json) -> Head:

@@ -40,15 +40,16 @@ LIMITS = (
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """What a split that separates neither artists nor artworks adds to the accuracy.
-
-    grouped, random : top-1 of the same way of predicting under the two splits. difference : random
-    less grouped, its interval from the same covers resampled alike.
-    """
+    """What a split that separates neither artists nor artworks adds to the accuracy."""
 
     grouped: Interval
+    """Top-1 accuracy under the grouped split."""
+
     random: Interval
+    """Top-1 accuracy of the same way of predicting under the random split."""
+
     difference: Interval
+    """Random less grouped, with an interval from the same covers resampled alike."""
 
     def describe(self) -> str:
         """Say what a random split would have claimed, in two sentences."""
@@ -76,27 +77,40 @@ class Leak:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One way of predicting, and how good it is.
-
-    view : the views' names joined by "+", MAJORITY or NEAREST. head : its kind, NO_HEAD for
-    baselines. split : "grouped", "random", "published" or a file's name. covers : how many were
-    scored. genres : their names. groups : of each genre, how many groups its scored covers form.
-    selected : chosen inside the training folds, what `classify` would use. leaky : covers of one
-    artist or artwork stand on both sides of the split. artists_known : share of covers, 0 to 1.
-    leak : of the selected row alone.
-    """
+    """One way of predicting, and how good it is."""
 
     view: str
+    """The views' names joined by "+", or MAJORITY, or NEAREST."""
+
     head: str
+    """The kind of the head; NO_HEAD for baselines."""
+
     split: str
+    """"grouped", "random", "published" or the name of a file."""
+
     covers: int
+    """The number of covers that were scored."""
+
     genres: tuple[str, ...]
+    """The names of the genres."""
+
     groups: tuple[int, ...]
+    """For each genre, the number of groups that its scored covers form."""
+
     summary: ScoreSummary
+    """The scores."""
+
     artists_known: float
+    """The share of covers whose artist is known, 0 to 1."""
+
     selected: bool = False
+    """Whether `classify` would use it: it was chosen inside the training folds."""
+
     leaky: bool = False
+    """Whether covers of one artist or artwork are on both sides of the split."""
+
     leak: Leak | None = None
+    """What the other split adds; only the selected row has it."""
 
     @property
     def is_baseline(self) -> bool:
@@ -130,15 +144,19 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class LearningPoint:
-    """How good the selected way is with fewer covers to learn from.
-
-    covers_per_genre : to learn from, mean over genres. covers : in all.
-    """
+    """How good the selected way is with fewer covers to learn from."""
 
     covers_per_genre: float
+    """The number of covers to learn from, mean over genres."""
+
     covers: int
+    """The number of covers to learn from, in all."""
+
     top1: Interval
+    """The share of covers whose first guess is right."""
+
     top3: Interval
+    """The share of covers whose genre is among the first three guesses."""
 
     def as_json(self) -> Json:
         """Return the object of one point."""
@@ -152,18 +170,25 @@ class LearningPoint:
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """A cover that was read as another genre than its label.
-
-    cover : its `genre` is the label. guess, probability : the first guess while the cover was held
-    out. conformal_set : the genres it may be. words : the lines on it. neighbours : nearest first.
-    """
+    """A cover that was read as another genre than its label."""
 
     cover: ShownCover
+    """The cover; its `genre` is the label."""
+
     guess: str
+    """The first guess while the cover was held out."""
+
     probability: float
+    """The probability of that guess."""
+
     conformal_set: tuple[str, ...]
+    """The genres that the cover may be of."""
+
     words: tuple[str, ...] = ()
+    """The lines on the cover."""
+
     neighbours: tuple[ShownCover, ...] = ()
+    """The covers most like it, nearest first."""
 
     def as_json(self) -> Json:
         """Return the cover's object with what was said of it."""
@@ -182,18 +207,42 @@ class LeftOut:
     """A genre with too few groups of covers to be scored."""
 
     genre: str
+    """The genre's name."""
+
     covers: int
+    """The number of its covers."""
+
     groups: int
+    """The number of groups that these form."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """What was evaluated on what; Mitchell et al. 2019.
 
-    sources : name and number of covers, of each. first_year, last_year : of release. evaluated :
-    ISO date. views : name and fingerprint, of each. settings, libraries : name and value or
-    version. licence : of the backbone's weights. from_charts : how many covers come from charts.
-    groups_needed : by a genre, to be scored. coverage : of the sets, as asked for.
+    Attributes
+    ----------
+    covers, groups, genres : how many there are.
+    sources : the name of each source and its number of covers.
+    evaluated : the day, as an ISO date.
+    level : "genre" or "subgenre".
+    split : the name of the split.
+    folds : the number of folds.
+    seeds : the fold seeds.
+    coverage : the coverage that was asked of the conformal sets.
+    head : the kind of the selected head.
+    views : the name and the fingerprint of each view.
+    backbone : the backbone's name.
+    licence : the licence of the backbone's weights.
+    settings : the name and the value of each further setting.
+    libraries : the name and the version of each library.
+    artists_known : the share of covers whose artist is known, 0 to 1.
+    groups_needed : how many groups a genre needs to be scored.
+    first_year, last_year : of the albums' release; None where unknown.
+    from_charts : how many covers come from charts.
+    conflicting, unlabelled : how many covers have several labels, and none.
+    left_out : the genres with too few groups.
+    near_duplicates_measured : whether the near-duplicate threshold was measured for the backbone.
     """
 
     covers: int
