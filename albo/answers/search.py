@@ -60,6 +60,7 @@ def search_index(
 
 
 def digests_present(vectors: Vectors, digests: Collection[Digest]) -> list[Digest]:
+    """Return those of these covers that have a vector, in the order of the vectors."""
     return [digest for digest in vectors.digests() if digest in digests]
 
 

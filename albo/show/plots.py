@@ -1,103 +1,48 @@
-"""Plots of an evaluation, as SVG to be put into a page.
+"""The plots of an evaluation, one function for each.
 
-Each is readable without colour: marks differ in shape, cells and bars have their numbers. Ink and
-colours are CSS variables (`--ink`, `--muted`, `--line`, `--paper`, `--accent`, `--second`) with
-their values as fall-back, so that a page can turn dark. The same input gives the same bytes.
+Each is readable without colour: marks differ in shape, cells and bars have their numbers.
 """
 
 from __future__ import annotations
 
-import re
-import warnings
-from contextlib import contextmanager
-from dataclasses import dataclass
-from html import escape
-from io import StringIO
-from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from albo.show.terminal import printable
-from albo.texts import cut_short
+from albo.show.drawing import (
+    ACCENT,
+    LINE,
+    MUTED,
+    NARROWEST,
+    PAPER,
+    SECOND,
+    WIDTH,
+    Plot,
+    draw_legend,
+    draw_mark,
+    in_words,
+    open_drawing,
+    scale_in_percent,
+    short_name,
+    write_text,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from albo.learning import Interval, ReviewedEvaluation
     from albo.records import Doubles
 
-
-INK, MUTED, LINE, PAPER = "#1c2127", "#5f6b7a", "#dfe3e8", "#ffffff"
-ACCENT, SECOND = "#0a5fb4", "#c2410c"
-_VARIABLES = {
-    INK: "--ink",
-    MUTED: "--muted",
-    LINE: "--line",
-    PAPER: "--paper",
-    ACCENT: "--accent",
-    SECOND: "--second",
-}
-
 FEW = 10
 """Covers below which a bin gets a hollow mark and no interval: resampling says nothing there."""
 
-_WIDTH = 4.4  # inches
-_NARROWEST = 300  # CSS pixels
 _DENSE = 105  # CSS pixels for an inch of a plot with much small text
-_LONGEST = 26  # characters of a genre's name
-_LONGEST_WAY = 64  # of a way of predicting
+_LONGEST_WAY = 64  # characters of a way of predicting
 _READ_CELL = 0.05  # share of a genre's covers from which a cell of many is written out
 _FEW_GENRES = 10
 _LIGHTEST, _DARKEST = 0.04, 0.62  # of a cell, so that ink is read on all of them
-_STYLE: dict[str, Any] = {
-    "svg.fonttype": "none",
-    "font.family": ["DejaVu Sans"],  # for the measures; comes with matplotlib
-    "font.size": 9,
-    "text.color": INK,
-    "axes.labelcolor": MUTED,
-    "axes.labelsize": 8.5,
-    "axes.edgecolor": MUTED,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "grid.color": LINE,
-    "grid.linewidth": 0.7,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "lines.linewidth": 1.4,
-    "lines.markersize": 5,
-    "patch.linewidth": 0.6,
-}
-_one_at_a_time = Lock()
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """A plot: what it shows, said plainly; the same for who cannot see it; and the drawing.
-
-    width : in CSS pixels, below which its text gets too small to read; it scrolls there.
-    """
-
-    title: str
-    alt: str
-    note: str
-    svg: str
-    width: int
 
 
 def draw_all(evaluation: ReviewedEvaluation) -> dict[str, Plot]:
@@ -121,26 +66,26 @@ def draw_views(evaluation: ReviewedEvaluation) -> Plot:
     """Compare all ways of predicting: top-1 and top-3 with their intervals, the best first."""
     rows = sorted(evaluation.rows, key=lambda row: -row.summary.top1.value)
     best = evaluation.selected
-    way = _short(best.describe(), _LONGEST_WAY)
+    way = short_name(best.describe(), _LONGEST_WAY)
     title = f"albo uses {way}: right for {best.summary.top1.value:.1%} of covers"
-    with _figure("views", 0.55 + 0.44 * len(rows)) as drawing:
+    with open_drawing("views", 0.55 + 0.44 * len(rows)) as drawing:
         axes = drawing.axes()
         for place, row in enumerate(rows):
             axes.axhline(place, color=LINE, linewidth=0.7, zorder=0)
-            _mark(axes, row.summary.top1, place, "D" if row.leaky else "o", ACCENT)
-            _mark(axes, row.summary.top3, place, "s", SECOND, hollow=True)
+            draw_mark(axes, row.summary.top1, place, "D" if row.leaky else "o", ACCENT)
+            draw_mark(axes, row.summary.top3, place, "s", SECOND, hollow=True)
             weight = "bold" if row.selected else "normal"
-            said = _short(row.describe(), _LONGEST_WAY)
-            _text(axes, 0.0, place - 0.3, said, weight=weight, transform="y")
+            said = short_name(row.describe(), _LONGEST_WAY)
+            write_text(axes, 0.0, place - 0.3, said, weight=weight, transform="y")
         axes.set_ylim(len(rows) - 0.5, -0.75)
-        _legend(axes, {"right at first": ("o", ACCENT), "among the first three": ("s", SECOND)})
+        draw_legend(axes, {"right at first": ("o", ACCENT), "among the first three": ("s", SECOND)})
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
-        _percent(axes, "x", max(row.summary.top3.high for row in rows))
+        scale_in_percent(axes, "x", max(row.summary.top3.high for row in rows))
         svg = drawing.finish()
     listed = "; ".join(
-        f"{row.describe()}: {_said(row.summary.top1)} at first, {_said(row.summary.top3)} among"
-        " the first three"
+        f"{row.describe()}: {in_words(row.summary.top1)} at first,"
+        f" {in_words(row.summary.top3)} among the first three"
         for row in rows
     )
     note = "Lines are 95% intervals. A diamond is a split that leaks."
@@ -149,13 +94,13 @@ def draw_views(evaluation: ReviewedEvaluation) -> Plot:
 
 def draw_confusion(evaluation: ReviewedEvaluation) -> Plot:
     """Show how often covers of each genre (rows) are read as each (columns)."""
-    counts, names = evaluation.confusion, [_short(genre) for genre in evaluation.genres]
+    counts, names = evaluation.confusion, [short_name(genre) for genre in evaluation.genres]
     size = len(names)
     few = size <= _FEW_GENRES
     shares = _share_of_rows(counts)
     title, alt = _describe_confusion(evaluation.genres, counts)
     side = (0.52 if few else 0.2) * size + (0.09 if few else 0.07) * max(map(len, names))
-    with _figure("confusion", max(side, 3.0), max(side, _WIDTH)) as drawing:
+    with open_drawing("confusion", max(side, 3.0), max(side, WIDTH)) as drawing:
         axes = drawing.axes()
         axes.set_aspect("equal")
         for row, column in np.argwhere(shares > (0.0 if few else 0.005)).tolist():
@@ -181,7 +126,7 @@ def draw_confusion(evaluation: ReviewedEvaluation) -> Plot:
         svg = drawing.finish()
     note = "Each row adds up to 100: of the covers with this label, so many in a hundred are read"
     note += " as the genre below." + ("" if few else " Cells under 5 are not written out.")
-    return drawing.plot(title, alt, note, svg, _NARROWEST if few else round(side * _DENSE))
+    return drawing.plot(title, alt, note, svg, NARROWEST if few else round(side * _DENSE))
 
 
 def draw_reliability(evaluation: ReviewedEvaluation) -> Plot:
@@ -195,7 +140,7 @@ def draw_reliability(evaluation: ReviewedEvaluation) -> Plot:
         else f"Its percentages are off by {error:.1%} on average; chance alone would show up to"
         f" {noise:.1%}"
     )
-    with _figure("reliability", 4.3) as drawing:
+    with open_drawing("reliability", 4.3) as drawing:
         axes, below = drawing.figure.subplots(
             2, 1, sharex=True, gridspec_kw={"height_ratios": [4, 1]}
         )
@@ -217,13 +162,13 @@ def draw_reliability(evaluation: ReviewedEvaluation) -> Plot:
         axes.set_xlim(0, 1)
         axes.grid(visible=True)
         axes.set_ylabel("right")
-        _percent(axes, "y", 1.0, limit=False)
+        scale_in_percent(axes, "y", 1.0, limit=False)
         below.set_ylabel("covers")
         below.set_xlabel("how sure it is of its first guess")
-        _percent(below, "x", 1.0)
+        scale_in_percent(below, "x", 1.0)
         svg = drawing.finish()
     alt = "; ".join(
-        f"sure to {one.confidence:.0%}: {_said(one.accuracy)} right of {one.covers:.0f} covers"
+        f"sure to {one.confidence:.0%}: {in_words(one.accuracy)} right of {one.covers:.0f} covers"
         for one in bins
     )
     note = (
@@ -242,7 +187,7 @@ def draw_risk_coverage(evaluation: ReviewedEvaluation) -> Plot:
         f" {few.accuracy.value:.0%}; asked about all, for {points[-1].accuracy.value:.0%}"
     )
     shares = [point.share for point in points]
-    with _figure("risk-coverage", 3.2) as drawing:
+    with open_drawing("risk-coverage", 3.2) as drawing:
         axes = drawing.axes()
         axes.fill_between(
             shares,
@@ -258,18 +203,18 @@ def draw_risk_coverage(evaluation: ReviewedEvaluation) -> Plot:
                 place = (point.share, min(point.accuracy.high + 0.06, 1.05))
                 said = f"sure to {point.threshold:.0%}"
                 side = "right" if point.share > 0.9 else "center"  # noqa: PLR2004
-                _text(axes, *place, said, ha=side, color=MUTED, size=8)
+                write_text(axes, *place, said, ha=side, color=MUTED, size=8)
         axes.set_ylim(0, 1.12)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1.0])
         axes.grid(visible=True, axis="y")
         axes.set_ylabel("right")
         axes.set_xlabel("share of covers answered, the surest first")
-        _percent(axes, "y", 1.0, limit=False)
-        _percent(axes, "x", 1.0)
+        scale_in_percent(axes, "y", 1.0, limit=False)
+        scale_in_percent(axes, "x", 1.0)
         svg = drawing.finish()
     alt = "; ".join(
         f"{point.share:.0%} answered (sure to {point.threshold:.0%} or more): "
-        f"{_said(point.accuracy)} right"
+        f"{in_words(point.accuracy)} right"
         for point in points
     )
     return drawing.plot(title, alt, "The band is the 95% interval.", svg)
@@ -282,16 +227,17 @@ def draw_genres(evaluation: ReviewedEvaluation) -> Plot:
     (best, top), (worst, last) = scored[0], scored[-1]
     longest = max(len(f"{score.covers}") for _, score in scored)
     title = (
-        f"{_short(best)} is read best (F1 {top.f1:.2f}), {_short(worst)} worst (F1 {last.f1:.2f})"
+        f"{short_name(best)} is read best (F1 {top.f1:.2f}),"
+        f" {short_name(worst)} worst (F1 {last.f1:.2f})"
     )
     places = range(len(scored))
-    with _figure("genres", 0.5 + 0.2 * len(scored)) as drawing:
+    with open_drawing("genres", 0.5 + 0.2 * len(scored)) as drawing:
         axes = drawing.axes()
         for place, (_, score) in zip(places, scored, strict=True):
             axes.barh(place, score.f1, 0.62, color=ACCENT)
             said = f"{score.f1:.2f}, {score.covers}"
-            _text(axes, score.f1 + 0.01 * top.f1, place, said, va="center", size=8)
-        names = [_short(genre) for genre, _ in scored]
+            write_text(axes, score.f1 + 0.01 * top.f1, place, said, va="center", size=8)
+        names = [short_name(genre) for genre, _ in scored]
         axes.set_yticks(places, names, parse_math=False)
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(len(scored) - 0.4, -0.6)
@@ -315,7 +261,7 @@ def draw_learning_curve(evaluation: ReviewedEvaluation) -> Plot:
         else f"From {before.covers_per_genre:.0f} to {last.covers_per_genre:.0f} covers a genre it"
         f" gains nothing that is sure ({gain:+.1f} points)"
     )
-    with _figure("learning", 3.2) as drawing:
+    with open_drawing("learning", 3.2) as drawing:
         axes = drawing.axes()
         across = [point.covers_per_genre for point in points]
         for name, mark, colour in (("top3", "s", SECOND), ("top1", "o", ACCENT)):
@@ -327,8 +273,10 @@ def draw_learning_curve(evaluation: ReviewedEvaluation) -> Plot:
             )
             for place, figure in zip(across, figures, strict=True):
                 said = f"{figure.value:.0%}"
-                _text(axes, place, figure.high + 0.015, said, ha="center", color=colour, size=8)
-        _legend(axes, {"right at first": ("o", ACCENT), "among the first three": ("s", SECOND)})
+                write_text(
+                    axes, place, figure.high + 0.015, said, ha="center", color=colour, size=8
+                )
+        draw_legend(axes, {"right at first": ("o", ACCENT), "among the first three": ("s", SECOND)})
         axes.set_xscale("log")
         axes.set_xticks(across, [f"{value:.0f}" for value in across])
         axes.set_xticks([], minor=True)
@@ -336,100 +284,17 @@ def draw_learning_curve(evaluation: ReviewedEvaluation) -> Plot:
         axes.set_ylim(0, min(1.0, max(point.top3.high for point in points) + 0.12))
         axes.grid(visible=True, axis="y")
         axes.set_xlabel("covers of a genre to learn from")
-        _percent(axes, "y", 1.0, limit=False)
+        scale_in_percent(axes, "y", 1.0, limit=False)
         svg = drawing.finish()
     alt = "; ".join(
-        f"{point.covers_per_genre:.0f} covers a genre: {_said(point.top1)} at first,"
-        f" {_said(point.top3)} among the first three"
+        f"{point.covers_per_genre:.0f} covers a genre: {in_words(point.top1)} at first,"
+        f" {in_words(point.top3)} among the first three"
         for point in points
     )
     return drawing.plot(title, alt, "Lines are 95% intervals.", svg)
 
 
-# --- what they share -----------------------------------------------------------------------------
-
-
-class _Drawing:
-    """A figure under way."""
-
-    def __init__(self, figure: Figure) -> None:
-        self.figure = figure
-
-    def axes(self) -> Axes:
-        """Return the only axes."""
-        found: Axes = self.figure.subplots()
-        return found
-
-    def finish(self) -> str:
-        """Return the SVG element."""
-        out = StringIO()
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        self.figure.savefig(out, format="svg", transparent=True, metadata=nothing)
-        return _for_a_page(out.getvalue())
-
-    def plot(self, title: str, alt: str, note: str, svg: str, width: int = _NARROWEST) -> Plot:
-        """Put the drawing together with what it says."""
-        told = escape(printable(f"{title}. {alt}."))
-        svg = svg.replace("<svg ", f'<svg role="img" aria-label="{told}" ', 1)
-        return Plot(title, alt, note, svg, width)
-
-
-@contextmanager
-def _figure(name: str, height: float, width: float = _WIDTH) -> Iterator[_Drawing]:
-    """Give a figure of this size in inches. Settings are matplotlib's own for the time being."""
-    from matplotlib import style
-    from matplotlib.figure import Figure
-
-    # Settings are the process's, and a web server draws in several threads.
-    with (
-        _one_at_a_time,
-        warnings.catch_warnings(),
-        style.context({**_STYLE, "svg.hashsalt": f"albo-{name}"}, after_reset=True),
-    ):
-        # The browser has the letters that matplotlib's own font lacks.
-        warnings.filterwarnings("ignore", ".*(Glyph|natively support)", UserWarning)
-        yield _Drawing(Figure((width, height), layout="constrained"))
-
-
-def _for_a_page(svg: str) -> str:
-    """Cut what is for a file of its own, and what would reach beyond the element."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
-    head, rest = svg.split(">", 1)
-    rest = re.sub(r'<g id="[^"]*"', "<g", rest)  # every drawing has the same ones
-    head = re.sub(r' (?:width|height|version)="[^"]*"', "", head)
-    for value, variable in _VARIABLES.items():
-        rest = rest.replace(f": {value}", f": var({variable}, {value})")
-    rest = rest.replace("'DejaVu Sans'", "system-ui, sans-serif")
-    return f'{head} style="stroke-linejoin: round">{rest}'.strip()
-
-
-def _mark(
-    axes: Axes, figure: Interval, place: float, mark: str, colour: str, *, hollow: bool = False
-) -> None:
-    """Draw a figure with its interval across."""
-    axes.plot([figure.low, figure.high], [place, place], color=colour, linewidth=1.2)
-    face = PAPER if hollow else colour
-    axes.plot(figure.value, place, mark, color=colour, markerfacecolor=face)
-
-
-def _legend(axes: Axes, marks: dict[str, tuple[str, str]]) -> None:
-    """Say above the axes what the marks are; squares are hollow."""
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D([], [], marker=mark, color=colour, markerfacecolor=PAPER if mark == "s" else colour)
-        for mark, colour in marks.values()
-    ]
-    axes.legend(
-        handles,
-        list(marks),
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=len(handles),
-        borderaxespad=0.3,
-        handlelength=1.6,
-    )
+# --- the cells of the confusion ------------------------------------------------------------------
 
 
 def _cell(axes: Axes, row: int, column: int, share: float, *, few: bool) -> None:
@@ -454,7 +319,7 @@ def _cell(axes: Axes, row: int, column: int, share: float, *, few: bool) -> None
     if few or share >= _READ_CELL:
         size = 9.0 if few else 5.8
         said = f"{share:.0%}"[:-1]
-        _text(axes, column, row, said, ha="center", va="center", size=size)
+        write_text(axes, column, row, said, ha="center", va="center", size=size)
 
 
 def _describe_confusion(genres: Sequence[str], counts: Doubles) -> tuple[str, str]:
@@ -465,7 +330,7 @@ def _describe_confusion(genres: Sequence[str], counts: Doubles) -> tuple[str, st
         return "No cover is read as another genre than its own", "All are on the diagonal"
     shares = _share_of_rows(counts)
     title = (
-        f"The commonest mistake: {_short(genres[row])} read as {_short(genres[column])}"
+        f"The commonest mistake: {short_name(genres[row])} read as {short_name(genres[column])}"
         f" ({shares[row, column]:.0%} of {counts[row].sum():.0f} covers)"
     )
     alt = "; ".join(
@@ -479,36 +344,3 @@ def _describe_confusion(genres: Sequence[str], counts: Doubles) -> tuple[str, st
 def _share_of_rows(counts: Doubles) -> Doubles:
     shares: Doubles = counts / np.maximum(counts.sum(1, keepdims=True), 1e-9)
     return shares
-
-
-def _text(
-    axes: Axes,
-    across: float,
-    up: float,
-    said: str,
-    transform: str = "",
-    **style: Any,  # noqa: ANN401
-) -> None:
-    """Write text that is no mathematics, whatever signs are in it."""
-    if transform == "y":
-        style["transform"] = axes.get_yaxis_transform()
-    axes.text(across, up, said, parse_math=False, **style)
-
-
-def _percent(axes: Axes, name: str, highest: float, *, limit: bool = True) -> None:
-    """Write an axis in per cent, from 0 to the highest."""
-    from matplotlib.ticker import PercentFormatter
-
-    axis = axes.xaxis if name == "x" else axes.yaxis
-    axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    if limit:
-        axes.set_xlim(0, min(1.0, highest * 1.05))
-
-
-def _said(figure: Interval) -> str:
-    return f"{figure.value:.1%} ({figure.low:.1%} to {figure.high:.1%})"
-
-
-def _short(text: str, longest: int = _LONGEST) -> str:
-    """Make a name safe and short enough for a drawing; tables say it in full."""
-    return cut_short(printable(text), longest)
