@@ -1,6 +1,10 @@
-"""Answers to questions, as records: similar covers, typical ones, reports, reviews.
+"""Answers to questions, as records: similar covers, explanations, typical ones, reports, reviews.
 
-It prints nothing.
+A report is put together in `report.py`, why a cover reads as it does in `explaining.py`, the covers
+that it is compared with in `reference.py`. How a cover is shrunk to a report's thumbnail, and what
+can be read there, is in `thumbnails.py`; `pictures.py` makes the small pictures of other covers.
+
+Nothing is printed or laid out here: that is `albo.show`.
 """
 
 import lazy_loader

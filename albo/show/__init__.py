@@ -1,6 +1,7 @@
 """How answers look: in the terminal, as pages, as pictures.
 
-It decides nothing.
+`page.py` writes pages from the folder `templates`; `sheet.py` and `poster.py` draw pictures;
+`tables.py`, `scores.py` and `verdicts.py` print. Nothing is computed or decided here.
 """
 
 import lazy_loader

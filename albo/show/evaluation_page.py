@@ -9,7 +9,7 @@ from albo.show.plots import draw_all
 from albo.show.templating import VIEWS
 
 if TYPE_CHECKING:
-    from albo.learning import ReviewedEvaluation, ModelCard
+    from albo.learning import ModelCard, ReviewedEvaluation
     from albo.records import Json
 
 
