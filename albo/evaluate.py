@@ -78,14 +78,13 @@ _LEAST_GROUPS = 2
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How covers are divided.
-
-    name : "grouped", "random", "published", or a file's name. sides : of each cover that a given
-    split knows; None for one that is drawn.
-    """
+    """How covers are divided."""
 
     name: str = GROUPED
+    """"grouped", "random", "published", or the name of a file."""
+
     sides: Mapping[Digest, Side] | None = None
+    """The side of each cover that a given split knows; None for a split that is drawn here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +141,7 @@ def evaluate(
 
     Parameters
     ----------
-    material : as of `albo.material`.
+    material : as a `Gatherer` gathers it.
     settings : `kind` is that of the selected head.
     split : how to divide; drawn by groups where None.
     progress : called with fits done and fits in all.

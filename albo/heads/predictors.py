@@ -1,4 +1,4 @@
-"""What predicts: a view's fitted classifier, in numpy alone (LightGBM's trees apart).
+"""Predictors: a view's fitted classifier, in numpy alone (except LightGBM's trees).
 
 A predictor was fitted elsewhere, by its trainer. It says for covers how probable each genre is to
 its view; of a cover that its view says nothing of, a row of NaN. It is kept as plain arrays and
@@ -32,12 +32,10 @@ _GRAM_ROWS = 256
 
 
 class Predictor(Protocol):
-    """What a view's fitted classifier says of covers, and how it is kept.
-
-    kind : its key in `PREDICTORS`.
-    """
+    """A view's fitted classifier: what it says of covers, and how it is kept."""
 
     kind: ClassVar[str]
+    """Its key in `PREDICTORS`."""
 
     @property
     def genres(self) -> int:
@@ -66,12 +64,15 @@ class Predictor(Protocol):
 class Scaler:
     """Standardises features: (x - mean) / scale, cut off at three standard deviations.
 
-    mean, scale : float32 (p,). The cut keeps one odd number, of which a blank or broken cover has
-    many, from outweighing the rest.
+    The cut keeps one odd number, of which a blank or broken cover has many, from outweighing the
+    rest.
     """
 
     mean: Floats
+    """float32 (p,): the mean of each number."""
+
     scale: Floats
+    """float32 (p,): the standard deviation of each number, above 0."""
 
     def __call__(self, features: Floats) -> Floats:
         """Return float32 (n, p). Raises UsageError where p is another."""
@@ -94,16 +95,18 @@ class Scaler:
 
 @dataclass(frozen=True)
 class LogisticPredictor:
-    """Multinomial logistic regression on standardised features.
-
-    weights : float32 (p, c). bias : float32 (c,).
-    """
+    """Multinomial logistic regression on standardised features."""
 
     kind: ClassVar[str] = "logistic"
 
     scaler: Scaler
+    """Standardises the features."""
+
     weights: Floats
+    """float32 (p, c): a column for each genre."""
+
     bias: Floats
+    """float32 (c,): a number for each genre."""
 
     @property
     def genres(self) -> int:
@@ -145,16 +148,18 @@ class LogisticPredictor:
 
 @dataclass(frozen=True)
 class LightgbmPredictor:
-    """LightGBM on the principal components of standardised features.
-
-    components : float32 (p, k). model : LightGBM's own text format.
-    """
+    """LightGBM on the principal components of standardised features."""
 
     kind: ClassVar[str] = "lightgbm"
 
     scaler: Scaler
+    """Standardises the features."""
+
     components: Floats
+    """float32 (p, k): a column for each principal component."""
+
     model: str = field(repr=False)
+    """The trees in LightGBM's own text format."""
 
     @cached_property
     def _booster(self) -> Any:  # noqa: ANN401  (LightGBM has no types)
@@ -208,15 +213,15 @@ class LightgbmPredictor:
 
 @dataclass(frozen=True)
 class UnitPredictor:
-    """Multinomial logistic regression on vectors of unit length; the zero vector says nothing.
-
-    weights : float32 (p, c). bias : float32 (c,).
-    """
+    """Multinomial logistic regression on vectors of unit length; the zero vector says nothing."""
 
     kind: ClassVar[str] = "unit"
 
     weights: Floats
+    """float32 (p, c): a column for each genre."""
+
     bias: Floats
+    """float32 (c,): a number for each genre."""
 
     @property
     def genres(self) -> int:
@@ -262,18 +267,21 @@ class UnitPredictor:
 
 @dataclass(frozen=True)
 class GramPredictor:
-    """Multinomial logistic regression on the grams of texts; a text without any says nothing.
-
-    ids : uint32 (g,), the grams it knows, ascending. rarity : float32 (g,), their inverse document
-    frequencies. weights : float32 (g, c). bias : float32 (c,).
-    """
+    """Multinomial logistic regression on the grams of texts; a text without any says nothing."""
 
     kind: ClassVar[str] = "grams"
 
     ids: NDArray[np.uint32]
+    """uint32 (g,): the grams it knows, ascending."""
+
     rarity: Floats
+    """float32 (g,): the inverse document frequency of each gram."""
+
     weights: Floats
+    """float32 (g, c): a column for each genre."""
+
     bias: Floats
+    """float32 (c,): a number for each genre."""
 
     @property
     def genres(self) -> int:

@@ -1,4 +1,4 @@
-"""What fits a view's classifier: a path of predictors, one for each setting to choose among."""
+"""Trainers: each fits a view's classifier once for each setting that can be chosen."""
 
 from __future__ import annotations
 
@@ -32,13 +32,12 @@ MOST_GRAMS = 100_000
 
 
 class Trainer(Protocol):
-    """Fits the classifier of a view.
-
-    grid : the settings to choose among, in the order in which `path` fits them.
-    """
+    """Fits the classifier of a view."""
 
     @property
-    def grid(self) -> tuple[float, ...]: ...  # noqa: D102
+    def grid(self) -> tuple[float, ...]:
+        """The settings to choose among, in the order in which `path` fits them."""
+        ...
 
     def path(self, features: Any, labels: Ints, genres: int) -> Iterator[Predictor]:  # noqa: ANN401
         """Fit on n covers once for each setting of the grid.
@@ -53,8 +52,12 @@ class Trainer(Protocol):
 class LogisticTrainer:
     """Multinomial logistic regression, L2-regularised, on standardised features.
 
+    Attributes
+    ----------
     grid : inverse strengths of the penalty, scikit-learn's C, ascending, so that each fit starts
-    where the last ended. blocks : as of a view. tolerance : of the gradient's largest entry.
+        where the last ended.
+    blocks : as of a view.
+    tolerance : a fit ends where the gradient's largest entry is below it.
     """
 
     grid: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
@@ -77,7 +80,11 @@ class LogisticTrainer:
 class UnitTrainer:
     """Multinomial logistic regression, L2-regularised, on unit vectors as they are.
 
-    grid : scikit-learn's C, ascending. hints : what the genres' own names give, None for nothing.
+    Attributes
+    ----------
+    grid : scikit-learn's C, ascending.
+    hints : what the genres' own names tell the view; None where they tell it nothing.
+    tolerance : a fit ends where the gradient's largest entry is below it.
     """
 
     grid: tuple[float, ...] = (1.0, 3.0, 10.0)
@@ -103,8 +110,13 @@ class UnitTrainer:
 class GramTrainer:
     """Multinomial logistic regression, L2-regularised, on the grams of texts.
 
-    grid : scikit-learn's C, ascending. hints : as of `UnitTrainer`. least : texts that a gram must
-    be in; one that is in a single text tells nothing of others.
+    Attributes
+    ----------
+    grid : scikit-learn's C, ascending.
+    hints : as of `UnitTrainer`.
+    least : the number of texts that a gram has to be in. A gram of a single text tells nothing of
+        others.
+    tolerance : a fit ends where the gradient's largest entry is below it.
     """
 
     grid: tuple[float, ...] = (1.0, 3.0, 10.0)
@@ -142,11 +154,11 @@ def _vocabulary(texts: Sequence[Grams], least: int) -> tuple[NDArray[np.uint32],
     """
     ids, within = np.unique(np.concatenate([grams.ids for grams in texts]), return_counts=True)
     if not len(ids):
-        # Texts that say nothing; a gram there must be, and this one no text has.
+        # The texts have no grams. A vocabulary needs one, so it gets one that is in no text.
         ids, within = np.zeros(1, np.uint32), np.zeros(1, np.int64)
     shared = np.flatnonzero(within >= least)
     if not len(shared):
-        shared = np.zeros(1, np.int64)  # texts that share nothing; one gram does
+        shared = np.zeros(1, np.int64)  # the texts share no gram, so the first one stands
     # Of too many those in most texts, of equals the first; ascending again.
     commonest = np.argsort(-within[shared], kind="stable")[:MOST_GRAMS]
     kept = np.sort(shared[commonest])
@@ -197,8 +209,12 @@ def _softmax_path(
 class LightgbmTrainer:
     """Gradient-boosted trees on the principal components of standardised features.
 
-    grid : rounds, ascending; all are prefixes of one fit. components : at most, k. threads : of one
-    fit; several fits go on at once.
+    Attributes
+    ----------
+    grid : numbers of rounds, ascending; each is a prefix of one fit.
+    blocks : as of a view.
+    components : the most principal components that are kept, k.
+    threads : the threads of one fit; several fits go on at once.
     """
 
     grid: tuple[float, ...] = (20, 40, 60)
