@@ -222,13 +222,13 @@ class Albo:
         is not here. Covers that could not be read are in the summary's `failed` and `skipped`.
         """
         from albo.reading import read_words
-        from albo.words import card, open_reader
+        from albo.words import open_reader, reader_card
 
         device = choose(Device, device, "device")
         check_device(device)
         library = self.library
         library.require_catalog()
-        reader = card()
+        reader = reader_card()
         folder = library.artifacts.words(reader_key(reader.name, reader.fingerprint))
         with library.writing("albo words") as catalog:
             summary = read_words(

@@ -81,9 +81,9 @@ class Listener:
         single: bool,
         note: Note,
     ) -> None:
-        from albo.words import CoverMeanings, card, open_reader
+        from albo.words import CoverMeanings, open_reader, reader_card
 
-        reader = card().fingerprint
+        reader = reader_card().fingerprint
         self._views: list[CharactersView | MeaningView] = []
         if CharactersView.name in fingerprints:
             self._views.append(CharactersView(reader))

@@ -26,8 +26,7 @@ from albo.errors import StaleArtifact
 from albo.heads import CharactersView, Head, ImageView, MeaningView, starter
 from albo.learning import INTENDED_USE, LIMITS
 from albo.store import WordStore, reader_key
-from albo.words import CoverMeanings
-from albo.words import card as reader_card
+from albo.words import CoverMeanings, reader_card
 from benchmarks.corpora import store_of
 from benchmarks.covers import read_csv
 

@@ -70,7 +70,7 @@ def as_read(answer: object) -> object:
 
 
 def test_fingerprints_are_what_they_were(old: Path, then: dict[str, Any]) -> None:
-    from albo.words import card as reader_card
+    from albo.words import reader_card
 
     assert vectors_in(old).fingerprint == then["fingerprint"]
     assert find_card("efficientnet-lite0").fingerprint == then["fingerprint"]

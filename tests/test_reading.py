@@ -419,7 +419,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> CountingReader:
     """Put a reader that counts in the place of the real one."""
     reader = CountingReader()
     card = reader_room.ReaderCard(reader.name, reader.fingerprint)
-    monkeypatch.setattr("albo.words.card", lambda: card)
+    monkeypatch.setattr("albo.words.reader_card", lambda: card)
     monkeypatch.setattr("albo.words.open_reader", reader.open)
     return reader
 
@@ -495,7 +495,7 @@ def test_embed_with_words_embeds_though_there_is_no_reader(
     def missing() -> None:
         raise MissingReader("reading words needs a reader")
 
-    monkeypatch.setattr("albo.words.card", missing)
+    monkeypatch.setattr("albo.words.reader_card", missing)
     albo = Albo(tmp_path / "artifacts")
     albo.embed([str(music)])
     with pytest.raises(MissingReader):
@@ -591,7 +591,7 @@ def test_hostile_words_reach_no_terminal(desk: Desk, music: Path) -> None:
     code = (
         "from tests.test_reading import *; import albo.cli;"
         "reader = CountingReader(says=lambda _: Words(error='\\x1b[2Jgone\\nalbo: all is well'));"
-        "reader_room.card = lambda: reader_room.ReaderCard('counting', FINGERPRINT);"
+        "reader_room.reader_card = lambda: reader_room.ReaderCard('counting', FINGERPRINT);"
         "reader_room.open_reader = reader.open; albo.cli.main()"
     )
     done = subprocess.run(  # noqa: S603
@@ -635,7 +635,7 @@ def read(image):
     print(time.monotonic(), words.lines[0].text if words.lines else "-", file=log)
     return words
 reader = CountingReader(says=read)
-reader_room.card = lambda: reader_room.ReaderCard("counting", FINGERPRINT)
+reader_room.reader_card = lambda: reader_room.ReaderCard("counting", FINGERPRINT)
 reader_room.open_reader = reader.open
 albo.cli.main()
 """

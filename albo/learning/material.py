@@ -14,8 +14,7 @@ from albo.learning.groups import rare_line_links
 from albo.learning.labels import label_covers
 from albo.networks import card_of, near_duplicate_thresholds
 from albo.store import MANIFEST, WordStore, reader_key
-from albo.words import CoverMeanings
-from albo.words import card as reader_card
+from albo.words import CoverMeanings, reader_card
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -46,9 +46,9 @@ from .engines import (
 from .engines import (
     run_in_order as run_in_order,
 )
+from .file_facts import recall as recall
+from .file_facts import remember as remember
 from .maps import compile_map_network as compile_map_network
-from .memory import recall as recall
-from .memory import remember as remember
 from .runtimes import check_device as check_device
 from .weights import DEFAULT as DEFAULT
 from .weights import offers as offers

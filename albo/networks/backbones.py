@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from albo.arrays import scale_to_unit
 from albo.networks import cards
 from albo.networks import weights as networks
-from albo.networks.memory import recall, remember
+from albo.networks.file_facts import recall, remember
 from albo.networks.runtimes import open_runtime
 from albo.records import Device, Embeddings
 from albo.store import library_versions
@@ -37,7 +37,7 @@ _NEAR_DUPLICATE_UNKNOWN = (0.95, 0.96)
 
 
 class Backbone(Protocol):
-    """What turns pixels into embeddings."""
+    """A network that turns pixels into embeddings."""
 
     @property
     def device(self) -> str:
@@ -62,7 +62,10 @@ class FrozenBackbone:
     """A network on its runtime."""
 
     card: Card
+    """What is known of the network."""
+
     runtime: Runtime
+    """The network, loaded on a device."""
 
     @property
     def device(self) -> str:

@@ -91,11 +91,22 @@ class Offer:
     """One line of `albo backbones`: what can be had under a name."""
 
     name: str
+    """As the user writes it."""
+
     dimension: int
+    """Width of the pooled top."""
+
     size: int
+    """Side of the square input in pixels."""
+
     licence: str
+    """The weights' licence."""
+
     commercial: bool
+    """Whether the licence is known to allow commercial use."""
+
     weights_here: bool
+    """Whether the weights are on this machine."""
 
 
 def card_of(vectors: Vectors) -> Card:

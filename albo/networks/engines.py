@@ -180,13 +180,13 @@ def last_line(error: object) -> str:
 
 @dataclass(frozen=True)
 class Export:
-    """A network compiled for this processor: a line of JSON and OpenVINO's own bytes, one file.
-
-    about : what whoever loads it wants to know without the network it came from.
-    """
+    """A network compiled for this processor: a line of JSON and OpenVINO's own bytes, one file."""
 
     about: Mapping[str, str]
+    """What a loader needs to know without the network that was compiled, such as its arithmetic."""
+
     compiled: bytes
+    """The compiled network, as OpenVINO exports it."""
 
     def write(self, file: Path) -> None:
         """Write it whole or not at all. Raises CannotWrite."""

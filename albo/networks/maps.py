@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from albo.errors import NoActivationMap
 from albo.networks import weights as networks
-from albo.networks.cpu import convert
 from albo.networks.engines import Export, export_file, load_or_export
-from albo.networks.memory import recall, remember
+from albo.networks.file_facts import recall, remember
+from albo.networks.openvino_runtime import convert
 from albo.store import backbone_key, scratch_folder
 
 if TYPE_CHECKING:
@@ -22,6 +22,10 @@ _EXPORT_VERSION = 1  # raised when exports are made in another way
 
 
 def compile_map_network(card: Card, core: Any, note: Note) -> Any:  # noqa: ANN401
+    """Load the network of a card's activation maps on OpenVINO; export it where none is kept.
+
+    note : told of an export. Raises NoActivationMap, MissingWeights, RuntimeError.
+    """
     made_from = [card.fingerprint, networks.OUTPUTS_VERSION, _EXPORT_VERSION]
     file = export_file(f"map-{backbone_key(card.name, card.fingerprint)}", made_from, core)
 

@@ -45,20 +45,44 @@ class NetworkPlan:
     """How to get a network: where its weights are or come from, and what goes in."""
 
     name: str
+    """As on its card, with the weights' entry where there is a choice."""
+
     family: str
+    """Who makes it: default, torchvision or timm."""
+
     architecture: str
+    """Its name in the family's library."""
+
     size: int
+    """Side of the square input in pixels."""
+
     mean: tuple[float, float, float]
+    """Subtracted from each channel (RGB), on the scale 0 to 255."""
+
     std: tuple[float, float, float]
+    """Each channel is then divided by it, on the same scale."""
+
     resample: Resample
+    """How covers are scaled to the input."""
+
     licence: str
+    """The published weights' licence."""
+
     commercial: bool
+    """Whether that licence is known to allow commercial use."""
+
     file: Path | None
+    """Where the published weights are, or will be once they are fetched; None if not known."""
+
     origin: str
+    """A URL, a repository of the hub, or the package that brings the weights; "" for none."""
+
     entry: str = ""
+    """The entry of torchvision's weights."""
 
 
 def reason_of(error: Exception) -> str:
+    """Return in one line what an error of torch or of a hub says."""
     lines = lines_of(error)
     # torch's first line may be no more than a heading.
     said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
@@ -204,6 +228,7 @@ def _is_state(loaded: object) -> bool:
 
 
 def two_outputs(trunk: nn.Module, plan: NetworkPlan) -> nn.Module:
+    """Add what comes before and after a trunk: pixels as of `build` in, (top, middle) out."""
     import torch
     from torch import nn
 
@@ -272,6 +297,10 @@ def pooled_map(network: nn.Module, size: int) -> tuple[str, bool] | None:
 
 
 def one_map(network: nn.Module, name: str, rectified: bool) -> nn.Module:
+    """Make the network that gives one module's output, float32 (n, d, h, w).
+
+    name, rectified : as `pooled_map` found them.
+    """
     from torch import nn
 
     class OneMap(nn.Module):

@@ -72,10 +72,12 @@ def agrees(ours: Floats, theirs: Floats) -> bool:
 
 
 def run_compiled(compiled: Any, pixels: Pixels) -> Floats:  # noqa: ANN401
+    """Return what OpenVINO says of images, one at a time: the tops, float32 (n, d)."""
     return np.concatenate([compiled(pixels[i : i + 1])[0] for i in range(len(pixels))])
 
 
 def run_eager(network: nn.Module, pixels: Pixels) -> Floats:
+    """Return what torch says of images, one at a time: the tops, float32 (n, d)."""
     import torch
 
     with torch.inference_mode():

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from albo.errors import RuntimeFailed, UsageError
-from albo.networks.cpu import CPU_BATCH, OpenVinoRuntime
 from albo.networks.engines import last_line
-from albo.networks.gpu import GPU_BATCH, TorchRuntime, first_line
+from albo.networks.openvino_runtime import CPU_BATCH, OpenVinoRuntime
+from albo.networks.torch_runtime import GPU_BATCH, TorchRuntime, first_line
 from albo.records import Device
 
 if TYPE_CHECKING:

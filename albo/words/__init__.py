@@ -1,6 +1,8 @@
-"""The words on covers: reading them (OCR), which lines are a title, what they mean.
+"""The words on covers (OCR).
 
-What was read is kept elsewhere (`albo.store`).
+`boxes` finds where text is, level, slanted or vertical, `reader` reads it, `titles` tells which
+lines are a title, `sentences` and `meanings` turn texts into vectors. `albo.store` keeps what was
+read.
 """
 
 import lazy_loader

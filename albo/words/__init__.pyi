@@ -1,9 +1,9 @@
 from .meanings import CoverMeanings as CoverMeanings
 from .reader import MAX_SIDE as MAX_SIDE
 from .reader import Reader as Reader
-from .reader import card as card
 from .reader import open_reader as open_reader
 from .reader import prepare as prepare
+from .reader import reader_card as reader_card
 from .titles import (
     MOST as MOST,
 )

@@ -1,4 +1,8 @@
-"""Where lines of text are: from the map of the detector to boxes, and lines cut out."""
+"""Where text is on a cover: boxes from the detector's map; each line is cut out and laid flat.
+
+Level, slanted and vertical text is told apart here: `cut_lines` turns what is far higher than wide,
+both ways, and the reader keeps the turn that reads more surely.
+"""
 
 from __future__ import annotations
 
@@ -74,11 +78,16 @@ def size_to_look_at(width: int, height: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class _Box:
-    """A rectangle: centre, unit vector along it, length along and across. Pixels of the map."""
+    """A rectangle on the detector's map, in its pixels."""
 
     centre: Doubles
+    """Its middle (2,): x and y."""
+
     along: Doubles
+    """A vector (2,) of unit length along its first side."""
+
     size: Doubles
+    """Its lengths (2,), along and across."""
 
     def corners(self, more: float = 0.0) -> Corners:
         """Return its corners (4, 2), going round; `more` is added on each side."""

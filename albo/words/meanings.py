@@ -34,7 +34,7 @@ _COMMIT = 2_048
 
 
 class Encoder(Protocol):
-    """What turns texts into vectors."""
+    """A text encoder."""
 
     def encode(self, texts: Iterable[str]) -> Floats:
         """Return float32 (n, d), unit rows, in order; the zero row for a text that says nothing."""
@@ -43,17 +43,25 @@ class Encoder(Protocol):
 
 @dataclass
 class CoverMeanings:
-    """What views ask for: the meanings of one reader's words, kept, and of any other text.
+    """The meanings of one reader's words, which are kept, and of any other text.
 
-    words_folder : of that reader's words. keep : store what was encoded; the caller holds the
-    writer lock then. note : told what the user may want to know. Raises MissingWeights.
+    To make one raises MissingWeights where the sentence encoder is not installed.
     """
 
     words_folder: Path
+    """The folder of that reader's words."""
+
     keep: bool = False
+    """Whether what was encoded is stored; the caller then holds the writer lock."""
+
     single: bool = False
+    """Whether one text is to be answered soon: start fast rather than run fast."""
+
     note: Note = lambda _line: None
+    """Told in one line what the user may want to know."""
+
     card: SentenceCard = field(default_factory=sentence_card)
+    """The sentence encoder."""
 
     @property
     def fingerprint(self) -> str:

@@ -1,4 +1,7 @@
-"""Reads the words on covers: the networks of RapidOCR (PP-OCRv6), run by OpenVINO.
+"""The word reader (OCR): reads covers by the networks of RapidOCR (PP-OCRv6), on OpenVINO.
+
+Where text is on a cover, level, slanted or vertical, is found in `boxes`, which also cuts lines out
+and turns them; this module runs the networks and reads each line.
 
 The package `rapidocr` brings the networks; nothing of its code is run. One network marks where text
 is (differentiable binarization: Liao et al. 2020), another reads each line (CTC: Graves et al.
@@ -89,7 +92,7 @@ _SETTINGS = {
 
 
 class Reader(Protocol):
-    """What reads the words on covers."""
+    """A word reader (OCR)."""
 
     name: str
     fingerprint: str
@@ -113,10 +116,13 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReaderCard:
-    """What is known of the reader without loading it; the fingerprint names all that it does."""
+    """What is known of the word reader without loading it."""
 
     name: str
+    """As in the folder of its words: `rapidocr`."""
+
     fingerprint: str
+    """SHA-256 (hex) of the networks' files and of every setting that decides what is read."""
 
 
 def prepare(data: bytes, limits: Limits | None = None) -> Image.Image:
@@ -124,8 +130,8 @@ def prepare(data: bytes, limits: Limits | None = None) -> Image.Image:
     return open_image(data, limits or Limits(), MAX_SIDE)
 
 
-def card() -> ReaderCard:
-    """Say what reads words here, without loading it. Raises MissingReader."""
+def reader_card() -> ReaderCard:
+    """Describe the word reader of this installation without loading it. Raises MissingReader."""
     files = [_digest(str(file), _stamp(file)) for file in _find_models()]
     said = json.dumps([files, _SETTINGS], sort_keys=True).encode()
     return ReaderCard(NAME, hashlib.sha256(said).hexdigest())
@@ -178,7 +184,7 @@ def open_reader(
     Raises MissingReader, RuntimeFailed.
     """
     try:
-        return OpenVinoReader(card(), single=single, note=note)
+        return OpenVinoReader(reader_card(), single=single, note=note)
     except ImportError as error:
         raise MissingReader("reading words needs OpenVINO; pip install openvino") from error
     except RuntimeError as error:

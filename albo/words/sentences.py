@@ -79,20 +79,23 @@ _FIRST_WORD = 1000  # of the vocabulary, behind marks and single letters
 
 @dataclass(frozen=True, slots=True)
 class SentenceCard:
-    """What is known of the network without loading it.
-
-    fingerprint : SHA-256 (hex) of weights, vocabulary, settings, and how texts are encoded.
-    folder : where its files are.
-    """
+    """What is known of the sentence encoder without loading it."""
 
     name: str
+    """The published name of the network."""
+
     fingerprint: str
+    """SHA-256 (hex) of weights, vocabulary, settings, and how texts are encoded."""
+
     dimension: int
+    """How many numbers a vector has."""
+
     folder: str
+    """The folder of its files."""
 
 
 def sentence_card() -> SentenceCard:
-    """Say what encodes texts here, from memory where its files have not changed since.
+    """Describe the sentence encoder, from what is kept where its files have not changed since.
 
     Raises MissingWeights.
     """
@@ -163,7 +166,7 @@ def word_ranks(card: SentenceCard) -> dict[str, int]:
 
 
 def open_encoder(*, single: bool = False, note: Note = lambda _line: None) -> SentenceEncoder:
-    """Load what encodes texts, exporting it where that was not done yet.
+    """Load the sentence encoder; export it first where no export is kept.
 
     Parameters
     ----------

@@ -23,13 +23,12 @@ from torch import nn
 
 from albo.errors import RuntimeFailed, UsageError
 from albo.images import decode
-from albo.networks import cpu, engines, precision, runtimes
-from albo.networks import gpu as gpu_room
-from albo.networks.cpu import OpenVinoRuntime
+from albo.networks import engines, openvino_runtime, precision, runtimes, torch_runtime
 from albo.networks.engines import requests_at_once, run_in_order
-from albo.networks.gpu import TorchRuntime
+from albo.networks.openvino_runtime import OpenVinoRuntime
 from albo.networks.precision import probe_images
 from albo.networks.runtimes import open_runtime
+from albo.networks.torch_runtime import TorchRuntime
 from albo.networks.weights import build, describe
 from albo.records import Device
 from albo.store import read_file
@@ -211,7 +210,9 @@ def random_weights(name: str, file: Path) -> None:
 def test_other_structures_agree_too(
     real: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(cpu, "probe_images", lambda size: probe_images(size, 4))  # (faster)
+    monkeypatch.setattr(
+        openvino_runtime, "probe_images", lambda size: probe_images(size, 4)
+    )  # (faster)
     file = tmp_path / "random.pth"
     random_weights(name, file)
     card = describe(name, file)
@@ -292,8 +293,10 @@ def test_an_export_that_is_not_the_network_is_not_run(
     card: Card, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(cpu, "mixtures", lambda _plain: [])
-    monkeypatch.setattr(cpu, "run_eager", lambda _network, pixels: rng_rows(len(pixels)))
+    monkeypatch.setattr(openvino_runtime, "mixtures", lambda _plain: [])
+    monkeypatch.setattr(
+        openvino_runtime, "run_eager", lambda _network, pixels: rng_rows(len(pixels))
+    )
     said: list[str] = []
     assert isinstance(open_runtime(card, Device.CPU, note=said.append), TorchRuntime)
     assert "OpenVINO cannot run efficientnet-lite0 (its answers are not torch's)" in said[-1]
@@ -725,7 +728,7 @@ def counted(exported: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         made.append(card.name)
         return export
 
-    monkeypatch.setattr(cpu, "_export", export_again)
+    monkeypatch.setattr(openvino_runtime, "_export", export_again)
     return made
 
 
@@ -786,9 +789,9 @@ def test_an_export_is_named_for_network_program_and_processor(
         def get_property(self, _device: str, name: str) -> str:
             return f"{name} of {self.processor}"
 
-    names = {cpu._export_file(card, Core(kind)) for kind in ("one", "other")}
+    names = {openvino_runtime._export_file(card, Core(kind)) for kind in ("one", "other")}
     monkeypatch.setattr(engines, "library_versions", lambda _name: {"openvino": "1.0"})
-    names.add(cpu._export_file(card, Core("one")))
+    names.add(openvino_runtime._export_file(card, Core("one")))
     assert len(names) == 3
     assert exported not in names
 
@@ -846,14 +849,14 @@ def test_a_full_gpu_halves_the_batch(
     card: Card, pixels: Pixels, eager: tuple[Floats, Floats], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime = TorchRuntime(card, Device.CUDA, 64)
-    graph = gpu_room._Graph
+    graph = torch_runtime._Graph
 
     def small(network: nn.Module, batch: int, size: int, where: torch.device) -> object:
         if batch > 20:
             torch.empty(1 << 50, device=where)
         return graph(network, batch, size, where)
 
-    monkeypatch.setattr(gpu_room, "_Graph", small)
+    monkeypatch.setattr(torch_runtime, "_Graph", small)
     check_agreement(run(runtime, pixels[:100], 64), (eager[0][:100], eager[1][:100]))
     assert runtime.batch_size == 16
 

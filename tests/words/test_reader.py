@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from albo.errors import BadCover, MissingReader, RuntimeFailed
 from albo.records import Device, Line
-from albo.words import boxes, card, open_reader, prepare, reader
+from albo.words import boxes, open_reader, prepare, reader, reader_card
 from albo.words.boxes import MAX_LINES
 from albo.words.reader import OpenVinoReader
 
@@ -349,18 +349,18 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_fingerprint_names_networks_and_settings(
     package: Path, opened: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert card().name == opened.name == "rapidocr"
-    assert card().fingerprint == opened.fingerprint
+    assert reader_card().name == opened.name == "rapidocr"
+    assert reader_card().fingerprint == opened.fingerprint
     int(opened.fingerprint, 16)
     assert len(opened.fingerprint) == 64
-    found = {card().fingerprint}
+    found = {reader_card().fingerprint}
     for file in sorted(package.iterdir()):
         with file.open("ab") as more:
             more.write(b"x")
-        found.add(card().fingerprint)
+        found.add(reader_card().fingerprint)
     for name, value in (("_BOX_SCORE", 0.6), ("_VERSION", 99)):
         monkeypatch.setitem(reader._SETTINGS, name, value)
-        found.add(card().fingerprint)
+        found.add(reader_card().fingerprint)
     assert len(found) == 5
 
 
@@ -377,14 +377,14 @@ def test_every_setting_of_boxes_and_lines_is_in_the_fingerprint() -> None:
 def test_to_compile_in_another_way_keeps_the_words_that_were_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    before = card().fingerprint
+    before = reader_card().fingerprint
     monkeypatch.setattr(reader, "_EXPORT_VERSION", 99)
-    assert card().fingerprint == before
+    assert reader_card().fingerprint == before
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    for ask in (card, open_reader):
+    for ask in (reader_card, open_reader):
         with pytest.raises(MissingReader) as raised:
             ask()
         assert str(raised.value) == (

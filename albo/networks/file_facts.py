@@ -1,4 +1,4 @@
-"""What was found out about large files, so that it need not be found out at each start.
+"""Facts about large files, kept so that they are not found out at each start: digests and cards.
 
 One JSON file for each question, in `$XDG_CACHE_HOME/albo/cards`. An answer holds as long as the
 files that it rests on have the size, modification time and inode they had.
