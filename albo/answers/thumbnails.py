@@ -31,25 +31,31 @@ _PART = 0.25  # of a title's letters, from which on a part of it can be read
 
 
 class Seen(StrEnum):
-    """What of a title is read on a thumbnail, in words for people.
-
-    unclear, not found : the reader sees only a part of it, or nothing, on the cover itself.
-    """
+    """What of a title is read on a thumbnail, in words for people."""
 
     LEGIBLE = "legible"
     PARTLY = "in part"
     LOST = "lost"
+
     UNCLEAR = "unclear"
+    """The word reader sees only a part of it on the cover itself."""
+
     MISSING = "not found"
+    """The word reader sees nothing of it on the cover itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class SmallLine:
-    """A line of a cover, its height in pixels of a thumbnail, and what is read of it there."""
+    """A line of a cover, as it is on a thumbnail."""
 
     text: str
+    """What is read on the cover itself."""
+
     pixels: float
+    """Its height there, in pixels of the thumbnail."""
+
     read: str
+    """What is read on the thumbnail; "" for nothing."""
 
     @property
     def legible(self) -> bool:
@@ -59,18 +65,21 @@ class SmallLine:
 
 @dataclass(frozen=True, slots=True)
 class Title:
-    """A cover's title: as its people name it, or else the largest text on it, taken for it.
-
-    on_cover : the share of its letters that the reader sees on the cover itself. share : of those
-    that it reads on a thumbnail. pixels : how high the tallest of its lines is there, 0 where none
-    is known.
-    """
+    """A cover's title: as its people name it, else the largest text on it."""
 
     text: str
+
     is_named: bool
+    """Whether people named it; else it is the largest text on the cover."""
+
     on_cover: float
+    """The share of its letters that the word reader sees on the cover itself, 0 to 1."""
+
     share: float
+    """The share of its letters that the word reader sees on a thumbnail, 0 to 1."""
+
     pixels: float
+    """The height of the tallest of its lines on a thumbnail, in pixels; 0 where none is known."""
 
     @property
     def seen(self) -> Seen:
@@ -94,14 +103,16 @@ class Title:
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """A cover at 55 pixels: as PNG, its title, and its lines, the tallest first.
-
-    title : None where nobody named one and nothing was read.
-    """
+    """A cover at 55 pixels, and what of its words can be read there."""
 
     picture: bytes = field(repr=False)
+    """PNG."""
+
     lines: tuple[SmallLine, ...] = ()
+    """Its lines, the tallest first."""
+
     title: Title | None = None
+    """None where nobody named one and nothing was read."""
 
 
 def shrink(
@@ -114,9 +125,10 @@ def shrink(
 
     Parameters
     ----------
-    page : RGB, large. words : what was read on it, None where nobody did. read_at : reads a picture
-    where lines of it are known to be, as `Reader.read_at`. title : that is to be on it, "" where
-    nobody named one.
+    page : the cover, RGB, large.
+    words : what was read on it; None where nobody read it.
+    read_at : reads a picture where its lines are known to be, as `Reader.read_at`.
+    title : the title that it is to bear; "" where nobody named one.
     """
     small = thumbnail_of(page)
     if words is None or words.error:
