@@ -29,6 +29,7 @@ from .records import (
 from .records import (
     Typical as Typical,
 )
+from .records import Verdict as Verdict
 from .reference import VOTERS as VOTERS
 from .reference import NoReference as NoReference
 from .reference import Reference as Reference
@@ -47,9 +48,6 @@ from .report import (
 )
 from .report import (
     Reporter as Reporter,
-)
-from .report import (
-    Verdict as Verdict,
 )
 from .review import review_evaluation as review_evaluation
 from .search import (

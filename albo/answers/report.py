@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from hashlib import sha256
 from pathlib import PurePath
 from string import ascii_uppercase
@@ -19,7 +18,7 @@ import numpy as np
 
 from albo.answers.explaining import explain_cover
 from albo.answers.pictures import jpeg_of
-from albo.answers.records import Explained
+from albo.answers.records import Explained, Verdict
 from albo.answers.reference import NoReference
 from albo.answers.thumbnails import shrink
 from albo.classify import Classified
@@ -51,22 +50,6 @@ _TELLING = 0.1  # log-odds below which what one draft says alone sets nothing ap
 _FEW_WORDS = 3
 _NO_LEAD = 0.05  # log-odds below which the odds are shown as 1.0 times as high
 _NOISE = 2.0  # standard deviations between fold seeds within which two drafts are not told apart
-
-
-class Verdict(StrEnum):
-    """What can be said of a cover and a genre."""
-
-    READS = "reads"
-    """It reads as that genre, surely enough."""
-
-    OTHER = "other"
-    """It reads as another genre, surely enough."""
-
-    UNLIKELY = "unlikely"
-    """albo cannot tell which genre it is; that one is outside the set."""
-
-    UNSURE = "unsure"
-    """albo cannot tell which genre it is; that one is in the set."""
 
 
 @dataclass(frozen=True)
