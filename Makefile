@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo demo-harvest test lint types imports tests bench starter clean
+.PHONY: demo demo-harvest test quick lint types imports tests bench starter clean
 
 demo: $(STAMP)  ## draw sample covers and run the whole of albo on them
 	$(BIN)/albo demo
@@ -13,6 +13,9 @@ demo-harvest: $(STAMP)  ## harvest from local servers into MongoDB and S3, embed
 	$(BIN)/python -m tests.rehearsal
 
 test: lint types imports tests  ## everything that must hold before a commit
+
+quick: lint types imports  ## the same with the unit tests alone: two minutes
+	$(BIN)/python -m pytest -m unit -n auto
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -25,7 +28,7 @@ imports: $(STAMP)
 	$(BIN)/lint-imports
 
 tests: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 bench: $(STAMP)  ## measure everything that benchmarks/RESULTS.md states
 	$(BIN)/python -m benchmarks

@@ -25,11 +25,30 @@ from albo.samples import write_samples
 from albo.samples.covers import draw_sample
 from albo.samples.plan import plan_samples
 from tests.servers import S3, S3_ENV, make_bucket, mongodb_server, running_s3
+from tests.tiers import Guard, give_tiers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+_GUARD = Guard()
+_GUARD.watch()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test a tier, before `-m` chooses among them."""
+    give_tiers(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+    """Hold unit tests to what they may do, from their first fixture to their last."""
+    _GUARD.is_unit = item.get_closest_marker("unit") is not None
+    try:
+        return (yield)
+    finally:
+        _GUARD.is_unit = False
 
 
 def shared_folder() -> Path:

@@ -521,7 +521,7 @@ def test_backbones_lists_the_default_first(albo_line: Run) -> None:
 # --- real covers ---------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_main_job_on_real_covers(run_albo: Run, itunes36: Path) -> None:
     embedded = run_albo("embed", itunes36 / "labels.csv", "--json")
     assert embedded.code == 0

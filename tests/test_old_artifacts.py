@@ -129,7 +129,7 @@ def test_queries_are_answered_as_they_were(
             assert_alike(as_read(answer.as_json()), wanted)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_evaluation_says_what_it_said(old: Path, then: dict[str, Any]) -> None:
     (wanted,) = then["evaluate"]
     found = as_read(Albo(old / "artifacts").evaluate(seeds=(0,)).as_json())

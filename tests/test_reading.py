@@ -663,7 +663,7 @@ def texts(root: Path) -> list[str]:
 
 
 @posix
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_command_loses_no_more_than_five_seconds_and_goes_on(
     desk: Desk, music: Path, tmp_path: Path
 ) -> None:

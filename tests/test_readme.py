@@ -40,7 +40,7 @@ def home(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(960)
 def test_every_command_of_the_readme_works(home: Path) -> None:
     commands = console_commands()

@@ -353,7 +353,7 @@ def test_a_copy_that_cannot_be_made_is_one_line(
 # --- commands ------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_command_works_on_a_server(
     run_albo: Run, samples: Path, kept_aside: list[str], mongodb: str, tmp_path: Path
 ) -> None:

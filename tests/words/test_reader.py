@@ -250,7 +250,7 @@ def test_any_shape_is_read_soon(opened: Reader, size: tuple[int, int]) -> None:
     assert time.process_time() - started < 10
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_sheet_full_of_words_is_read_up_to_a_limit(opened: Reader) -> None:
     image = Image.new("RGB", (640, 640), "white")
     pen = ImageDraw.Draw(image)
