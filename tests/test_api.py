@@ -118,6 +118,7 @@ def twice_listed(tmp_path: Path, kept_aside: Sequence[str]) -> Albo:
     return albo
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("asked", "shown"),
     [
@@ -178,6 +179,7 @@ def test_a_cover_that_a_head_may_have_learnt_from_is_told(
     assert len(list(albo.classify(kept_aside[:2]))) == 2
 
 
+@pytest.mark.whole
 def test_without_genres_training_says_how_to_give_some(
     kept_aside: list[str], tmp_path: Path
 ) -> None:
@@ -237,6 +239,7 @@ def test_training_says_what_its_scores_lack(albo: Albo, monkeypatch: pytest.Monk
     ]
 
 
+@pytest.mark.whole
 def test_a_genre_without_a_letter_is_found_by_its_very_name(
     tmp_path: Path, kept_aside: Sequence[str]
 ) -> None:

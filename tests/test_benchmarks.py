@@ -36,6 +36,7 @@ def test_rounds_go_forwards_and_backwards() -> None:
     assert found["a"].values == (1.0, 4.0)
 
 
+@pytest.mark.whole
 def test_a_command_says_its_memory_and_output() -> None:
     code = "import sys; block = bytearray(80 << 20); print('out'); print('err', file=sys.stderr)"
     done = run_command([sys.executable, "-c", code])
@@ -46,11 +47,13 @@ def test_a_command_says_its_memory_and_output() -> None:
     assert done.peak_mib >= max(80, small.peak_mib)
 
 
+@pytest.mark.whole
 def test_a_command_that_fails_is_no_measurement() -> None:
     with pytest.raises(CommandFailed, match=r"ended with 3: .*why"):
         run_command([sys.executable, "-c", "import sys; print('why'); sys.exit(3)"])
 
 
+@pytest.mark.whole
 def test_imports_are_seen_by_their_top_names() -> None:
     found = imported_modules(["-c", "import email.message"], {})
     assert "email" in found

@@ -700,6 +700,7 @@ def test_what_is_no_image_is_ignored_and_counted(
     assert desk.embed(music, rehash=True).ignored == 7
 
 
+@pytest.mark.whole
 @posix
 def test_pipes_sockets_and_loops_stop_nothing(desk: Desk, music: Path) -> None:
     os.mkfifo(music / "pipe.jpg")
@@ -1235,6 +1236,7 @@ def full_disk(root: Path, music: Path, connection: Any) -> None:  # noqa: ANN401
         connection.send(str(error))
 
 
+@pytest.mark.whole
 @posix
 def test_a_full_disk_stops_the_run_and_loses_nothing_that_was_committed(
     desk: Desk, tmp_path: Path
@@ -1263,6 +1265,7 @@ def work(root: Path, music: Path) -> None:
         embed_sources(open_sources([str(music)]), stores, CARD, desk.backbone.open)
 
 
+@pytest.mark.whole
 @posix
 def test_killed_at_any_moment_a_run_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     music = tmp_path / "music"
@@ -1512,6 +1515,7 @@ def listed_albums(root: Path) -> list[Any]:
         return list(catalog.albums())
 
 
+@pytest.mark.whole
 @posix
 def test_two_writers_and_a_reader_at_once(covers: Path, tmp_path: Path) -> None:
     root = tmp_path / "artifacts"
@@ -1544,6 +1548,7 @@ def test_two_writers_and_a_reader_at_once(covers: Path, tmp_path: Path) -> None:
     assert len(read_all(root)) == len(listed_albums(root)) == 60
 
 
+@pytest.mark.whole
 @posix
 def test_a_second_writer_says_for_whom_it_waits(covers: Path, tmp_path: Path) -> None:
     root = tmp_path / "artifacts"
@@ -1558,6 +1563,7 @@ def test_a_second_writer_says_for_whom_it_waits(covers: Path, tmp_path: Path) ->
     assert "20 covers seen: 20 embedded" in out
 
 
+@pytest.mark.whole
 @posix
 def test_a_command_killed_at_any_moment_goes_on_and_ends_the_same(
     covers: Path, tmp_path: Path
@@ -1581,6 +1587,7 @@ def test_a_command_killed_at_any_moment_goes_on_and_ends_the_same(
     assert listed_albums(disturbed) == listed_albums(undisturbed)
 
 
+@pytest.mark.whole
 @posix
 def test_an_interrupted_command_goes_on_when_run_again(covers: Path, tmp_path: Path) -> None:
     root = tmp_path / "artifacts"

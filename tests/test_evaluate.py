@@ -139,6 +139,7 @@ def test_the_selected_row_is_what_train_reports() -> None:
     assert only(found, "image", "lightgbm").as_json()["top1"] == forest.report["top1"]
 
 
+@pytest.mark.whole
 def test_the_other_kind_of_head_can_be_the_selected_one() -> None:
     material, usual, _ = grouped()
     found = evaluate(material, replace(ONE_SEED, kind="lightgbm"))
@@ -178,6 +179,7 @@ def test_words_help_where_covers_say_their_genre() -> None:
     assert both > image
 
 
+@pytest.mark.whole
 def test_seeds_are_averaged_over() -> None:
     material = make(60)
     found = evaluate(material, TrainingSettings(seeds=(0, 1), folds=3))

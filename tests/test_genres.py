@@ -271,6 +271,7 @@ def test_the_command_refuses_what_is_no_genre(run_albo: Run, words: list[str], s
     assert said in line
 
 
+@pytest.mark.whole
 def test_the_command_loads_nothing_heavy() -> None:
     code = (
         "import sys\n"

@@ -111,6 +111,7 @@ def check_whole(root: Path, server: ChartServer) -> None:
 # --- when all goes well --------------------------------------------------------------------------
 
 
+@pytest.mark.whole
 def test_charts_and_covers_arrive(tmp_path: Path, server: ChartServer) -> None:
     done = run_harvest(tmp_path, server)
     check_whole(tmp_path, server)
@@ -121,6 +122,7 @@ def test_charts_and_covers_arrive(tmp_path: Path, server: ChartServer) -> None:
     assert len([path for path in server.seen if "/rss/" in path]) == 1 + SUBGENRES
 
 
+@pytest.mark.whole
 def test_what_is_kept_of_an_album(tmp_path: Path, server: ChartServer) -> None:
     run_harvest(tmp_path, server)
     entry = server.albums[3].entry
@@ -141,6 +143,7 @@ def test_what_is_kept_of_an_album(tmp_path: Path, server: ChartServer) -> None:
     assert listing.art_width
 
 
+@pytest.mark.whole
 def test_a_second_run_asks_whether_charts_changed_and_fetches_no_cover(
     tmp_path: Path, server: ChartServer
 ) -> None:
@@ -157,6 +160,7 @@ def test_a_second_run_asks_whether_charts_changed_and_fetches_no_cover(
         assert row.listing.first_seen == before[album_id].listing.first_seen
 
 
+@pytest.mark.whole
 def test_a_server_without_validators_is_asked_again_in_full(
     tmp_path: Path, albums: list[Served]
 ) -> None:
@@ -168,6 +172,7 @@ def test_a_server_without_validators_is_asked_again_in_full(
         check_whole(tmp_path, server)
 
 
+@pytest.mark.whole
 def test_forgotten_albums_come_again_although_the_chart_has_not_changed(
     tmp_path: Path, server: ChartServer
 ) -> None:
@@ -179,6 +184,7 @@ def test_forgotten_albums_come_again_although_the_chart_has_not_changed(
     check_whole(tmp_path, server)
 
 
+@pytest.mark.whole
 def test_an_album_in_many_charts_is_one_row(tmp_path: Path, albums: list[Served]) -> None:
     americana = 1034
     albums[5] = replace(albums[5], genre_id=americana)
@@ -194,6 +200,7 @@ def test_an_album_in_many_charts_is_one_row(tmp_path: Path, albums: list[Served]
         assert max(server.art_fetched.values()) == 1
 
 
+@pytest.mark.whole
 def test_albums_with_the_same_artwork_share_one_fetching(
     tmp_path: Path, albums: list[Served]
 ) -> None:
@@ -207,6 +214,7 @@ def test_albums_with_the_same_artwork_share_one_fetching(
         check_whole(tmp_path, server)
 
 
+@pytest.mark.whole
 def test_albums_of_several_charts_share_one_fetching_too(
     tmp_path: Path, albums: list[Served]
 ) -> None:
@@ -223,6 +231,7 @@ def test_albums_of_several_charts_share_one_fetching_too(
         check_whole(tmp_path, server)
 
 
+@pytest.mark.whole
 def test_a_subgenre_is_labelled_by_its_umbrella(tmp_path: Path, shared: Path) -> None:
     feeds = sorted((shared / "itunes").glob("topalbums__*.json"))
     art = sorted((shared / "covers" / "itunes36" / "images").rglob("*.jpg"))
@@ -240,6 +249,7 @@ def test_a_subgenre_is_labelled_by_its_umbrella(tmp_path: Path, shared: Path) ->
         assert {album.artist_id for album in various} == {""}
 
 
+@pytest.mark.whole
 def test_new_artwork_replaces_the_old(tmp_path: Path, albums: list[Served]) -> None:
     with ChartServer(albums) as server:
         run_harvest(tmp_path, server)
@@ -258,6 +268,7 @@ def test_new_artwork_replaces_the_old(tmp_path: Path, albums: list[Served]) -> N
         assert sum(server.art_fetched.values()) == 1
 
 
+@pytest.mark.whole
 def test_artwork_that_changes_while_it_is_fetched(tmp_path: Path, albums: list[Served]) -> None:
     americana = 1034
     albums[0] = replace(albums[0], genre_id=americana)
@@ -278,6 +289,7 @@ def test_artwork_that_changes_while_it_is_fetched(tmp_path: Path, albums: list[S
 # --- the plan ------------------------------------------------------------------------------------
 
 
+@pytest.mark.whole
 def test_two_genres_of_one_name_are_told_apart(tmp_path: Path, server: ChartServer) -> None:
     done = run_harvest(tmp_path, server, "1111", "1115")
     assert [tally.asked for tally in done.tallies] == [200, 200]
@@ -570,6 +582,7 @@ def test_a_damaged_or_lost_cover_is_skipped_and_fetched_again(
 # --- artwork -------------------------------------------------------------------------------------
 
 
+@pytest.mark.whole
 def test_smaller_artwork_where_there_is_no_larger(tmp_path: Path, server: ChartServer) -> None:
     server.fail(ART, faults.status(404))
     run_harvest(tmp_path, server)
@@ -578,6 +591,7 @@ def test_smaller_artwork_where_there_is_no_larger(tmp_path: Path, server: ChartS
     assert all(url.endswith("/600x600bb.jpg") for url in kept)
 
 
+@pytest.mark.whole
 def test_smaller_artwork_where_the_server_fails_at_the_larger(
     tmp_path: Path, server: ChartServer
 ) -> None:
@@ -586,6 +600,7 @@ def test_smaller_artwork_where_the_server_fails_at_the_larger(
     check_whole(tmp_path, server)
 
 
+@pytest.mark.whole
 def test_artwork_that_fails_hides_no_other(tmp_path: Path, server: ChartServer) -> None:
     server.fail(r"00000000[1-8]\.jpg/", faults.status(403))
     for _ in range(2):
@@ -595,6 +610,7 @@ def test_artwork_that_fails_hides_no_other(tmp_path: Path, server: ChartServer) 
     assert any(row.listing.art_error == "403 Forbidden" for row in rows if row.listing)
 
 
+@pytest.mark.whole
 def test_charts_that_fail_hide_no_others(tmp_path: Path, server: ChartServer) -> None:
     server.fail(r"genre=10(33|34|35|36|37)/", faults.status(500))
     run_harvest(tmp_path, server)
@@ -606,6 +622,7 @@ def test_charts_that_fail_hide_no_others(tmp_path: Path, server: ChartServer) ->
     check_whole(tmp_path, server)
 
 
+@pytest.mark.whole
 def test_artwork_as_given_where_there_is_nothing_else(tmp_path: Path, server: ChartServer) -> None:
     server.fail(r"\d00x\d00bb\.jpg$|1000x1000", faults.body(b"<html>", "image/jpeg"))
     run_harvest(tmp_path, server)
@@ -614,11 +631,13 @@ def test_artwork_as_given_where_there_is_nothing_else(tmp_path: Path, server: Ch
     assert all(url.endswith("/170x170bb.png") for url in kept)
 
 
+@pytest.mark.whole
 def test_the_size_is_an_option(tmp_path: Path, server: ChartServer) -> None:
     run_harvest(tmp_path, server, art_size=300)
     assert all("300x300bb.jpg" in path for path in server.art_fetched)
 
 
+@pytest.mark.whole
 def test_what_is_no_image_is_not_stored(tmp_path: Path, server: ChartServer) -> None:
     server.fail("bb", faults.body(b"<html>no such album</html>", "image/jpeg"))
     (tally,) = run_harvest(tmp_path, server).tallies
@@ -633,6 +652,7 @@ def test_what_is_no_image_is_not_stored(tmp_path: Path, server: ChartServer) -> 
     check_whole(tmp_path, server)
 
 
+@pytest.mark.whole
 def test_an_image_of_another_type_than_said_is_kept_for_what_it_is(
     tmp_path: Path, samples: Path, server: ChartServer
 ) -> None:
@@ -642,6 +662,7 @@ def test_an_image_of_another_type_than_said_is_kept_for_what_it_is(
     assert list(covers_of(tmp_path).values()) == [cover.read_bytes()]
 
 
+@pytest.mark.whole
 def test_artwork_from_elsewhere_is_not_asked_for(tmp_path: Path, albums: list[Served]) -> None:
     with ChartServer(albums) as server, ChartServer(albums) as other:
         elsewhere = other.url.replace("127.0.0.1", "localhost")
@@ -676,6 +697,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("where", [CHART, "bb"], ids=["chart", "artwork"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_that_stays_loses_nothing(
@@ -690,6 +712,7 @@ def test_a_fault_that_stays_loses_nothing(
     check_whole(tmp_path, server)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("where", [CHART, ART], ids=["chart", "artwork"])
 @pytest.mark.parametrize(
     "fault", ["403", "429", "429 with a pause", "500", "503 with a pause", "slow drip", "reset"]
@@ -702,6 +725,7 @@ def test_a_fault_that_passes_is_not_even_seen(
     check_whole(tmp_path, server)
 
 
+@pytest.mark.whole
 def test_a_server_that_is_down_is_given_up_soon(tmp_path: Path, server: ChartServer) -> None:
     server.fail("", faults.status(503))
     started = time.monotonic()
@@ -856,6 +880,7 @@ class _FullStore(FolderCovers):
         return super().put(digest, data, kind)
 
 
+@pytest.mark.whole
 def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path, server: ChartServer) -> None:
     settings = quick(server)
     plan = settings.plan()
@@ -869,6 +894,7 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path, server: Char
     check_whole(tmp_path, server)
 
 
+@pytest.mark.whole
 def test_a_store_that_refuses_one_cover_takes_the_others(
     tmp_path: Path, server: ChartServer
 ) -> None:
@@ -890,6 +916,7 @@ def test_a_store_that_refuses_one_cover_takes_the_others(
     check_whole(tmp_path, server)
 
 
+@pytest.mark.whole
 def test_a_store_that_is_given_up_leaves_no_cover_unrecorded(
     tmp_path: Path, server: ChartServer
 ) -> None:

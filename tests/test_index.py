@@ -316,6 +316,7 @@ def own_ivf(ivf: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.whole
 def test_ivf_reaches_its_recall_and_scores_are_cosines(ivf: Path, shelf_of_4000: Shelf) -> None:
     index = open_index(ivf, FINGERPRINT)
     held = shelf_of_4000.digests()[:3000]
@@ -402,6 +403,7 @@ def test_ivf_finds_covers_that_were_added_after_others_were_removed(
         assert [each.digests[0] for each in found] == held[-200:]
 
 
+@pytest.mark.whole
 def test_ivf_is_made_anew_where_it_no_longer_fits(own_ivf: Path, shelf_of_4000: Shelf) -> None:
     digests = shelf_of_4000.digests()
     shrunk = update_index(own_ivf, shelf_of_4000, digests[:1700], most_flat=2000)
@@ -415,6 +417,7 @@ def test_ivf_is_made_anew_where_it_no_longer_fits(own_ivf: Path, shelf_of_4000: 
     assert (grown.kind, grown.added, grown.rebuilt) == (IndexKind.IVF, 101, True)
 
 
+@pytest.mark.whole
 def test_the_kind_asked_for_stays_until_another_is(tmp_path: Path) -> None:
     shelf = make_shelf(1300)
     digests = shelf.digests()
@@ -444,6 +447,7 @@ def test_what_codes_cannot_tell_apart_is_searched_exactly(
     assert "albo index --kind flat" in asked.note
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("dimension", [2, 64, 100, 384, 2048])
 def test_ivf_of_any_dimension(tmp_path: Path, dimension: int) -> None:
     shelf = make_shelf(1200, dimension)
@@ -627,6 +631,7 @@ WRITER = """
 """
 
 
+@pytest.mark.whole
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 @pytest.mark.parametrize("kind", ["flat", "ivf"])
 def test_a_killed_writer_leaves_an_index_that_works(tmp_path: Path, kind: str) -> None:
@@ -666,6 +671,7 @@ def test_the_hash_of_a_set_of_digests() -> None:
     assert len(digest_set_hash([])) == 32
 
 
+@pytest.mark.whole
 def test_opening_and_searching_loads_no_heavy_library(tmp_path: Path) -> None:
     shelf = make_shelf(1100)
     update_index(tmp_path, shelf, shelf.digests(), IndexKind.IVF)

@@ -106,6 +106,7 @@ def test_only_what_writes_says_that_it_goes_on(
     assert ("the same command goes on from there" in said) is goes_on
 
 
+@pytest.mark.whole
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 @pytest.mark.parametrize("words", ["status", "status --json", "backbones", "--help", "--version"])
 def test_an_answer_that_cannot_be_written_is_said(words: str, tmp_path: Path) -> None:
@@ -114,6 +115,7 @@ def test_an_answer_that_cannot_be_written_is_said(words: str, tmp_path: Path) ->
     assert done.stderr == "albo: cannot write the answer: No space left on device\n"
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("words", ["backbones", "backbones --json"])
 def test_whoever_has_read_enough_ends_it_in_silence(words: str, tmp_path: Path) -> None:
     done = in_shell(f"albo {words} | true; echo ${{PIPESTATUS[0]}}", tmp_path)
@@ -310,6 +312,7 @@ def test_embed_and_status_count_the_same_files_as_skipped(
 # --- readers beside a writer ---------------------------------------------------------------------
 
 
+@pytest.mark.whole
 def test_a_writer_that_comes_and_goes_while_the_index_is_opened_makes_no_stale_one(
     monkeypatch: pytest.MonkeyPatch, samples: Path, artifacts: Path
 ) -> None:

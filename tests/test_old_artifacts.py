@@ -114,6 +114,7 @@ def test_what_is_stored_answers_as_it_did(old: Path, then: dict[str, Any]) -> No
     assert_alike(as_read(typical), then["typical"])
 
 
+@pytest.mark.whole
 def test_queries_are_answered_as_they_were(
     old: Path, then: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -441,6 +441,7 @@ def test_the_words_of_a_catalog_in_mongodb(
 # --- forgetting, status --------------------------------------------------------------------------
 
 
+@pytest.mark.whole
 def test_forgotten_covers_leave_no_words(
     tmp_path: Path, music: Path, counting: CountingReader
 ) -> None:
@@ -463,6 +464,7 @@ def test_forgotten_covers_leave_no_words(
     assert Albo(tmp_path / "artifacts").status()["words"] == []
 
 
+@pytest.mark.whole
 def test_words_that_are_damaged_are_read_again(
     tmp_path: Path, music: Path, counting: CountingReader
 ) -> None:
@@ -489,6 +491,7 @@ def test_nothing_embedded_yet_is_said(tmp_path: Path, counting: CountingReader) 
     assert counting.opened == 0
 
 
+@pytest.mark.whole
 def test_embed_with_words_embeds_though_there_is_no_reader(
     tmp_path: Path, music: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -586,6 +589,7 @@ def test_without_a_reader_one_line_says_what_to_install(
     assert (answer.code, len(answer.objects)) == (0, 1)
 
 
+@pytest.mark.whole
 def test_hostile_words_reach_no_terminal(desk: Desk, music: Path) -> None:
     desk.list(music)
     code = (
@@ -607,6 +611,7 @@ def test_hostile_words_reach_no_terminal(desk: Desk, music: Path) -> None:
     assert all(line.startswith("albo: /") for line in done.stderr.splitlines())
 
 
+@pytest.mark.whole
 def test_embedding_alone_loads_nothing_that_reads(tmp_path: Path, music: Path) -> None:
     code = (
         "import sys, albo.cli\n"

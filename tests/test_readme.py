@@ -70,6 +70,7 @@ def test_the_python_of_the_readme_works(home: Path, sample_artifacts: Path) -> N
     assert len(done.stdout.splitlines()) == 5
 
 
+@pytest.mark.whole
 def test_make_knows_the_two_commands() -> None:
     for target in ("demo", "test"):
         assert f"make {target}" in README

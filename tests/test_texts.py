@@ -92,6 +92,7 @@ def test_evidence_has_its_sign(evidence: float, said: str) -> None:
     assert signed(evidence) == said
 
 
+@pytest.mark.whole
 def test_texts_are_light() -> None:
     program = "import sys, albo.texts; sys.exit('numpy' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)  # noqa: S603  (our own interpreter)

@@ -94,6 +94,7 @@ def test_a_genre_without_end_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
 # --- what is forgotten ---------------------------------------------------------------------------
 
 
+@pytest.mark.whole
 def test_what_the_words_of_a_forgotten_cover_mean_is_forgotten_too(tmp_path: Path) -> None:
     covers = tmp_path / "covers"
     covers.mkdir()

@@ -85,4 +85,3 @@ def give_tiers(items: Iterable[pytest.Item]) -> None:
             continue
         asked = WHOLE_FIXTURES.intersection(getattr(item, "fixturenames", ()))
         item.add_marker(pytest.mark.whole if asked else pytest.mark.unit)
-

@@ -20,6 +20,7 @@ def album_of(file: Path) -> Album:
     return Album("test", file.name, str(file), digest_of(file.read_bytes()), "Rock")
 
 
+@pytest.mark.whole
 def test_a_cover_is_shown_while_it_is_the_one_that_was_embedded(
     kept_aside: list[str], tmp_path: Path
 ) -> None:

@@ -16,6 +16,8 @@ from albo.words import open_reader
 if TYPE_CHECKING:
     from albo.words import Reader
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.fixture(scope="module")
 def reader() -> Reader:

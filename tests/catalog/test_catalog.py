@@ -47,7 +47,7 @@ def album(number: int, cover: str | None = None, source: str = "/music", **rest:
     )
 
 
-@pytest.fixture(params=["sqlite", "mongodb"])
+@pytest.fixture(params=["sqlite", pytest.param("mongodb", marks=pytest.mark.whole)])
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a catalog that is not there yet."""
     if request.param == "sqlite":
@@ -585,6 +585,7 @@ def test_a_read_only_copy_can_be_read() -> None:
             SqliteCatalog(folder / "c.sqlite")
 
 
+@pytest.mark.whole
 @posix
 def test_a_full_disk_is_told_and_what_was_committed_stays(tmp_path: Path) -> None:
     """The limit on file sizes stands for the disk: SQLite meets both in the same place."""
@@ -621,6 +622,7 @@ def run_python(script: str, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.whole
 @posix
 def test_a_killed_writer_loses_only_its_last_transaction(tmp_path: Path) -> None:
     script = """

@@ -104,6 +104,7 @@ def test_an_address_that_is_none_is_refused_without_its_password(uri: str) -> No
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.whole
 def test_no_message_has_the_password(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with pytest.raises(
@@ -121,6 +122,7 @@ def test_what_shows_the_catalog_shows_no_password(mongodb: str) -> None:
         assert repr(catalog) == f"MongoCatalog({mongodb.partition('?')[0]!r})"
 
 
+@pytest.mark.whole
 def test_on_sqlite_nothing_of_mongodb_is_loaded(tmp_path: Path) -> None:
     code = (
         "import sys\n"
@@ -135,6 +137,7 @@ def test_on_sqlite_nothing_of_mongodb_is_loaded(tmp_path: Path) -> None:
 # --- servers that are not there, and go ----------------------------------------------------------
 
 
+@pytest.mark.whole
 def test_a_server_that_is_not_there_is_named_within_seconds() -> None:
     began = time.monotonic()
     with pytest.raises(AlboError, match=r"refused\); start it or name another catalog with --cat"):
@@ -142,6 +145,7 @@ def test_a_server_that_is_not_there_is_named_within_seconds() -> None:
     assert time.monotonic() - began < 9
 
 
+@pytest.mark.whole
 def test_a_server_that_is_none_of_mongodb_is_said_to_be_out_of_reach() -> None:
     with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -154,6 +158,7 @@ def test_a_server_that_is_none_of_mongodb_is_said_to_be_out_of_reach() -> None:
             thread.join()
 
 
+@pytest.mark.whole
 def test_a_server_that_goes_meanwhile_is_named(tmp_path: Path) -> None:
     with (
         mongodb_server(tmp_path) as server,

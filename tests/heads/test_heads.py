@@ -458,6 +458,7 @@ def test_a_tree_that_leads_back_is_refused(forest: LightgbmPredictor) -> None:
         check_trees("\n".join(lines), WIDTH)
 
 
+@pytest.mark.whole
 def test_a_logistic_head_answers_with_numpy_alone(tmp_path: Path) -> None:
     make_head().save(tmp_path)
     program = (
@@ -676,6 +677,7 @@ def test_arrays_of_a_part_that_do_not_fit_are_refused(
         Head.load(tmp_path)
 
 
+@pytest.mark.whole
 def test_a_head_with_silent_views_answers_with_numpy_alone(tmp_path: Path) -> None:
     partly_silent().save(tmp_path)
     program = (

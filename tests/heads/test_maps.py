@@ -239,6 +239,7 @@ def opened(
     return Opened(mapper, exports, first, second)
 
 
+@pytest.mark.whole
 def test_a_map_is_exported_once_and_said(opened: Opened, card: Card) -> None:
     assert opened.first == [
         f"exporting the activation maps of {card.name} for this processor (once)"
@@ -265,12 +266,14 @@ def check_maps(opened: Opened, card: Card, covers: Pixels) -> None:
         assert found.evidence.sum() == pytest.approx(found.mapped)
 
 
+@pytest.mark.whole
 def test_the_mean_of_a_map_is_what_the_head_sees_of_drawn_covers(
     opened: Opened, card: Card
 ) -> None:
     check_maps(opened, card, np.stack([spot(TOP_LEFT, 50), spot(NOWHERE, 51)]))
 
 
+@pytest.mark.whole
 def test_the_mean_of_a_map_is_what_the_head_sees_of_real_covers(
     opened: Opened, card: Card, itunes36: Path
 ) -> None:
@@ -280,6 +283,7 @@ def test_the_mean_of_a_map_is_what_the_head_sees_of_real_covers(
     check_maps(opened, card, np.stack([decode(one, card.size, card.resample) for one in data]))
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("at", [TOP_LEFT, BOTTOM_RIGHT])
 def test_evidence_is_strongest_where_the_thing_is(
     opened: Opened, card: Card, at: tuple[int, int]
@@ -352,6 +356,7 @@ def tiny(tmp_path: Path) -> Card:
     return describe("timm/test_resnet.r160_in1k", tmp_path / "tiny.pth")
 
 
+@pytest.mark.whole
 def test_weights_that_have_gone_leave_the_answer_without_a_map(tiny: Card) -> None:
     """The exported network that embeds needs no weights; a map is exported when it is wanted."""
     Path(tiny.weights).unlink()
@@ -366,6 +371,7 @@ def test_weights_that_have_gone_leave_the_answer_without_a_map(tiny: Card) -> No
     assert any("no longer at" in line for line in noted)
 
 
+@pytest.mark.whole
 def test_what_the_engine_refuses_is_one_of_ours(opened: Opened, card: Card) -> None:
     middle = np.zeros(card.middle_dimension, np.float32)
     with pytest.raises(RuntimeFailed, match="OpenVINO failed"):

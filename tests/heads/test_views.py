@@ -140,6 +140,7 @@ def test_every_genre_counts_as_much() -> None:
         assert hints.features.shape[0] == len(hints.labels)
 
 
+@pytest.mark.whole
 @given(st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=4))
 def test_no_label_is_too_strange_to_be_a_hint(genres: list[str]) -> None:
     hints = CharactersView("reader 1", SAID).hints(genres)

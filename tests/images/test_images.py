@@ -666,6 +666,7 @@ def test_the_smallest_and_longest_covers_are_read() -> None:
             decode(saved(drawn(*size), "PNG"), SIZE)
 
 
+@pytest.mark.whole
 def test_bombs_take_no_memory() -> None:
     program = (
         "import resource\n"

@@ -79,6 +79,7 @@ def test_float16_rows_are_brought_back_to_unit_length() -> None:
     assert list_pairs(halves, 0.85) == pytest.approx(list_by_hand(halves, 0.85), abs=1e-6)
 
 
+@pytest.mark.whole
 def test_above_the_bound_planted_pairs_are_found_all_the_same() -> None:
     vectors, planted = make_planted(6000, 256, 500)
     found = list_pairs(vectors, 0.83, exact_until=1000)

@@ -220,6 +220,7 @@ def test_a_card_is_asked_for_once(described: list[str], weights: Path) -> None:
     assert described == [TINY, "efficientnet-lite0"]
 
 
+@pytest.mark.whole
 def test_a_card_that_is_known_needs_no_torch() -> None:
     card = find_card("efficientnet-lite0")
     script = (
@@ -296,6 +297,7 @@ def test_where_nothing_can_be_kept_torch_is_asked_again(
     assert described == [TINY] * 2
 
 
+@pytest.mark.whole
 def test_another_version_of_the_libraries_asks_again(
     described: list[str], weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -134,6 +134,7 @@ def first_neighbours(unit_rows: np.ndarray[Any, Any]) -> tuple[Any, Any]:
 # --- agreement -----------------------------------------------------------------------------------
 
 
+@pytest.mark.whole
 def test_openvino_agrees_with_eager_float32_on_real_covers(
     lite0: Runtime, pixels: Pixels, eager: tuple[Floats, Floats]
 ) -> None:
@@ -142,6 +143,7 @@ def test_openvino_agrees_with_eager_float32_on_real_covers(
     check_agreement(run(lite0, pixels), eager)
 
 
+@pytest.mark.whole
 def test_one_cover_at_once_gets_the_same_answer(
     card: Card, pixels: Pixels, eager: tuple[Floats, Floats]
 ) -> None:
@@ -150,6 +152,7 @@ def test_one_cover_at_once_gets_the_same_answer(
     check_agreement(run(single, pixels[some], 1), (eager[0][some], eager[1][some]))
 
 
+@pytest.mark.whole
 def test_eager_torch_agrees_with_itself(
     card: Card, pixels: Pixels, eager: tuple[Floats, Floats]
 ) -> None:
@@ -206,6 +209,7 @@ def random_weights(name: str, file: Path) -> None:
     torch.save(network.state_dict(), file)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_other_structures_agree_too(
     real: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -289,6 +293,7 @@ def test_a_network_without_branches_has_only_both_extremes() -> None:
     assert [name for name, _ in precision.mixtures(plain)] == ["bfloat16"]
 
 
+@pytest.mark.whole
 def test_an_export_that_is_not_the_network_is_not_run(
     card: Card, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -315,6 +320,7 @@ def small(request: pytest.FixtureRequest, card: Card, lite0: Runtime) -> Runtime
     return lite0 if request.param == "openvino" else TorchRuntime(card, Device.CPU, 4)
 
 
+@pytest.mark.whole
 def test_batches_of_any_size_come_back_in_order(small: Runtime, card: Card) -> None:
     images = probe_images(card.size)
     alone = [next(small.encode([image[None]])) for image in images[:6]]
@@ -333,12 +339,14 @@ def test_batches_of_any_size_come_back_in_order(small: Runtime, card: Card) -> N
     assert list(small.encode([])) == []
 
 
+@pytest.mark.whole
 def test_a_batch_larger_than_asked_for_is_whole(small: Runtime, card: Card) -> None:
     many = np.repeat(probe_images(card.size, 3), 7, axis=0)
     top, _ = next(small.encode([many]))
     np.testing.assert_allclose(top, np.repeat(top[::7], 7, axis=0), atol=2e-4)
 
 
+@pytest.mark.whole
 def test_looking_ahead_is_bounded(lite0: Runtime, card: Card) -> None:
     assert isinstance(lite0, OpenVinoRuntime)
     drawn = 0
@@ -355,6 +363,7 @@ def test_looking_ahead_is_bounded(lite0: Runtime, card: Card) -> None:
     assert len(list(stream)) == 8
 
 
+@pytest.mark.whole
 def test_who_stops_early_leaves_nothing_running(
     lite0: Runtime, card: Card, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -415,6 +424,7 @@ def test_a_runtime_that_nobody_holds_is_gone(card: Card) -> None:
         gc.enable()
 
 
+@pytest.mark.whole
 def test_an_error_of_the_source_is_its_own(small: Runtime, card: Card) -> None:
     def batches() -> Iterator[Pixels]:
         yield probe_images(card.size, 2)
@@ -441,6 +451,7 @@ class FailingNetwork:
         raise RuntimeError("Exception from src/inference:\n\nbad allocation\n")
 
 
+@pytest.mark.whole
 def test_a_request_that_fails_ends_the_run(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = OpenVinoRuntime(card, None, single=False, note=lambda _line: None)
     images = probe_images(card.size, 1)
@@ -578,6 +589,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(card: Card) -> None:
 # --- devices -------------------------------------------------------------------------------------
 
 
+@pytest.mark.whole
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is an Apple GPU")
 def test_a_device_that_is_not_there_is_said(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -594,6 +606,7 @@ def test_one_cover_never_waits_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Non
     assert runtimes._choose_device(Device.AUTO, single=True) is Device.CPU
 
 
+@pytest.mark.whole
 def test_a_gpu_that_cannot_load_the_network_is_left_unless_it_was_asked_for(
     card: Card, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -612,6 +625,7 @@ def test_a_gpu_that_cannot_load_the_network_is_left_unless_it_was_asked_for(
         open_runtime(card, Device.CUDA)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("error", [ImportError("no openvino"), RuntimeError("a\nno such layer")])
 def test_without_openvino_eager_torch_runs_and_says_so(
     card: Card, monkeypatch: pytest.MonkeyPatch, error: Exception
@@ -659,6 +673,7 @@ def fresh(cache: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+@pytest.mark.whole
 def test_two_processes_export_at_once_and_a_third_loads_no_torch(tmp_path: Path) -> None:
     """None of them asks for the network, or says a word on stderr."""
     ended = [process.communicate(timeout=240) for process in [fresh(tmp_path), fresh(tmp_path)]]
@@ -683,6 +698,7 @@ def exported(card: Card, lite0: Runtime, cache: Path) -> Path:
     return file
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "damage",
     [
@@ -732,6 +748,7 @@ def counted(exported: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("damage", ["cut short", "checksum holds"])
 def test_a_damaged_export_is_made_anew(
     card: Card, exported: Path, counted: list[str], damage: str
@@ -748,6 +765,7 @@ def test_a_damaged_export_is_made_anew(
     assert exported.read_bytes() == whole
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("no_cache")
 def test_where_nothing_can_be_kept_it_runs_and_says_so(card: Card, counted: list[str]) -> None:
     said: list[str] = []
@@ -779,6 +797,7 @@ def test_whoever_reads_while_others_write_finds_a_whole_export(tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
+@pytest.mark.whole
 def test_an_export_is_named_for_network_program_and_processor(
     card: Card, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -796,6 +815,7 @@ def test_an_export_is_named_for_network_program_and_processor(
     assert exported not in names
 
 
+@pytest.mark.whole
 def test_the_telemetrys_place_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "openvino_telemetry", raising=False)
     engines.import_openvino()
@@ -869,6 +889,7 @@ def test_mps_agrees_with_eager_float32_on_real_covers(
     check_agreement(run(open_runtime(card, Device.MPS), pixels, 64), eager)
 
 
+@pytest.mark.whole
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux has that stack")
 def test_openvino_leaves_signals_the_stack_they_had() -> None:
     """Its plugin sets one so small that Ctrl-C could end in a segmentation fault."""

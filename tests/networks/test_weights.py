@@ -382,6 +382,7 @@ def checkpoints() -> list[str]:
     return [file.name for file in Path(torch.hub.get_dir()).rglob("*") if file.is_file()]
 
 
+@pytest.mark.whole
 def test_torchvisions_weights_are_downloaded_once_and_said(
     squeezenet: bytes, published_at: Callable[[str], None]
 ) -> None:
@@ -398,6 +399,7 @@ def test_torchvisions_weights_are_downloaded_once_and_said(
     assert Path(first.weights).read_bytes() == squeezenet
 
 
+@pytest.mark.whole
 def test_a_download_that_breaks_off_leaves_nothing(
     squeezenet: bytes, published_at: Callable[[str], None]
 ) -> None:
@@ -410,6 +412,7 @@ def test_a_download_that_breaks_off_leaves_nothing(
     assert checkpoints() == []
 
 
+@pytest.mark.whole
 def test_a_download_of_something_else_leaves_nothing(
     squeezenet: bytes, published_at: Callable[[str], None]
 ) -> None:
@@ -452,6 +455,7 @@ def test_a_server_that_falls_silent_is_left(
     assert checkpoints() == []
 
 
+@pytest.mark.whole
 def test_a_server_that_is_not_there_is_one_line(published_at: Callable[[str], None]) -> None:
     published_at("http://127.0.0.1:9/squeezenet1_1.pth")
     with pytest.raises(MissingWeights, match=r"could not be fetched .*refused") as error:
@@ -490,6 +494,7 @@ def describe_elsewhere(folder: Path, endpoint: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.whole
 def test_timms_weights_come_from_the_hub_and_are_found_there_again(
     tmp_path: Path, tiny_state: dict[str, torch.Tensor]
 ) -> None:
@@ -511,6 +516,7 @@ def test_timms_weights_come_from_the_hub_and_are_found_there_again(
     assert again == file
 
 
+@pytest.mark.whole
 def test_no_hub_is_one_line_at_once(tmp_path: Path) -> None:
     _, message, seconds = describe_elsewhere(tmp_path, "http://127.0.0.1:9")
     assert message.startswith(f"the weights of {TINY} are not here and could not be fetched (")

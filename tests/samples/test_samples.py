@@ -95,6 +95,7 @@ def test_copies_name_an_original_by_the_same_artist() -> None:
         assert copy.album.startswith(original.album + " (")
 
 
+@pytest.mark.whole
 def test_the_same_sample_has_the_same_pixels_in_any_order_and_process() -> None:
     samples = plan_samples()[::7] + plan_kept_aside()
     here = [hashlib.sha256(draw_sample(s, SMALL).tobytes()).hexdigest() for s in samples]
@@ -223,6 +224,7 @@ def test_a_bad_marker_is_believed_in_nothing(tmp_path: Path, marker: bytes) -> N
     assert _read_marker(path) == {}
 
 
+@pytest.mark.whole
 def test_without_its_marker_everything_is_drawn_again(folder: Path) -> None:
     before = files(folder)
     (folder / "samples.json").unlink()
@@ -232,6 +234,7 @@ def test_without_its_marker_everything_is_drawn_again(folder: Path) -> None:
     assert files(folder) == before
 
 
+@pytest.mark.whole
 def test_a_smaller_run_removes_what_it_drew_and_nothing_else(tmp_path: Path) -> None:
     folder = tmp_path / "samples"
     write_samples(folder, per_style=3)

@@ -80,6 +80,7 @@ def pages(request: pytest.FixtureRequest) -> list[str]:
     return [request.getfixturevalue(name) for name in ("five", "thirty_six", "hostile")]
 
 
+@pytest.mark.whole
 def test_elements_are_closed_and_ids_unique(request: pytest.FixtureRequest) -> None:
     for page in pages(request):
         assert page.startswith("<!DOCTYPE html>\n<html lang=")
@@ -226,6 +227,7 @@ def test_the_page_is_small() -> None:
     assert len(page.encode()) < 3_000_000
 
 
+@pytest.mark.whole
 def test_the_same_evaluation_gives_the_same_page(five: str, tmp_path: Path) -> None:
     assert render(make_evaluation()) == five
     code = (
@@ -278,6 +280,7 @@ def test_titles_say_what_was_found() -> None:
     assert title == "The commonest mistake: b read as a (50% of 10 covers)"
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("width", [375, 1440])
 @pytest.mark.parametrize("name", ["five", "thirty_six", "hostile"])
 def test_no_page_scrolls_sideways(

@@ -759,6 +759,7 @@ return {
 """
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("width", [375, 1440])
 @pytest.mark.parametrize("name", READ)
 def test_a_page_fits_phones_and_desks(tmp_path: Path, name: str, width: int) -> None:
@@ -777,6 +778,7 @@ def test_a_page_fits_phones_and_desks(tmp_path: Path, name: str, width: int) -> 
     assert all(one["width"] == one["height"] == 220 for one in seen["enlarged"])
 
 
+@pytest.mark.whole
 def test_what_matters_is_seen_first(tmp_path: Path) -> None:
     seen = measure(render_report(PAGES["one"]), 1440, LOOK, tmp_path)
     (cover,), (verdict,), (lede,) = seen["covers"], seen["verdict"], seen["lede"]
@@ -792,6 +794,7 @@ def test_what_matters_is_seen_first(tmp_path: Path) -> None:
     assert len({one["height"] for one in seen["figures"]}) == 1
 
 
+@pytest.mark.whole
 def test_drafts_stand_in_one_row(tmp_path: Path) -> None:
     seen = measure(render_report(PAGES["three"]), 1440, LOOK, tmp_path)
     lefts = [one["left"] for one in seen["drafts"]]
@@ -799,6 +802,7 @@ def test_drafts_stand_in_one_row(tmp_path: Path) -> None:
     assert len({one["height"] for one in seen["drafts"]}) == 1
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(("name", "most"), [("one", 4), ("same", 4), ("bare", 4), ("three", 9)])
 def test_a_page_prints_on_a_few_sheets(tmp_path: Path, name: str, most: int) -> None:
     assert 2 <= count_printed(render_report(PAGES[name]), tmp_path) <= most

@@ -397,6 +397,7 @@ def check_entry(entry: ChartEntry) -> None:
     assert artwork_key(entry.art_url)
 
 
+@pytest.mark.whole
 @settings(max_examples=300, deadline=None)
 @given(entry=JSON, changed=st.dictionaries(NAMES, JSON, max_size=4))
 def test_any_json_anywhere_in_a_chart_is_borne(entry: object, changed: Json) -> None:

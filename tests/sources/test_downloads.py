@@ -41,6 +41,8 @@ from tests.chart_server import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.whole
+
 QUICK = Politeness(backoff=0.01, timeout=5.0, attempts=3)
 CHART = "/us/rss/topalbums/genre=6/limit=200/json"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwell"

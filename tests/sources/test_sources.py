@@ -310,6 +310,7 @@ def test_a_path_too_long_to_open_is_reported(tmp_path: Path) -> None:
     assert "too long" in failure.reason
 
 
+@pytest.mark.whole
 @posix
 def test_pipes_sockets_and_links_to_nowhere(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")

@@ -167,6 +167,7 @@ def test_a_head_name_is_refused_or_stands_in_the_folder(name: str) -> None:
             kept.head(name)
 
 
+@pytest.mark.whole
 def test_second_writer_waits_and_is_told_once_for_whom(tmp_path: Path, holder: Holder) -> None:
     said: list[str] = []
 
@@ -189,6 +190,7 @@ def at_work(root: Path) -> str | None:
     return Artifacts(root).writer_at_work()
 
 
+@pytest.mark.whole
 def test_waiting_has_an_end(tmp_path: Path, holder: Holder) -> None:
     del holder
     with pytest.raises(
@@ -197,6 +199,7 @@ def test_waiting_has_an_end(tmp_path: Path, holder: Holder) -> None:
         Artifacts(tmp_path).lock("x", timeout=0.3).__enter__()
 
 
+@pytest.mark.whole
 @posix
 def test_killed_writer_leaves_no_lock(tmp_path: Path, holder: Holder) -> None:
     assert "albo embed" in str(at_work(tmp_path))
@@ -228,6 +231,7 @@ def test_what_lies_beside_the_lock_is_not_trusted(tmp_path: Path, left: bytes) -
         assert at_work(tmp_path) == "another albo"
 
 
+@pytest.mark.whole
 @posix
 def test_a_dead_process_is_not_named(tmp_path: Path) -> None:
     gone = int(run_python("import os; print(os.getpid())"))
@@ -237,6 +241,7 @@ def test_a_dead_process_is_not_named(tmp_path: Path) -> None:
         assert at_work(tmp_path) == "another albo"
 
 
+@pytest.mark.whole
 def test_holder_elsewhere_and_of_yesterday_is_described(tmp_path: Path) -> None:
     with Artifacts(tmp_path).lock("albo embed"):
         holder = read_json(tmp_path / "writer.json")
@@ -248,6 +253,7 @@ def test_holder_elsewhere_and_of_yesterday_is_described(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.whole
 def test_lock_is_reentrant_and_released_by_the_outermost(tmp_path: Path) -> None:
     kept = Artifacts(tmp_path / "new" / "folder")
     with kept.lock("outer"):
@@ -285,6 +291,7 @@ def test_errors_pass_through_the_lock_and_release_it(tmp_path: Path) -> None:
     assert kept.writer_at_work() is None
 
 
+@pytest.mark.whole
 @posix
 def test_looking_keeps_no_writer_waiting(tmp_path: Path) -> None:
     kept = Artifacts(tmp_path)
@@ -325,6 +332,7 @@ for act in (lambda: kept.lock("x").__enter__(), lambda: write_atomically(kept.ro
 """
 
 
+@pytest.mark.whole
 @posix
 def test_read_only_folder_can_be_looked_at_and_says_why_it_is_not_written() -> None:
     with tempfile.TemporaryDirectory() as name:  # pytest's own is closed to other users
@@ -379,6 +387,7 @@ except CannotWrite as error:
 """
 
 
+@pytest.mark.whole
 @posix
 def test_a_write_that_the_system_refuses_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file"

@@ -60,7 +60,7 @@ def bucket(s3: S3, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"s3://{s3.bucket}/{uuid4().hex}/covers"
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.whole)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str | None]:
     """A URI and an endpoint: every test with this holds for both stores."""
     if request.param == "folder":
@@ -314,6 +314,7 @@ def tiny_disk(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", str(folder)], check=True)  # noqa: S603, S607
 
 
+@pytest.mark.whole
 def test_a_full_disk_is_named_and_nothing_stays(tmp_path: Path) -> None:
     with tiny_disk(tmp_path / "disk"):
         store = FolderCovers(tmp_path / "disk")
@@ -334,6 +335,7 @@ def test_other_files_are_read_as_ever(tmp_path: Path) -> None:
         StoredCovers().read(str(tmp_path), DIGEST, LIMITS)
 
 
+@pytest.mark.whole
 def test_folders_load_no_boto3(tmp_path: Path) -> None:
     script = (
         "import sys; from albo.store.covers import *; from albo.limits import Limits, digest_of\n"
@@ -431,6 +433,7 @@ def test_the_environment_may_name_the_server(
 # --- servers that refuse, fail, lie and go away --------------------------------------------------
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("aws", "once")
 def test_no_server_is_named() -> None:
     with scripted(Answer()) as server:
@@ -444,6 +447,7 @@ def test_no_server_is_named() -> None:
     assert not isinstance(raised.value, BadCover)
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("aws", "once")
 def test_a_server_may_go_in_the_middle() -> None:
     with running_s3() as endpoint:
@@ -464,6 +468,7 @@ def test_a_server_may_go_in_the_middle() -> None:
     assert not isinstance(raised.value, BadCover)
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("aws")
 def test_a_busy_server_is_asked_again() -> None:
     busy = Answer.refusal(503, "SlowDown")
@@ -472,6 +477,7 @@ def test_a_busy_server_is_asked_again() -> None:
     assert [request.method for request in server.requests] == ["HEAD", "HEAD", "PUT", "PUT"]
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("aws")
 @pytest.mark.parametrize("named", ["127.0.0.1", "localhost"])
 def test_an_upload_says_its_checksum(named: str) -> None:
@@ -487,6 +493,7 @@ def test_an_upload_says_its_checksum(named: str) -> None:
     assert put.body == COVER
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("aws")
 def test_the_environment_may_name_a_server_by_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
     with scripted(Answer(404), Answer()) as server:
@@ -496,6 +503,7 @@ def test_the_environment_may_name_a_server_by_its_host(monkeypatch: pytest.Monke
     assert server.requests[1].path == f"/bucket/{DIGEST.hex()}"
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("aws")
 def test_a_server_that_knows_no_sha256_gets_the_older_checksum() -> None:
     unknown = Answer.refusal(
@@ -513,6 +521,7 @@ def test_a_server_that_knows_no_sha256_gets_the_older_checksum() -> None:
     )
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("aws", "once")
 @pytest.mark.parametrize(
     ("status", "code", "said"),
@@ -555,6 +564,7 @@ def assert_keeps_secrets(error: Exception) -> None:
         assert marker not in "".join(format_exception(error))
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("aws")
 def test_a_server_that_redirects_for_ever_is_named() -> None:
     with scripted(Answer(301, headers={"Location": "https://elsewhere/"})) as server:
@@ -563,6 +573,7 @@ def test_a_server_that_redirects_for_ever_is_named() -> None:
             store.find(DIGEST)
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("aws", "once")
 @pytest.mark.parametrize("status", [301, 400, 403, 500])
 def test_a_head_that_is_refused_is_no_missing_cover(status: int) -> None:
@@ -574,6 +585,7 @@ def test_a_head_that_is_refused_is_no_missing_cover(status: int) -> None:
             store.put(DIGEST, COVER, JPEG)
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("aws", "once")
 @pytest.mark.parametrize(
     ("variables", "said"),
@@ -611,6 +623,7 @@ def test_an_endpoint_of_the_environment_is_held_to_the_same(
     assert_keeps_secrets(raised.value)
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("aws", "once")
 @pytest.mark.parametrize("body", [b"<html>hello", b"not XML \xff"])
 def test_another_server_is_no_s3_server(body: bytes) -> None:
@@ -620,6 +633,7 @@ def test_another_server_is_no_s3_server(body: bytes) -> None:
             list(store.digests())
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("aws")
 def test_a_broken_connection_is_tried_again_then_named() -> None:
     broken = Answer(200, COVER[:3], length=len(COVER))
@@ -634,6 +648,7 @@ def test_a_broken_connection_is_tried_again_then_named() -> None:
     assert len(server.requests) == 3
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("aws")
 def test_a_huge_object_is_refused_before_its_body() -> None:
     with scripted(Answer(200, b"", length=2**40)) as server:

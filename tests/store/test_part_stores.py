@@ -481,6 +481,7 @@ def kill_writers(bench: Bench, folder: Path) -> None:
     sys.stdout.write(f"{commits}\n")
 
 
+@pytest.mark.whole
 @posix
 def test_kill_at_any_moment_loses_nothing_committed(bench: Bench, folder: Path) -> None:
     code = (
@@ -510,6 +511,7 @@ def write_in_turns(name: str, root: Path, first: int, line: Connection) -> None:
     line.send(first)
 
 
+@pytest.mark.whole
 def test_two_writers_and_a_reader_at_once(bench: Bench, tmp_path: Path) -> None:
     kept = Artifacts(tmp_path)
     folder = bench.folder(kept)
@@ -575,6 +577,7 @@ bench.check(store, digests_of(range(40)))
 """
 
 
+@pytest.mark.whole
 @posix
 def test_a_full_disk_stops_the_writer_and_keeps_the_store(bench: Bench, folder: Path) -> None:
     first, second = run_python(FULL_DISK, bench.name, folder).splitlines()

@@ -217,6 +217,7 @@ def test_a_reader_under_way_is_not_disturbed_by_a_compaction(folder: Path) -> No
     assert seen == digests_of(range(20))
 
 
+@pytest.mark.whole
 def test_nothing_heavy_is_imported_to_know_the_state(folder: Path) -> None:
     fill(create(folder), range(5))
     code = (

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from albo.records import Digest, Floats
     from albo.words.sentences import SentenceEncoder
 
+pytestmark = pytest.mark.whole
+
 
 def digest(text: str) -> Digest:
     return sha256(text.encode()).digest()

@@ -67,6 +67,7 @@ def read_one(opened: Reader, image: Image.Image) -> Words:
 # --- what it reads -------------------------------------------------------------------------------
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("letters", [24, 48, 80])
 def test_drawn_words_are_read_exactly(opened: Reader, letters: int) -> None:
     words = read_one(opened, draw(*TITLES, letters=letters))
@@ -74,6 +75,7 @@ def test_drawn_words_are_read_exactly(opened: Reader, letters: int) -> None:
     assert all(line.confidence > 0.9 for line in words.lines)
 
 
+@pytest.mark.whole
 def test_a_box_lies_round_its_line(opened: Reader) -> None:
     font = ImageFont.load_default(48)
     left, top, right, bottom = font.getbbox(TITLES[0])
@@ -88,6 +90,7 @@ def test_a_box_lies_round_its_line(opened: Reader) -> None:
     assert y[0] < y[3] > y[1]
 
 
+@pytest.mark.whole
 def test_lines_come_from_top_to_bottom_and_left_to_right(opened: Reader) -> None:
     image = draw("below", letters=40)
     image = image.transform(image.size, Image.Transform.AFFINE, (1, 0, 0, 0, 1, -300), fill=1)
@@ -99,6 +102,7 @@ def test_lines_come_from_top_to_bottom_and_left_to_right(opened: Reader) -> None
     assert texts(read_one(opened, image)) == ["left", "right", "below"]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("angle", [-30, -12, 7, 25])
 def test_slanted_words_are_read(opened: Reader, angle: int) -> None:
     image = Image.new("RGB", (640, 640), "white")
@@ -107,6 +111,7 @@ def test_slanted_words_are_read(opened: Reader, angle: int) -> None:
     assert texts(read_one(opened, turned)) == ["QUIET RIVERS"]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("turn", "begins"),
     [(Image.Transpose.ROTATE_90, (0.1, 0.9)), (Image.Transpose.ROTATE_270, (0.9, 0.1))],
@@ -122,6 +127,7 @@ def test_words_that_run_up_or_down_are_read(
 # --- lines whose places are known ----------------------------------------------------------------
 
 
+@pytest.mark.whole
 def test_lines_are_read_where_they_are_known_to_be(opened: Reader) -> None:
     """On a picture an eighth of the size, scaled up again: what a thumbnail is read as."""
     cover = draw(*TITLES)
@@ -132,12 +138,14 @@ def test_lines_are_read_where_they_are_known_to_be(opened: Reader) -> None:
     assert opened.read_at(small, ()) == ()
 
 
+@pytest.mark.whole
 def test_what_is_not_there_is_not_read(opened: Reader) -> None:
     lines = read_one(opened, draw(*TITLES)).lines
     assert opened.read_at(Image.new("RGB", (640, 640), "white"), lines) == ("", "", "")
     assert opened.read_at(draw(TITLES[0]), lines) == (TITLES[0], "", "")
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("turn", [Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270])
 def test_a_line_that_runs_up_or_down_is_read_where_it_is(
     opened: Reader, turn: Image.Transpose
@@ -146,6 +154,7 @@ def test_a_line_that_runs_up_or_down_is_read_where_it_is(
     assert opened.read_at(cover, read_one(opened, cover).lines) == ("QUIET RIVERS",)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "corners",
     [
@@ -162,15 +171,18 @@ def test_a_place_that_is_none_says_nothing(opened: Reader, corners: tuple[float,
     assert (nothing == "", read) == (True, TITLES[0])
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "1", "P"])
 def test_every_mode_of_image_is_read(opened: Reader, mode: str) -> None:
     assert texts(read_one(opened, draw("QUIET RIVERS").convert(mode))) == ["QUIET RIVERS"]
 
 
+@pytest.mark.whole
 def test_a_small_cover_is_read(opened: Reader) -> None:
     assert texts(read_one(opened, draw("Night Train", size=160, letters=16))) == ["Night Train"]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("colour", ["white", "black", "grey", "red"])
 def test_a_blank_cover_says_nothing(opened: Reader, colour: str) -> None:
     words = read_one(opened, Image.new("RGB", (640, 640), colour))
@@ -184,6 +196,7 @@ REAL = {
 }
 
 
+@pytest.mark.whole
 def test_real_covers_in_several_scripts(opened: Reader, itunes36: Path) -> None:
     said = {
         file.name: texts(read_one(opened, prepare(file.read_bytes())))
@@ -198,6 +211,7 @@ def test_real_covers_in_several_scripts(opened: Reader, itunes36: Path) -> None:
 # --- many covers ---------------------------------------------------------------------------------
 
 
+@pytest.mark.whole
 def test_the_order_stays_and_company_does_not_matter(opened: Reader) -> None:
     rng = np.random.default_rng(3)
     covers = []
@@ -210,6 +224,7 @@ def test_the_order_stays_and_company_does_not_matter(opened: Reader) -> None:
     assert [words.lines[0].text for words in together] == [f"number {n}" for n in range(10, 18)]
 
 
+@pytest.mark.whole
 def test_it_looks_ahead_by_a_few_covers_only(opened: Reader) -> None:
     taken = []
 
@@ -225,10 +240,12 @@ def test_it_looks_ahead_by_a_few_covers_only(opened: Reader) -> None:
     assert len(taken) < 20
 
 
+@pytest.mark.whole
 def test_nothing_to_read(opened: Reader) -> None:
     assert list(opened.read([])) == []
 
 
+@pytest.mark.whole
 def test_for_one_cover_it_says_the_same(opened: Reader) -> None:
     image = draw(*TITLES)
     single = open_reader(Device.CPU, single=True)
@@ -239,6 +256,7 @@ def test_for_one_cover_it_says_the_same(opened: Reader) -> None:
 # --- what is hostile or broken -------------------------------------------------------------------
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "size", [(1, 1), (2, 640), (640, 1), (5000, 10), (10, 5000), (3000, 3000), (31, 33)]
 )
@@ -297,6 +315,7 @@ def test_a_line_is_never_wider_than_the_limit() -> None:
     assert reader._line_pixels(Image.new("RGB", (1, 600))).shape[0] == 48
 
 
+@pytest.mark.whole
 def test_one_broken_cover_is_said_and_the_others_are_read(opened: Reader) -> None:
     file = io.BytesIO()
     draw("cut short").save(file, "PNG")
@@ -308,6 +327,7 @@ def test_one_broken_cover_is_said_and_the_others_are_read(opened: Reader) -> Non
     assert texts(third) == ["after"]
 
 
+@pytest.mark.whole
 def test_a_broken_engine_stops_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
         def create_infer_request(self) -> object:
@@ -346,6 +366,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.whole
 def test_the_fingerprint_names_networks_and_settings(
     package: Path, opened: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -400,6 +421,7 @@ def test_without_a_network_it_says_which(package: Path) -> None:
         open_reader()
 
 
+@pytest.mark.whole
 def test_a_damaged_network_fails_in_one_line(package: Path) -> None:
     (package / "PP-OCRv6_rec_small.onnx").write_bytes(b"no network")
     with pytest.raises(RuntimeFailed) as raised:
@@ -407,6 +429,7 @@ def test_a_damaged_network_fails_in_one_line(package: Path) -> None:
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.whole
 def test_what_was_compiled_is_kept(opened: Reader, cache: Path) -> None:
     assert opened.device == "cpu"
     kept = sorted(file.name for file in (cache / "albo" / "networks").glob("rapidocr-*"))
@@ -419,6 +442,7 @@ def test_what_was_compiled_is_kept(opened: Reader, cache: Path) -> None:
     assert said == []
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("no_cache")
 def test_where_nothing_can_be_kept_it_reads_and_says_so() -> None:
     said: list[str] = []
@@ -432,6 +456,7 @@ def test_where_nothing_can_be_kept_it_reads_and_says_so() -> None:
     ]
 
 
+@pytest.mark.whole
 def test_reading_needs_no_other_heavy_package(tmp_path: Path, cache: Path) -> None:
     draw("Night Train").save(tmp_path / "cover.png")
     code = """

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from albo.records import Floats
 
+pytestmark = pytest.mark.whole
+
 HOSTILE = [
     "백예린 - 모든 건 지금이 영원해",
     "東京事変 教育",

@@ -147,6 +147,7 @@ def test_a_share_is_of_letters_in_whole_words() -> None:
     assert share_read("★", ["PIONEERS"]) == 0.0
 
 
+@pytest.mark.whole
 def test_a_text_without_end_takes_no_time() -> None:
     began = time.monotonic()
     lines = ["qwertyuiop" * 40] * 200
