@@ -238,6 +238,7 @@ def test_seeds_follow_the_number_of_covers() -> None:
     assert TrainingSettings(seeds=(3, 4)).seeds_for(10**6) == (3, 4)
 
 
+@pytest.mark.whole
 def test_training_twice_gives_the_same() -> None:
     made = corpus(apart=1.5)
     one, two = (

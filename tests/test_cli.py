@@ -112,6 +112,7 @@ def test_an_unknown_source_is_wrong_usage(albo_line: Run) -> None:
 # --- embed ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.whole
 def test_embed_reports_what_it_did_and_knows_it_again(albo_line: Run, samples: Path) -> None:
     folder = samples / "covers" / "Op art"
     first = albo_line("embed", folder, "--json")
@@ -130,6 +131,7 @@ def test_a_second_embed_loads_no_network(samples: Path, sample_artifacts: Path) 
     assert not loaded & {"torch", "openvino", "timm", "sklearn"}
 
 
+@pytest.mark.whole
 def test_broken_covers_get_a_line_each_and_the_rest_is_done(
     albo_line: Run, samples: Path, tmp_path: Path
 ) -> None:
@@ -155,6 +157,7 @@ def test_broken_covers_get_a_line_each_and_the_rest_is_done(
     assert len(status["skipped"]) == len(expected)
 
 
+@pytest.mark.whole
 def test_limits_can_be_lowered(albo_line: Run, tmp_path: Path) -> None:
     Image.new("RGB", (1200, 1000), "teal").save(tmp_path / "large.png")
     answer = albo_line("embed", "large.png", "--max-mpx", "1")
@@ -165,6 +168,7 @@ def test_limits_can_be_lowered(albo_line: Run, tmp_path: Path) -> None:
     assert answer.code == 1
 
 
+@pytest.mark.whole
 def test_paths_on_standard_input(albo_line: Run, kept_aside: list[str]) -> None:
     answer = albo_line("embed", "-", "--genre", "Aside", "--json", stdin="\n".join(kept_aside[:3]))
     assert answer.code == 0
@@ -405,6 +409,7 @@ def test_a_damaged_store_of_another_backbone_is_in_nobodys_way(
     assert [b["vectors"] for b in status.objects[0]["backbones"]] == [300]
 
 
+@pytest.mark.whole
 def test_what_can_be_forgotten_is(albo_line: Run, samples: Path) -> None:
     albo_line("embed", samples / "covers" / "Op art")
     answer = albo_line("forget", "nonsense", samples / "covers" / "Op art", "--json")
@@ -429,6 +434,7 @@ def test_a_damaged_head_is_refused(
 # --- duplicates, forget, quiet, debug ------------------------------------------------------------
 
 
+@pytest.mark.whole
 def test_duplicates_finds_another_scan(albo_line: Run, samples: Path, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
@@ -443,6 +449,7 @@ def test_duplicates_finds_another_scan(albo_line: Run, samples: Path, tmp_path: 
     assert {covers[0].name, "scan.jpg"} in [n & {covers[0].name, "scan.jpg"} for n in names]
 
 
+@pytest.mark.whole
 def test_forget_takes_a_source_out(albo_line: Run, samples: Path) -> None:
     albo_line("embed", samples / "covers" / "Op art", samples / "covers" / "One line")
     answer = albo_line("forget", samples / "covers" / "Op art", "--json")
@@ -453,6 +460,7 @@ def test_forget_takes_a_source_out(albo_line: Run, samples: Path) -> None:
     assert albo_line("forget", "nonsense").code == 2
 
 
+@pytest.mark.whole
 def test_quiet_says_nothing(albo_line: Run, samples: Path) -> None:
     answer = albo_line("embed", samples / "covers" / "Op art", "--quiet")
     assert (answer.code, answer.out, answer.err) == (0, "", "")
@@ -508,6 +516,7 @@ def test_a_reader_that_has_read_enough_is_no_error(sample_artifacts: Path) -> No
     assert done.stderr == ""
 
 
+@pytest.mark.whole
 def test_backbones_lists_the_default_first(albo_line: Run) -> None:
     answer = albo_line("backbones", "--json")
     first = answer.objects[0]
@@ -537,6 +546,7 @@ def test_the_main_job_on_real_covers(run_albo: Run, itunes36: Path) -> None:
     assert len(said["predictions"]) == 5
 
 
+@pytest.mark.whole
 def test_a_long_name_leaves_room_for_the_rest(
     albo_line: Run, samples: Path, tmp_path: Path
 ) -> None:

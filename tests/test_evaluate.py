@@ -102,6 +102,7 @@ def only(found: Evaluation, view: str, head: str = "logistic") -> Row:
 # --- rows ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.whole
 def test_every_view_and_head_is_scored_alone_and_together() -> None:
     _, found, steps = grouped()
     assert [(row.view, row.head) for row in found.rows] == [

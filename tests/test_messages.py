@@ -146,6 +146,7 @@ def artifacts(small: Path, tmp_path: Path) -> Path:
     return copy
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("name", "command", "remedy"),
     [
@@ -179,6 +180,7 @@ def test_what_is_of_the_wrong_kind_is_named_with_the_remedy(
     assert f"move it away and {remedy if ' it ' in remedy else 'run ' + remedy}" in answer.err
 
 
+@pytest.mark.whole
 def test_a_catalog_that_is_gone_is_no_empty_folder(
     albo_line: Run, small: Path, artifacts: Path
 ) -> None:
@@ -213,6 +215,7 @@ def test_a_file_in_place_of_a_folder_is_refused_at_once(
     assert answer.out == ""
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("lost", ["manifest.json", "*.npz"])
 def test_an_incomplete_head_is_said_to_be_so(
     albo_line: Run, artifacts: Path, small: Path, lost: str
@@ -237,6 +240,7 @@ def test_an_export_that_cannot_be_kept_names_its_own_folder(
     assert line.endswith("; mend that or set $XDG_CACHE_HOME to another folder")
 
 
+@pytest.mark.whole
 def test_a_url_is_no_missing_file(albo_line: Run, artifacts: Path) -> None:
     asked = albo_line("similar", "https://example.org/a.jpg", "--artifacts", artifacts)
     listed = albo_line("embed", "-", "--artifacts", artifacts, stdin="https://example.org/a.jpg\n")
@@ -248,6 +252,7 @@ def test_a_url_is_no_missing_file(albo_line: Run, artifacts: Path) -> None:
 # --- vectors, weights, indexes -------------------------------------------------------------------
 
 
+@pytest.mark.whole
 def test_covers_whose_vectors_are_lost_are_counted_until_they_are_embedded(
     albo_line: Run, samples: Path, artifacts: Path
 ) -> None:
@@ -278,6 +283,7 @@ def test_own_weights_are_there_and_fit(albo_line: Run, tmp_path: Path) -> None:
     assert "give a state dict of that network" in the_line(answer)
 
 
+@pytest.mark.whole
 def test_an_inverted_file_of_too_few_covers_is_said_to_be_none(
     albo_line: Run, artifacts: Path
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from albo.answers import CoverPictures
 from albo.errors import AlboError, BadCover
 from albo.limits import digest_of
@@ -12,8 +14,6 @@ from albo.store import StoredCovers
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def album_of(file: Path) -> Album:

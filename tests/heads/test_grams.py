@@ -50,6 +50,7 @@ def assert_same(one: Grams, other: Grams) -> None:
 # --- grams ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.whole
 @given(texts)
 def test_grams_are_those_counted_plainly(said: list[str]) -> None:
     grams = Grams.of(said)

@@ -709,6 +709,7 @@ def test_any_bytes_are_pixels_or_a_reason(data: bytes) -> None:
     assert pixels.shape == (16, 16, 3)
 
 
+@pytest.mark.whole
 @given(
     name=st.sampled_from(sorted(FORMATS)),
     cut=st.integers(0, 4000),
@@ -817,6 +818,7 @@ def test_a_picture_is_checked_once_and_decoded_as_seldom_as_costs_no_accuracy(
     assert counted.count("_load") == decodings
 
 
+@pytest.mark.whole
 def test_threads_change_nothing() -> None:
     filters = list(warnings.filters)
     ceiling = Image.MAX_IMAGE_PIXELS

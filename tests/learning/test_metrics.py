@@ -182,6 +182,7 @@ def test_risk_coverage_of_few_covers_answers_at_least_one() -> None:
     assert [one.accuracy.value for one in found] == [1.0] * 10 + [0.5] * 10, "of equals the first"
 
 
+@pytest.mark.whole
 def test_risk_coverage_of_shuffled_labels_is_flat() -> None:
     labels, probabilities = simulated(6000)
     assert metrics.risk_coverage(labels, probabilities, np.arange(6000))[1].accuracy.value > 0.7

@@ -70,6 +70,7 @@ def check_rows(said: np.ndarray, speaks: np.ndarray) -> None:
 # --- against scikit-learn ------------------------------------------------------------------------
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("hinted", [False, True])
 def test_grams_are_plain_tf_idf_and_logistic_regression(hinted: bool) -> None:
     said, labels = made_up()
@@ -96,6 +97,7 @@ def test_grams_are_plain_tf_idf_and_logistic_regression(hinted: bool) -> None:
         np.testing.assert_allclose(np.exp(found[speaks]), expected, atol=2e-3)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("hinted", [False, True])
 def test_units_are_plain_logistic_regression_and_hints_so_many_covers(hinted: bool) -> None:
     rows, labels = unit_rows()

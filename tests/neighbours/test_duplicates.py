@@ -66,6 +66,7 @@ def labels_of(links: Ints, count: int) -> list[int]:
     return group_by_hand(count, [tuple(link) for link in links.tolist()])
 
 
+@pytest.mark.whole
 def test_all_pairs_are_found_across_blocks() -> None:
     vectors, planted = make_planted(4500, 48, 300)
     found = list_pairs(vectors, 0.85)
@@ -88,6 +89,7 @@ def test_above_the_bound_planted_pairs_are_found_all_the_same() -> None:
     assert len(found.keys() & {tuple(pair) for pair in planted.tolist()}) >= 0.99 * len(planted)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("exact_until", [10_000, 0])
 def test_a_crowd_of_like_covers_is_one_group(exact_until: int) -> None:
     vectors, _ = make_planted(3000, 64, 0)

@@ -190,7 +190,7 @@ def test_another_process_opens_its_own(
     assert len(opened) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux tells its pages")
 def test_a_process_that_asks_again_and_again_keeps_its_size(
     sample_artifacts: Path, kept_aside: list[str]

@@ -392,6 +392,7 @@ def test_who_stops_early_leaves_nothing_running(
     np.testing.assert_array_equal(next(lite0.encode([images[:4]]))[0], expected)
 
 
+@pytest.mark.whole
 def test_threads_share_a_runtime(small: Runtime, card: Card) -> None:
     images = probe_images(card.size)
     expected = [top for top, _ in small.encode([images[:4], images[4:8], images[8:]])]
@@ -410,6 +411,7 @@ def test_threads_share_a_runtime(small: Runtime, card: Card) -> None:
         np.testing.assert_allclose(np.concatenate(found[number]), np.concatenate(expected), 1e-6)
 
 
+@pytest.mark.whole
 def test_a_runtime_that_nobody_holds_is_gone(card: Card) -> None:
     """No cycle keeps a compiled network: its tens of megabytes are free at once."""
     runtime = open_runtime(card, Device.CPU, single=True)

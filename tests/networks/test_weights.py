@@ -94,6 +94,7 @@ def only_line(error: pytest.ExceptionInfo[BaseException]) -> str:
 # --- the default ---------------------------------------------------------------------------------
 
 
+@pytest.mark.whole
 def test_lite0_is_timms_network_with_the_packages_weights_to_the_last_bit() -> None:
     card = describe("efficientnet-lite0")
     published = torch.load(card.weights, weights_only=True)
@@ -144,6 +145,7 @@ def test_statistics_are_of_the_channels_over_positions() -> None:
 # --- the map that is pooled ----------------------------------------------------------------------
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("name", "found"),
     [
@@ -172,6 +174,7 @@ def test_the_module_that_is_pooled_is_found(name: str, found: tuple[str, bool] |
     torch.testing.assert_close(mapped.mean((2, 3)), top, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.whole
 def test_the_mean_of_the_map_of_lite0_is_its_pooled_top() -> None:
     card = describe("efficientnet-lite0")
     top, _ = outputs(card)
@@ -181,6 +184,7 @@ def test_the_mean_of_the_map_of_lite0_is_its_pooled_top() -> None:
     torch.testing.assert_close(mapped.mean((2, 3)), top, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.whole
 def test_a_network_whose_vector_is_no_mean_of_a_map_says_so() -> None:
     publish("mobilenet_v3_small", torchvision.models.mobilenet_v3_small())
     with pytest.raises(NoActivationMap, match=r"mobilenet_v3_small.* has no map whose mean is"):
@@ -235,6 +239,7 @@ def test_a_name_stands_for_one_set_of_weights_with_its_licence(
     )  # fmt: skip
 
 
+@pytest.mark.whole
 def test_the_default_is_offered_first_and_is_here() -> None:
     first, *others = offers()
     assert (first.name, first.dimension, first.weights_here) == (networks.DEFAULT, 1280, True)
@@ -277,6 +282,7 @@ def publish(architecture: str, network: nn.Module) -> Path:
     return file
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("architecture", "classifier"),
     [("resnet18", "fc"), ("googlenet", "fc"), ("mobilenet_v3_small", "classifier.3")],
@@ -423,6 +429,7 @@ def test_a_download_of_something_else_leaves_nothing(
     assert checkpoints() == []
 
 
+@pytest.mark.whole
 def test_a_download_that_fails_once_is_tried_again(
     squeezenet: bytes, published_at: Callable[[str], None]
 ) -> None:
@@ -438,6 +445,7 @@ def test_a_download_that_fails_once_is_tried_again(
     assert Path(card.weights).read_bytes() == squeezenet
 
 
+@pytest.mark.whole
 def test_a_server_that_falls_silent_is_left(
     squeezenet: bytes, published_at: Callable[[str], None]
 ) -> None:
@@ -655,6 +663,7 @@ def test_a_file_that_is_not_there_or_a_folder_is_said(tmp_path: Path) -> None:
 # --- cards ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.whole
 def test_a_fingerprint_tells_weights_and_preprocessing_apart(tiny_file: Path) -> None:
     card = describe(TINY, tiny_file)
     assert describe(TINY, tiny_file) == card
@@ -676,6 +685,7 @@ def test_a_file_that_changed_or_went_is_noticed_where_it_is_needed(tiny_file: Pa
         build(card)
 
 
+@pytest.mark.whole
 def test_published_weights_are_found_where_they_have_moved() -> None:
     card = describe("efficientnet-lite0")
     moved = replace(card, weights="/an/environment/that/was/removed.pth")

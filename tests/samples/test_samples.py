@@ -62,6 +62,7 @@ def test_no_artist_works_in_two_styles() -> None:
     assert len(pairs) == len({artist for artist, _ in pairs})
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("per_style", [1, 2, 12, 25, 800])
 def test_kept_aside_artists_are_never_labelled(per_style: int) -> None:
     aside = plan_kept_aside()
@@ -105,6 +106,7 @@ def test_the_same_sample_has_the_same_pixels_in_any_order_and_process() -> None:
     assert there.stdout.split() == here[::-1]
 
 
+@pytest.mark.whole
 def test_no_two_originals_look_the_same() -> None:
     originals = [s for s in plan_samples(6) if s.copy_of is None]
     drawn = {draw_sample(s, SMALL).tobytes() for s in originals}
@@ -171,6 +173,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.whole
 def test_the_folder_is_what_its_labels_say(folder: Path) -> None:
     with (folder / "labels.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))

@@ -92,6 +92,7 @@ def test_elements_are_closed_and_ids_unique(request: pytest.FixtureRequest) -> N
         assert len(read.all("title")) == 1
 
 
+@pytest.mark.whole
 def test_nothing_is_loaded_and_nothing_runs(request: pytest.FixtureRequest) -> None:
     for page in pages(request):
         read = Reader(page)
@@ -171,6 +172,7 @@ def test_leaky_splits_are_marked_wherever_they_are_shown(five: str) -> None:
     assert all("leaky" in text for text in shown)
 
 
+@pytest.mark.whole
 def test_a_selected_row_that_leaks_is_warned_of() -> None:
     found = make_evaluation(mistakes=())
     row = make_row(FIVE, 2.0, split="random", leaky=True, selected=True)
@@ -221,6 +223,7 @@ def test_one_mistake_is_one() -> None:
     assert "1 surest" not in words
 
 
+@pytest.mark.whole
 def test_the_page_is_small() -> None:
     page = render(make_evaluation(genres_of(36), make_mistakes(FIVE, 20, near=5)))
     assert page.count("data:image/jpeg") >= 100

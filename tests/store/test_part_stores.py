@@ -326,6 +326,7 @@ def test_a_writer_drops_damaged_parts_and_says_so(bench: Bench, folder: Path) ->
     assert not part.exists()
 
 
+@pytest.mark.whole
 def test_no_changed_byte_gives_wrong_rows(bench: Bench, folder: Path) -> None:
     bench.fill(bench.create(folder), range(40))
     part = parts_in(folder)[0]

@@ -190,6 +190,7 @@ operations = st.lists(
 )
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("small_parts")
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

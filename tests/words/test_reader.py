@@ -300,6 +300,7 @@ def test_of_too_many_places_the_largest_are_read() -> None:
     assert min(np.ptp(corners[:, 0]) for corners in found) > 20
 
 
+@pytest.mark.whole
 def test_noise_in_the_detectors_map_takes_no_minutes() -> None:
     noise = np.random.default_rng(1).random((736, 736), np.float32)
     started = time.process_time()
