@@ -109,9 +109,17 @@ class Albo:
         Parameters
         ----------
         sources : folders, images, manifests, other catalogs (`mongodb://…`, `sqlite:///…`), "-" for
-            the paths in `lines`; none: the covers in the catalog that have no vector.
-        genre : "folder", "none", or the genre of all.
+            the paths in `lines`. Where none is named, the covers in the catalog that have no
+            vector are embedded.
+        backbone : the name of the network; None for the one embedded with last, else the default.
+        weights : a file of weights for that network; None for its own.
+        device : where the network runs.
+        batch_size : covers a batch; None lets albo choose.
+        genre : "folder", "none", or the genre of all. None: folders name the genres of
+            their images, and manifests those of their rows.
         rehash : read every file again, changed or not.
+        limits : the largest files and images that are read; None is the usual limits.
+        lines : the paths that "-" stands for.
         words : then read the words of covers, as `words` does.
 
         Raises UnknownSource, UnknownBackbone, MissingWeights, CannotWrite, RuntimeFailed,
@@ -218,6 +226,11 @@ class Albo:
     ) -> ReadingResult:
         """Read the words of the catalog's covers whose words have not been read.
 
+        Parameters
+        ----------
+        device : where the word reader runs.
+        limits : the largest files and images that are read; None is the usual limits.
+
         Raises EmptyCatalog, MissingReader, CannotWrite, RuntimeFailed, UsageError where the device
         is not here. Covers that could not be read are in the summary's `failed` and `skipped`.
         """
@@ -242,7 +255,11 @@ class Albo:
         return ReadingResult(summary, reader.name)
 
     def index(self, kind: IndexKind | str | None = None) -> list[IndexSummary]:
-        """Build the index of every backbone anew. kind : None for the kind that each has.
+        """Build the index of every backbone anew.
+
+        Parameters
+        ----------
+        kind : how the indexes search; None for the kind that each has.
 
         Raises EmptyCatalog where nothing is embedded, UsageError.
         """
@@ -256,10 +273,13 @@ class Albo:
             return [library.update_index(v, catalog, chosen, anew=True) for v in there]
 
     def forget(self, what: str) -> int:
-        """Take covers out of catalog, vectors, words and index: a source's, a file's, a digest's.
+        """Take covers out of catalog, vectors, words and index; return how many albums.
 
-        A digest may be cut short to 8 hex digits or more; "-" stands for the files that were named
-        one by one. Returns how many albums are forgotten.
+        Parameters
+        ----------
+        what : a source, a file, or a digest, which may be cut short to 8 hex digits or more; "-"
+            stands for the files that were named one by one.
+
         Raises UnknownSource where nothing of that name is known, EmptyCatalog.
         """
         from albo.forget import forget
@@ -271,6 +291,9 @@ class Albo:
     def harvest(self, settings: HarvestSettings, *, covers: str | None = None) -> Harvested:
         """Fetch album charts into the catalog, and the covers of the albums into a store.
 
+        Parameters
+        ----------
+        settings : which charts, from where, and how fast.
         covers : a folder or `s3://bucket/prefix`; None is `$ALBO_COVERS`, else `covers` in the
             artifacts folder.
 
@@ -292,6 +315,10 @@ class Albo:
         self, settings: HarvestSettings, *, covers: str | None = None
     ) -> PlannedHarvest:
         """Say what `harvest` would ask for, and for how long; nothing is asked or made.
+
+        Parameters
+        ----------
+        settings, covers : as of `harvest`.
 
         Raises UsageError, UnknownGenre.
         """
@@ -318,6 +345,10 @@ class Albo:
 
     def cover_store(self, covers: str | None = None) -> CoverStore:
         """Choose where harvested covers are kept, as `harvest` does; nothing is made or asked yet.
+
+        Parameters
+        ----------
+        covers : as of `harvest`.
 
         Raises UsageError.
         """
@@ -356,7 +387,15 @@ class Albo:
     ) -> Iterator[Similar]:
         """Find the nearest covers of each cover, in order; a cover that cannot be read says why.
 
-        genre : look only at covers of that genre. without_self : leave out the very same file.
+        Parameters
+        ----------
+        covers : image files.
+        k : how many neighbours of each.
+        genre : look only at covers of that genre; None for all.
+        backbone : whose vectors are compared; None for the backbone embedded with last.
+        device : where the backbone runs.
+        without_self : leave out the very same file.
+        limits : the largest files and images that are read; None is the usual limits.
 
         Raises EmptyCatalog, EmptyIndex, StaleArtifact, UnknownGenre, UsageError.
         """
@@ -378,7 +417,11 @@ class Albo:
     ) -> list[tuple[ShownCover, ...]]:
         """Group files that show the same artwork, largest groups first; copies of a file too.
 
-        threshold : least cosine; by default what the backbone was measured to need.
+        Parameters
+        ----------
+        threshold : the least cosine; None is the value that was measured for the backbone.
+        backbone : whose vectors are compared; None for the backbone embedded with last.
+
         Raises EmptyCatalog, UsageError.
         """
         return find_duplicates(self.library, self.library.vectors(backbone), threshold)
@@ -397,10 +440,18 @@ class Albo:
     ) -> Json:
         """Fit a head on what is embedded and labelled; return how good it is, as `--json` has it.
 
+        Parameters
+        ----------
+        name : the name that the head is saved under.
+        kind : the classifier that is fitted.
+        level : which label of an album the head learns.
+        backbone : whose vectors the head looks at; None for the backbone embedded with last.
+        seeds : the fold seeds that figures are averaged over; None is 5 seeds up to 30,000
+            covers, else 1.
         words : look at the words on covers, where they have been read.
 
         Raises EmptyCatalog, TooFewCovers, UsageError, and StaleArtifact where words cannot be
-        looked at though the head of that name looks at them: it is kept.
+        looked at although the head of that name looks at them: that head is kept.
         """
         from albo.learning import TrainingSettings
         from albo.train import train_head
@@ -428,6 +479,7 @@ class Albo:
         ----------
         split : "grouped", "random", "published" (a column of the manifests embedded), or a table.
         kind : of the head that is selected; the other is scored beside it.
+        level, backbone, seeds, words : as of `train`.
         pictures : with small pictures of the covers of the surest mistakes.
 
         Raises EmptyCatalog, TooFewCovers, UsageError.
@@ -558,7 +610,14 @@ class Albo:
     ) -> list[Typical]:
         """Return the covers of a genre that look most like it, or least.
 
-        pictures : with a small picture of each. Raises UnknownGenre, TooFewCovers, EmptyCatalog.
+        Parameters
+        ----------
+        k : how many covers.
+        oddest : return those that look least like the genre.
+        backbone : whose vectors are compared; None for the backbone embedded with last.
+        pictures : with a small picture of each.
+
+        Raises UnknownGenre, TooFewCovers, EmptyCatalog.
         """
         library = self.library
         vectors = library.vectors(backbone)
@@ -590,7 +649,9 @@ class Albo:
     def backbones(*, everything: bool = False) -> list[Json]:
         """List the backbones: name, dimension, input size, licence, whether the weights are here.
 
-        everything : every network of torchvision.
+        Parameters
+        ----------
+        everything : list every network of torchvision.
         """
         return [
             {

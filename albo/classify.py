@@ -88,12 +88,19 @@ class AskingOptions(TypedDict, total=False):
     """The options of `Asking`, as keyword arguments."""
 
     head: str | None
+    """As `Asking.head`."""
     prior: Prior | str
+    """As `Asking.prior`, or its plain text."""
     decide: float
+    """As `Asking.decide`."""
     coverage: float
+    """As `Asking.coverage`."""
     device: Device | str
+    """As `Asking.device`, or its plain text."""
     limits: Limits | None
+    """As `Asking.limits`."""
     words: bool
+    """As `Asking.words`."""
 
 
 @dataclass(frozen=True)
@@ -140,11 +147,13 @@ class Consultation:
     """A head, opened to be asked about covers."""
 
     head: Head
+    """The head that answers."""
     card: Card
     """Of the head's backbone."""
     listener: Listener | None
     """The word reader; None where words are not read."""
     asking: Asking
+    """How covers are asked about."""
     note: Note
     """Called with one line whenever there is something the user may want to know."""
     is_starter: bool = False
@@ -227,6 +236,7 @@ class Heads:
     """The heads of a library, and the starter head where it has none of its own."""
 
     library: Library
+    """The library that keeps the heads."""
 
     @property
     def artifacts(self) -> Artifacts:

@@ -118,7 +118,11 @@ def main() -> NoReturn:
 def run(line: Sequence[str]) -> int:
     """Run one command in this process, and return its exit code.
 
-    line : the command and its options. Raises every error as it is where --debug is among them.
+    Parameters
+    ----------
+    line : the command and its options.
+
+    Where --debug is among the options, every error is raised as it is.
     """
     debug = "--debug" in line
     # Taken out here, so that it may follow the command as people write it.

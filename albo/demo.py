@@ -35,8 +35,12 @@ def run_demo(
 ) -> Path:
     """Draw samples into a folder, embed, index, train, classify and search; draw a contact sheet.
 
-    albo : an artifacts folder of the demo's own, opened; it reports progress. say : told, in lines,
-    what is done. Returns the path of the contact sheet. Raises CannotWrite.
+    Parameters
+    ----------
+    albo : an artifacts folder of the demo's own, opened; it reports progress.
+    say : called with one line for each step.
+
+    Returns the path of the contact sheet. Raises CannotWrite.
     """
     _check_is_ours(folder)
     began = time.monotonic()

@@ -100,6 +100,8 @@ class _Way:
 def open_split(library: Library, name: str) -> Split:
     """Make the split of that name, or of the table at that path.
 
+    Parameters
+    ----------
     name : one of `DRAWN`; "published" for the column of the manifests that were embedded; or a
         path.
 

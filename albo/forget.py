@@ -20,8 +20,10 @@ _SHORTEST_PREFIX = 8
 def forget(library: Library, named: str) -> int:
     """Take out the covers of a source, of a file, or of a digest; return how many albums.
 
-    named : a digest may be cut short to 8 hex digits or more; "-" stands for the files that were
-        named one by one.
+    Parameters
+    ----------
+    named : the source, the file, or the digest, which may be cut short to 8 hex digits or more;
+        "-" stands for the files that were named one by one.
 
     Raises UnknownSource where nothing of that name is known, EmptyCatalog.
     """

@@ -278,11 +278,21 @@ class _Account:
         self._done = 0  # albums whose artwork has been stored or given up
 
     def tell_charts(self, coming: int) -> None:
-        """Tell how many charts have been taken; coming : how many have not been asked for."""
+        """Tell how many charts have been taken.
+
+        Parameters
+        ----------
+        coming : how many charts have not been asked for.
+        """
         self._progress("charts", self._charts - coming, self._charts)
 
     def tell_covers(self, done: int, waiting: int | None) -> None:
-        """Tell how many albums are done with; waiting : how many are not, None where unknown."""
+        """Tell how many albums are done.
+
+        Parameters
+        ----------
+        waiting : how many albums are still to be done; None where unknown.
+        """
         self._done += done
         self._progress("covers", self._done, None if waiting is None else self._done + waiting)
 

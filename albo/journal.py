@@ -178,7 +178,12 @@ class Account:
         self._genres: Counter[str] = Counter()  # of the source's covers that are in
 
     def begin(self, before: Mapping[str, bool]) -> None:
-        """Begin with a source; before : its albums by id, and whether each was missing."""
+        """Begin with a source.
+
+        Parameters
+        ----------
+        before : for each album of the source, by id, whether it was missing.
+        """
         self._before = before
         self._genres = Counter()
 

@@ -81,7 +81,12 @@ class Library:
 
     @contextmanager
     def writing(self, purpose: str) -> Iterator[Catalog]:
-        """Open the catalog to write, under the writer lock. purpose : told to those who wait."""
+        """Open the catalog to write, under the writer lock.
+
+        Parameters
+        ----------
+        purpose : the command that writes; other commands that wait for it name it.
+        """
         with (
             self.artifacts.lock(purpose, self.note),
             open_catalog(self.place, write=True) as catalog,
@@ -112,8 +117,12 @@ class Library:
     def cover_store(self, covers: str | None = None) -> CoverStore:
         """Choose where harvested covers are kept; nothing is made or asked yet.
 
+        Parameters
+        ----------
         covers : a folder or `s3://bucket/prefix`; None is `$ALBO_COVERS`, else `covers` in the
-            artifacts folder. Raises UsageError.
+            artifacts folder.
+
+        Raises UsageError.
         """
         place = covers or os.environ.get("ALBO_COVERS") or str(self.artifacts.root / "covers")
         return open_covers(place, endpoint=self.s3_endpoint)
@@ -228,7 +237,13 @@ class Library:
         *,
         anew: bool = False,
     ) -> IndexSummary:
-        """Let the index of a backbone follow the catalog. kind : None for the kind it has."""
+        """Bring the index of a backbone up to date with the catalog.
+
+        Parameters
+        ----------
+        kind : how the index searches; None for the kind that it has.
+        anew : build it anew although it could be updated.
+        """
         from albo.index import update_index
 
         summary = update_index(

@@ -67,10 +67,17 @@ class _Decoded:
 
 
 class Listener:
-    """Reads what queries say, and makes it what a head's views of words look at.
+    """Reads the words of queries, and turns them into features for a head's views of words.
 
-    fingerprints : of the head's views. Raises MissingReader, MissingWeights, StaleArtifact where
-    they are of another reader or made in another way than here.
+    Parameters
+    ----------
+    fingerprints : the fingerprint of each of the head's views.
+    words_folder : the folder that the words of covers are kept in.
+    single : whether few queries come: start fast rather than run fast.
+    note : called with one line whenever there is something that the user may want to know.
+
+    Raises MissingReader, MissingWeights, and StaleArtifact where the fingerprints are of another
+    reader or made in another way than here.
     """
 
     def __init__(
@@ -200,6 +207,8 @@ def _page_side() -> int:
 def _read_all(names: Sequence[str], card: Card, limits: Limits, page_side: int) -> list[_Decoded]:
     """Read and decode covers, in threads where they are many.
 
+    Parameters
+    ----------
     page_side : pixels of a page's longer side; 0 for no pages.
     """
 

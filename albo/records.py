@@ -101,60 +101,76 @@ def choose(choices: type[Choice], value: str, name: str) -> Choice:
 
 @dataclass(frozen=True, slots=True)
 class Album:
-    """One row of metadata: where it was listed, what it is, and the digest of its cover.
-
-    `source` and `album_id` together are the key. `genre` is the label as written, "" where unknown.
-    """
+    """One row of metadata: where an album was listed, what it is, and the digest of its cover."""
 
     source: str
+    """The source that lists it: a folder, a manifest, another catalog or the charts."""
     album_id: str
+    """What names the album within its source; `source` and `album_id` together are the key."""
     uri: str
+    """Where the cover is: a path, or `s3://bucket/key`; "" where it has none."""
     digest: Digest | None = None
+    """The cover's digest; None where no cover has been read."""
     genre: str = ""
+    """The label as it was written; "" where unknown."""
     subgenre: str = ""
+    """The finer label as it was written; "" where unknown."""
     name: str = ""
+    """The album's name; "" where unknown."""
     artist: str = ""
+    """The artist's name; "" where unknown."""
     artist_id: str = ""
+    """What names the artist within the source; "" where unknown."""
     year: int | None = None
+    """The year of release; None where unknown."""
     dup_group: str = ""
+    """A mark that albums with the same artwork share; "" where nothing marks them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What charts say of one album, and what has become of its artwork.
-
-    genre_id, genre_name : the album's own, as the chart wrote them; None and "" where it did not.
-    charts : the rank in every chart that it was seen in, by `storefront/genre id`.
-    storefront : where it was seen first; names and links are from there. released : ISO date, ""
-    where unknown. first_seen, last_seen : ISO times, UTC.
-    art_url : as the chart gives it, "" where it gives none. art_kept : where the cover in the store
-    came from, "" while there is none, and art_width and art_height its pixels. art_arriving : the
-    cover while it is on its way into the store. art_error : why there is none.
-    """
+    """What charts say of one album, and what has become of its artwork."""
 
     charts: dict[str, int]
+    """The album's rank in each chart that listed it, by `storefront/genre id`."""
     genre_id: int | None = None
+    """The id of the album's own genre, as the chart wrote it; None where it wrote none."""
     genre_name: str = ""
+    """The name of that genre, as the chart wrote it; "" where it wrote none."""
     storefront: str = ""
+    """The storefront that listed it first; names and links are from there."""
     released: str = ""
+    """The day of release, as an ISO date; "" where unknown."""
     link: str = ""
+    """The album's page in the store; "" where unknown."""
     first_seen: str = ""
+    """When a chart listed it first, as an ISO time in UTC."""
     last_seen: str = ""
+    """When a chart listed it last, as an ISO time in UTC."""
     art_url: str = ""
+    """The address of the artwork as the chart gives it; "" where it gives none."""
     art_kept: str = ""
+    """The address that the cover in the store came from; "" while there is no cover."""
     art_width: int | None = None
+    """The width of that cover in pixels; None while there is no cover."""
     art_height: int | None = None
+    """The height of that cover in pixels; None while there is no cover."""
     art_arriving: Digest | None = None
+    """The cover that is on its way into the store; None where none is."""
     art_error: str = ""
+    """Why there is no cover; "" where nothing failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogRow:
-    """All that a catalog knows of one album; `listing` is None for what was in no chart."""
+    """All that a catalog knows of one album."""
 
     album: Album
+    """The album's metadata."""
     listing: Listing | None = None
+    """What charts say of it; None where no chart listed it."""
     missing: bool = False
+    """Whether its source no longer lists it; such an album is remembered but answers nothing."""
 
     @property
     def awaits_cover(self) -> bool:
@@ -167,52 +183,60 @@ class CatalogRow:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A chart as it was fetched last: what to ask with next time, and what it listed, in order.
-
-    etag, modified : the validators that came with it, "" for none. fetched : ISO time, UTC.
-    """
+    """A chart as it was fetched last: what it listed, and the validators of the next request."""
 
     url: str
+    """The chart's address."""
     fetched: str
+    """When it was fetched, as an ISO time in UTC."""
     album_ids: tuple[str, ...]
+    """The albums that it listed, in its order."""
     etag: str = ""
+    """The validator `ETag` that came with it; "" for none."""
     modified: str = ""
+    """The validator `Last-Modified` that came with it; "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What tells whether a file has changed: size in bytes, modification time in ns, inode."""
+    """The facts that show whether a file has changed."""
 
     size: int
+    """The size in bytes."""
     mtime_ns: int
+    """The time of the last modification in nanoseconds."""
     inode: int
+    """The number of the inode."""
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A cover that could not be read: where it is, and the one-line reason."""
+    """A cover that could not be read."""
 
     uri: str
+    """Where the cover is: a path, or `s3://bucket/key`."""
     reason: str
+    """Why it could not be read, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """What a backbone says of n covers.
-
-    vector : float32 (n, d), rows of unit length. middle : float32 (n, m), raw; m may be 0.
-    """
+    """What a backbone says of n covers."""
 
     vector: Floats
+    """float32 (n, d), rows of unit length."""
     middle: Floats
+    """float32 (n, m), raw; m may be 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """The nearest covers of one query, best first: digests and their cosines, together."""
+    """The nearest covers of one query: digests and cosines together."""
 
     digests: tuple[Digest, ...]
+    """The digests of the nearest covers, best first."""
     scores: tuple[float, ...]
+    """The cosine of each of them to the query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +244,7 @@ class ShownCover:
     """A cover as an answer shows it: one that is near to another, a copy, a typical one."""
 
     digest: Digest
+    """The digest of the cover."""
 
     album: Album | None = None
     """The album it belongs to; None where the catalog no longer holds one."""
@@ -277,29 +302,32 @@ class ShownCover:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What one view says of one cover by itself, best genre first; () where it says nothing.
-
-    weight : what that counted for among the views.
-    """
+    """What one view says of one cover by itself."""
 
     view: str
+    """The name of the view."""
     weight: float
+    """What the view counts for among the views."""
     genres: tuple[str, ...] = ()
+    """The genres, the most probable first; () where the view says nothing."""
     probabilities: tuple[float, ...] = ()
+    """The probability of each of these genres; () where the view says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a head says of one cover: every genre with its probability, best first.
-
-    views : what each view said, before fusion and calibration.
-    """
+    """What a head says of one cover."""
 
     genres: tuple[str, ...]
+    """Every genre that the head knows, the most probable first."""
     probabilities: tuple[float, ...]
+    """The probability of each of these genres."""
     conformal_set: tuple[str, ...]
+    """The genres that are in the set, which holds the true one as often as was asked for."""
     decided: bool
+    """Whether the first probability is high enough for an answer."""
     views: tuple[Said, ...] = ()
+    """What each view said, before fusion and calibration."""
 
     def first(self, top: int) -> Prediction:
         """Return the same with the best few genres alone; the set is never cut short."""
@@ -316,15 +344,17 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of text on a cover.
-
-    box : its corners x0, y0, x1, y1, x2, y2, x3, y3 as shares of the cover's width and height,
-    clockwise as the text is read, from where it begins at its top. confidence : 0 to 1.
-    """
+    """One line of text on a cover."""
 
     text: str
+    """What was read."""
     box: tuple[float, ...]
+    """The corners x0, y0, x1, y1, x2, y2, x3, y3, as shares of the cover's width and height.
+
+    They go clockwise as the text is read, from the top corner at which it begins.
+    """
     confidence: float
+    """How sure the reader is, 0 to 1."""
 
     def height(self, wide: float = 1.0, high: float = 1.0) -> float:
         """Return how high the text is on a picture of that size, in its unit."""
@@ -334,10 +364,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What a cover says, from top to bottom; `error` is why it could not be read, "" where it was.
-
-    No lines and no error: there is no text on it that a reader finds.
-    """
+    """The words on a cover."""
 
     lines: tuple[Line, ...] = ()
+    """The lines of text, from top to bottom; () where the reader finds no text."""
     error: str = ""
+    """Why the cover could not be read; "" where it could."""

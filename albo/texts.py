@@ -124,9 +124,13 @@ def joined(words: Words) -> str:
 
 
 def listed(words: Words, ranks: Mapping[str, int]) -> str:
-    """List the lines of a cover for what they mean, glued words apart; "" where it says nothing.
+    """List the lines of a cover for their meaning, glued words apart; "" where it has none.
 
-    ranks : as of `separate`. With commas between, as people list what does not make a sentence.
+    The lines have commas between them, as in a list of things that make no sentence.
+
+    Parameters
+    ----------
+    ranks : as of `separate`.
     """
     lines = (" ".join(separate(line.text, ranks).split()) for line in words.lines)
     return ", ".join(line for line in lines if line)[:MAX_CHARACTERS]
@@ -135,9 +139,13 @@ def listed(words: Words, ranks: Mapping[str, int]) -> str:
 def separate(text: str, ranks: Mapping[str, int]) -> str:
     """Put blanks into runs of letters that are several words: "FRENCHAFFAIR" to "french affair".
 
-    ranks : of lower-case words, the commonest 0. By Zipf's law a word's probability falls with its
-    rank, so the likeliest way apart is the one of least summed log(rank); a run that is a word
-    itself, and one that comes apart into rare or into many short words only, stays as it is.
+    By Zipf's law a word's probability falls with its rank, so the most probable split is the one of
+    the least sum of log(rank). A run stays as it is where it is a word itself, and where it would
+    only come apart into rare words or into many short ones.
+
+    Parameters
+    ----------
+    ranks : the rank of each lower-case word; the most common has 0.
     """
     if not ranks:
         return text

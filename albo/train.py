@@ -48,21 +48,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A fitted head and how good it is.
-
-    report : the JSON object of `albo train`, without "saved". covers, labels (n,), groups (n,) :
-    what it was fitted on. probabilities (s, n, c), sets (s, n, c) : of each cover while it was held
-    out, for each of the s fold seeds.
-    """
+    """A fitted head and how good it is."""
 
     head: Head
+    """The head, fitted on all of the covers."""
     report: Json
+    """The JSON object of `albo train`, without "saved"."""
     summary: ScoreSummary = field(repr=False)
+    """How good the head is."""
     covers: tuple[LabelledCover, ...] = field(repr=False)
+    """The n covers that it was fitted on."""
     labels: Ints = field(repr=False)
+    """int (n,): the label of each cover."""
     groups: Ints = field(repr=False)
+    """int (n,): the group of each cover."""
     probabilities: Doubles = field(repr=False)
+    """float64 (s, n, c): of each cover while it was held out, for each of the s fold seeds."""
     sets: Bools = field(repr=False)
+    """bool (s, n, c): the conformal set of each cover while it was held out, likewise."""
 
 
 def train_head(

@@ -53,7 +53,13 @@ def gather_reference(
     *,
     pictures: bool = True,
 ) -> Reference:
-    """Gather the labelled covers of an index. pictures : small pictures of them can be shown."""
+    """Gather the labelled covers of an index.
+
+    Parameters
+    ----------
+    level : which label of an album counts.
+    pictures : whether small pictures of the covers can be shown.
+    """
     albums = list(albums)
     covers = library.stored_covers() if pictures else None
     return Reference(

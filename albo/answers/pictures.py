@@ -52,7 +52,12 @@ class CoverPictures:
 
 
 def jpeg_of(image: Image, quality: int) -> bytes:
-    """Write an image as JPEG. quality : Pillow's, 1 to 95."""
+    """Write an image as JPEG.
+
+    Parameters
+    ----------
+    quality : Pillow's, 1 to 95.
+    """
     written = io.BytesIO()
     image.save(written, "JPEG", quality=quality)
     return written.getvalue()

@@ -116,6 +116,7 @@ class Similar:
     """A query's neighbours, or why there are none."""
 
     query: str
+    """The cover as it was named in the question."""
 
     neighbours: tuple[ShownCover, ...] = ()
     """The nearest first, with rank, score and mark."""
@@ -135,6 +136,7 @@ class Explained:
     """What a query reads as, and why."""
 
     classified: Classified
+    """What the query reads as."""
 
     reasons: Reasons | None = None
     """None where the query could not be read."""
@@ -172,6 +174,7 @@ class Typical:
     """The cover, with its rank: the most typical or the oddest first, as asked."""
 
     typicality: Typicality
+    """How typical the cover is of its genre."""
 
     looks_like: str
     """The genre that it is most typical of, which may be its own."""

@@ -101,7 +101,10 @@ class Reference:
     """One album for each cover of the index."""
 
     index: Index
+    """The index of the covers."""
+
     vectors: Vectors
+    """The vectors of the covers."""
 
     same_from: float
     """The cosine from which two covers are one artwork."""
@@ -188,9 +191,12 @@ class Reference:
     # --- typicality ------------------------------------------------------------------------------
 
     def typicality(self, vector: Floats, genre: str, copies: Collection[Digest] = ()) -> Typicality:
-        """Say how typical a query looks of a genre: vector float32 (1, d), unit.
+        """Say how typical a query looks of a genre.
 
-        copies : covers that show its artwork; they, and all of their groups, count for nothing.
+        Parameters
+        ----------
+        vector : float32 (1, d), of unit length.
+        copies : covers that show the query's artwork; they and all of their groups are left out.
 
         Raises TooFewCovers where the genre, or all but one, has too few covers to say.
         """

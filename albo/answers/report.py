@@ -58,46 +58,36 @@ class Draft:
 
     letter: str
     """ "A", "B" and so on, in the order in which the covers were given."""
-
     why: Explained
     """What it reads as, all genres, and why; of one that could not be read, only why not."""
-
     digest: Digest = b""
+    """The digest of the cover; b"" where it could not be read."""
     verdict: Verdict = Verdict.UNSURE
-
+    """Whether the cover reads as the genre."""
     probability: float = 0.0
     """The genre's probability."""
-
     rank: int = 0
     """The genre's place among all genres, from 1."""
-
     among: Standing | None = None
     """Where that probability stands among those of the genre's own covers while held out."""
-
     no_standing: str = ""
     """Why `among` is None."""
-
     typicality: Typicality | None = None
+    """How typical the cover looks of the genre; None where it cannot be said."""
     no_typicality: str = ""
     """Why `typicality` is None."""
-
     no_votes: str = ""
     """Why `votes` is None."""
-
     same: tuple[ShownCover, ...] = ()
     """The nearest covers of the same artwork, at most MOST_SAME, with pictures."""
-
     no_words: str = ""
     """Why its words could not be read; "" where they were, or nobody tried."""
-
     thumbnail: Thumbnail | None = None
-
+    """The cover at 55 pixels; None where it could not be read."""
     picture: bytes = field(default=b"", repr=False)
     """The cover, JPEG."""
-
     speaks_for: bytes = field(default=b"", repr=False)
     """The same with the places that speak for the genre in colour; b"" where there is no map."""
-
     speaks_against: bytes = field(default=b"", repr=False)
     """The same with the places that speak against it."""
 
@@ -190,23 +180,20 @@ class Apart:
     """What sets the draft that reads more as the genre apart from one that does so less."""
 
     better: Draft
+    """The draft that reads more as the genre."""
     worse: Draft
-
+    """The draft that reads less as the genre."""
     lead: float
     """How far the better one is ahead, in log-odds, against all other genres together."""
-
     views: tuple[tuple[str, float], ...]
     """How much more each view adds for the better one, strongest first.
 
     Reasons are against the mean of the other genres, so these need not add up to the lead.
     """
-
     better_words: tuple[WordReason, ...]
     """What only the better one says, and what that adds there."""
-
     worse_words: tuple[WordReason, ...]
     """What only the worse one says, and what that adds there."""
-
     is_close: bool | None
     """Whether another draw of the folds could change who leads; None where nobody measured that."""
 
@@ -216,56 +203,47 @@ class Report:
     """One genre, and the drafts that are to read as it."""
 
     genre: str
+    """The name of the genre."""
     drafts: tuple[Draft, ...]
-
+    """The drafts, in the order in which they were given."""
     ranking: tuple[Draft, ...]
     """The drafts that could be read, the one that reads most as the genre first."""
-
     apart: tuple[Apart, ...]
     """The first of the ranking beside each other draft of it."""
-
     made: str
     """ISO date."""
-
     head: str
+    """The name of the head."""
     kind: str
     """Of the head: "logistic" or "lightgbm"."""
-
     starter: bool
     """Whether the head is the one that comes with albo."""
-
     accuracy: float | None
     """Of the head, at the first guess, on covers held out; None where it is not known."""
-
     learnt: int
     """Covers that the head was fitted on."""
-
     genres: int
     """Genres that the head knows."""
-
     prior: Prior
+    """The genre frequencies that probabilities refer to."""
     decide: float
+    """The least probability of a decided answer, as it was asked for."""
     coverage: float
     """As they were asked for: `Head.answer`."""
-
     backbone: str
-
+    """The name of the head's backbone."""
     corpus: int
     """Labelled covers that the drafts were compared with."""
-
     own: int
     """How many of these are of the genre."""
-
     is_partial: bool = False
     """Whether a cover could not be read, or the collection here could not be asked."""
-
     artists_known: bool = True
     """Whether most covers learnt from had a known artist.
 
     Where they had not, one artist may stand on both sides of the split that accuracy was measured
     on.
     """
-
     title: str = ""
     """The title that all drafts are to bear; "" where nobody named one."""
 
@@ -312,10 +290,9 @@ class Reporter:
     """Asks all there is to ask of covers and a genre."""
 
     consultation: Consultation
-
+    """The head that is asked."""
     reference: Reference | NoReference
     """The covers that drafts are compared with, or why there are none."""
-
     title: str = ""
     """The title that all covers are to bear; "" where nobody named one."""
 

@@ -34,9 +34,11 @@ def genres_alike(genre: str, known: Iterable[str]) -> list[str]:
 
 
 def unknown_genre(genre: str, known: Iterable[str], who: str = "") -> UnknownGenre:
-    """Say that there is no such genre, and name those there are, and which is written much like it.
+    """Say that there is no such genre, name the genres there are, and suggest a similar name.
 
-    who : whose genres they are, where they are not the catalog's.
+    Parameters
+    ----------
+    who : whose genres they are; "" where they are the catalog's.
     """
     names = list({name.casefold(): name for name in known}.values())
     near = near_names(genre, names, least=0.5)
@@ -86,7 +88,9 @@ def members_of_group(
 def album_by_digest(albums: Iterable[Album], genre: str | None = None) -> Mapping[Digest, Album]:
     """Choose one album for each cover, always the same: the first by source and album id.
 
-    genre : what was asked for; one of that genre is shown where there is one.
+    Parameters
+    ----------
+    genre : the genre that was asked for; an album of that genre is chosen where there is one.
     """
 
     def rank(album: Album) -> tuple[bool, str, str]:

@@ -68,6 +68,7 @@ class Title:
     """A cover's title: as its people name it, else the largest text on it."""
 
     text: str
+    """The title itself."""
 
     is_named: bool
     """Whether people named it; else it is the largest text on the cover."""

@@ -15,12 +15,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Copied:
-    """What `copy_catalog` did: how many rows and charts, and where from and to, as may be shown."""
+    """What `copy_catalog` did."""
 
     albums: int
+    """How many rows were copied."""
     feeds: int
+    """How many charts were copied."""
     source: str
+    """Where they came from, as it may be shown."""
     target: str
+    """Where they went, as it may be shown."""
 
     def as_json(self) -> Json:
         """Return the object that `albo catalog copy --json` prints."""

@@ -57,7 +57,9 @@ class Database:
     ) -> Iterator[tuple[Any, ...]]:
         """Run a query that ends in `IN`, for so many items at a time as SQLite takes.
 
-        parameters : of the query's part before that.
+        Parameters
+        ----------
+        parameters : the values for the part of the query before `IN`.
         """
         for start in range(0, len(items), _CHUNK):
             chunk = items[start : start + _CHUNK]

@@ -37,12 +37,16 @@ NOT_AN_IMAGE = "not an image"
 
 @dataclass(frozen=True, slots=True)
 class KnownFile:
-    """A file that was read: its stamp then, its digest, or the reason why it was skipped."""
+    """A file that was read."""
 
     path: str
+    """The path of the file."""
     stamp: Stamp
+    """The stamp that it had when it was read."""
     digest: Digest | None
+    """The digest of its bytes; None where it was skipped."""
     reason: str = ""
+    """Why it was skipped; "" where it was not."""
 
 
 class Files:

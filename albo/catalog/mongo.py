@@ -186,7 +186,9 @@ class MongoCatalog:
     def digests(self, genre: str | None = None, *, missing: bool = False) -> set[Digest]:
         """Return the covers of albums, of one genre where one is named.
 
-        missing : whether those of albums marked missing are among them.
+        Parameters
+        ----------
+        missing : whether the covers of albums that are marked missing are included.
         """
         where: Json = dict(_WITH_COVER)
         if genre is not None:

@@ -44,7 +44,9 @@ class Catalog(Protocol):
     ) -> dict[str, Album]:
         """Return those albums of a source that are known, by album id.
 
-        missing : whether they are those marked missing, or those that are not.
+        Parameters
+        ----------
+        missing : True for the albums that are marked missing, False for the others.
         """
         ...
 
@@ -55,7 +57,9 @@ class Catalog(Protocol):
     def digests(self, genre: str | None = None, *, missing: bool = False) -> set[Digest]:
         """Return the covers of albums, of one genre where one is named.
 
-        missing : whether those of albums marked missing are among them.
+        Parameters
+        ----------
+        missing : whether the covers of albums that are marked missing are included.
         """
         ...
 

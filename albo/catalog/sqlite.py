@@ -158,7 +158,9 @@ class SqliteCatalog:
     def digests(self, genre: str | None = None, *, missing: bool = False) -> set[Digest]:
         """Return the covers of albums, of one genre where one is named.
 
-        missing : whether those of albums marked missing are among them.
+        Parameters
+        ----------
+        missing : whether the covers of albums that are marked missing are included.
         """
         query = "SELECT DISTINCT digest FROM albums WHERE missing <= ? AND digest IS NOT NULL"
         of_one = () if genre is None else (genre,)

@@ -89,8 +89,12 @@ def answer(
 ) -> Doubles:
     """Make one answer of what views said of n covers: probabilities, float64 (n, c).
 
-    together : of all views. alone : where one of these is silent; where there is none of it, or it
-    is silent too, the answer is the frequencies of the genres (c,).
+    Parameters
+    ----------
+    spoken : float64 (n, c) for each view: its log-probabilities, NaN where it says nothing.
+    together : the fusion of all views.
+    alone : the fusion for covers that one of the views says nothing of; None where there is none.
+    frequencies : float64 (c,), of the genres: the answer where no fusion has anything to say.
     """
     fused = together(spoken)
     for fallback in (alone, None):
@@ -116,7 +120,14 @@ def weigh_prior(probabilities: Doubles, frequencies: Doubles, prior: Prior) -> D
 def conformal_sets(probabilities: Doubles, nonconformity: Doubles, coverage: float) -> Bools:
     """Return bool (n, c): where 1 - p is at most the ceil((n + 1) coverage)-th smallest score.
 
-    nonconformity : ascending. With too few scores for the coverage asked for, every genre is in.
+    With too few scores for the coverage asked for, every genre is in the set.
+
+    Parameters
+    ----------
+    probabilities : float64 (n, c).
+    nonconformity : the scores of covers held out, ascending.
+    coverage : how often the set shall hold the true genre.
+
     Raises UsageError unless 0 < coverage < 1.
     """
     if not 0 < coverage < 1:

@@ -144,8 +144,12 @@ class Head:
     def predict(self, features: Mapping[str, Any], prior: Prior = Prior.CORPUS) -> Doubles:
         """Return p(genre) of n covers: float64 (n, c).
 
-        features : for each view of the head, the features of the same n covers. prior : "corpus"
-        refers to the frequencies of genres in the corpus, "uniform" divides them out.
+        Parameters
+        ----------
+        features : for each view of the head, the features of the same n covers.
+        prior : "corpus" refers to the frequencies of genres in the corpus, "uniform" divides them
+            out.
+
         Raises UsageError for a view that is missing, features of another width, another prior.
         """
         said = self._fused(self._spoken(features))
@@ -180,7 +184,13 @@ class Head:
         Split conformal with the score 1 - p(true genre): Vovk et al. 2005; Sadinle, Lei and
         Wasserman 2019. The first genre is in every set. Returns bool (n, c).
 
-        probabilities : of `predict` with the same prior. Raises UsageError unless 0 < coverage < 1.
+        Parameters
+        ----------
+        probabilities : float64 (n, c), as `predict` returns them for the same prior.
+        coverage : how often the set shall hold the true genre.
+        prior : which genre frequencies the probabilities refer to.
+
+        Raises UsageError unless 0 < coverage < 1.
         """
         return conformal_sets(
             probabilities, self.nonconformity[choose(Prior, prior, "prior")], coverage
@@ -195,8 +205,13 @@ class Head:
     ) -> list[Prediction]:
         """Say of n covers what they read as: all genres best first, the set, and if it is decided.
 
-        decide : the top probability from which on a cover is decided. Raises as `predict` and
-        `conformal_set` do, and UsageError unless 0 <= decide <= 1.
+        Parameters
+        ----------
+        features, prior : as of `predict`.
+        decide : the least top probability of a cover that is decided.
+        coverage : as of `conformal_set`.
+
+        Raises as `predict` and `conformal_set` do, and UsageError unless 0 <= decide <= 1.
         """
         if not 0 <= decide <= 1:
             raise UsageError(f"decide={decide:g}; give a probability from 0 to 1")
@@ -218,10 +233,14 @@ class Head:
         )
 
     def shares(self, features: Mapping[str, Any]) -> dict[str, tuple[float, Doubles]]:
-        """Return what decides of one cover: each view's weight and log-probabilities (c,).
+        """Return the answer's parts for one cover: each view's weight and log-probabilities (c,).
 
-        The weight is over the temperature, so that the weighed sum is the answer's logits. Views
-        that are silent, or count for nothing, are left out. features : of one cover.
+        The weight is divided by the temperature, so that the weighted sum is the answer's logits.
+        Views that say nothing, or have no weight, are left out.
+
+        Parameters
+        ----------
+        features : for each view of the head, the features of the one cover.
         """
         rows = [view[0] for view in self._spoken(features)]
         fusion = self._fusion_of(rows)

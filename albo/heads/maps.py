@@ -104,7 +104,10 @@ class Mapper:
 def open_mapper(card: Card, predictor: Predictor, note: Note = lambda _line: None) -> Mapper:
     """Load the network that gives a backbone's maps, for a head's image classifier.
 
-    note : told in one line of an export, made where there never was one.
+    Parameters
+    ----------
+    note : called with one line when the network is exported, which is done where no export exists.
+
     Raises NoActivationMap where there can be none, MissingWeights, RuntimeFailed.
     """
     if not isinstance(predictor, LogisticPredictor):

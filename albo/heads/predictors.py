@@ -98,6 +98,7 @@ class LogisticPredictor:
     """Multinomial logistic regression on standardised features."""
 
     kind: ClassVar[str] = "logistic"
+    """Its key in `PREDICTORS`."""
 
     scaler: Scaler
     """Standardises the features."""
@@ -151,6 +152,7 @@ class LightgbmPredictor:
     """LightGBM on the principal components of standardised features."""
 
     kind: ClassVar[str] = "lightgbm"
+    """Its key in `PREDICTORS`."""
 
     scaler: Scaler
     """Standardises the features."""
@@ -216,6 +218,7 @@ class UnitPredictor:
     """Multinomial logistic regression on vectors of unit length; the zero vector says nothing."""
 
     kind: ClassVar[str] = "unit"
+    """Its key in `PREDICTORS`."""
 
     weights: Floats
     """float32 (p, c): a column for each genre."""
@@ -270,6 +273,7 @@ class GramPredictor:
     """Multinomial logistic regression on the grams of texts; a text without any says nothing."""
 
     kind: ClassVar[str] = "grams"
+    """Its key in `PREDICTORS`."""
 
     ids: NDArray[np.uint32]
     """uint32 (g,): the grams it knows, ascending."""
@@ -307,8 +311,13 @@ class GramPredictor:
     def contributions(self, text: Grams, parts: Grams) -> Doubles:
         """Return what each part of a text adds to its logits: float64 (k, c).
 
-        text : of one text. parts : of k pieces of it, such as its words; what the words of a text
-        add is all of its logits but the bias. A gram counts as often as a piece has it.
+        The words of a text add up to all of its logits except the bias. A gram counts as often as a
+        piece has it.
+
+        Parameters
+        ----------
+        text : the grams of one text.
+        parts : the grams of k pieces of it, such as its words.
         """
         _, places, values = weigh_grams(text, self.ids, self.rarity)
         each = np.zeros(len(self.ids))

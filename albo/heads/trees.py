@@ -18,9 +18,15 @@ if TYPE_CHECKING:
 def check_trees(text: str, width: int) -> None:
     """Check LightGBM's text before LightGBM, which trusts it, follows its numbers into memory.
 
-    Artifacts are passed on, and whoever forges them makes the checksums fit too: a feature, child
-    or number of leaves that is not there then kills the process, and a tree that leads back never
-    answers. width : how many numbers a tree may look at. Raises ValueError.
+    People pass artifacts on, and a forged artifact has matching checksums. A feature, a child or a
+    number of leaves that does not exist would kill the process, and a tree that leads back to
+    itself would never answer.
+
+    Parameters
+    ----------
+    width : how many numbers a tree may look at.
+
+    Raises ValueError.
     """
     header, *trees = text.split("\nTree=")
     classes = model_number(header, "num_class")

@@ -142,8 +142,13 @@ class ImageView:
     """Where the covers' embeddings are read."""
 
     name: ClassVar[str] = "image"
+    """The view's name."""
+
     classifier: ClassVar[str] = "dense"
+    """As `View.classifier`."""
+
     always: ClassVar[bool] = True
+    """True: the view says something of every cover."""
 
     @property
     def fingerprint(self) -> str:
@@ -183,9 +188,16 @@ class CharactersView:
     """The words that the reader read, by cover; covers that were not read may be missing."""
 
     name: ClassVar[str] = "characters"
+    """The view's name."""
+
     classifier: ClassVar[str] = "grams"
+    """As `View.classifier`."""
+
     blocks: ClassVar[tuple[int, ...]] = ()
+    """(): the features are one thing."""
+
     always: ClassVar[bool] = False
+    """False: the view says nothing of a cover without words."""
 
     @property
     def fingerprint(self) -> str:
@@ -243,9 +255,16 @@ class MeaningView:
     """The words that the reader read, by cover; covers that were not read may be missing."""
 
     name: ClassVar[str] = "meaning"
+    """The view's name."""
+
     classifier: ClassVar[str] = "unit"
+    """As `View.classifier`."""
+
     blocks: ClassVar[tuple[int, ...]] = ()
+    """(): the features are one thing."""
+
     always: ClassVar[bool] = False
+    """False: the view says nothing of a cover without words."""
 
     @property
     def fingerprint(self) -> str:

@@ -38,6 +38,7 @@ class MajorityTrainer:
     """Counts genres."""
 
     grid: tuple[float, ...] = (1.0,)
+    """The one setting; it changes nothing."""
 
     def path(self, features: Any, labels: Ints, genres: int) -> Iterator[Any]:  # noqa: ANN401, ARG002
         """Count once."""
@@ -74,6 +75,7 @@ class NearestTrainer:
     """Remembers covers."""
 
     grid: tuple[float, ...] = (1.0,)
+    """The one setting; it changes nothing."""
 
     def path(self, features: Floats, labels: Ints, genres: int) -> Iterator[Any]:
         """Sort them by genre."""

@@ -69,8 +69,16 @@ def fit_head(
 ) -> Head:
     """Fit a head on these covers alone, and score nothing: for a split that others have drawn.
 
-    features : for each view, of n covers. labels : int (n,), positions in `genres`. groups :
-    int (n,). Raises TooFewCovers where there are fewer groups than folds.
+    Parameters
+    ----------
+    features : for each view, the features of n covers.
+    labels : int (n,), positions in `genres`.
+    groups : int (n,), the group of each cover.
+    genres : the names of the genres.
+    views : the views that the head looks at.
+    settings : how the head is fitted; None is the usual settings.
+
+    Raises TooFewCovers where there are fewer groups than folds.
     """
     settings = settings or TrainingSettings()
     settings.check()

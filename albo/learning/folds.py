@@ -48,7 +48,10 @@ _FIT_BYTES = 1 << 30
 def count_fits(folds: int, scored: int | None = None) -> int:
     """Return how often a classifier is fitted for one seed.
 
-    scored : how many of the folds are, None for all.
+    Parameters
+    ----------
+    folds : the number of folds.
+    scored : how many of the folds are scored; None for all.
     """
     wanted = folds if scored is None else scored
     return wanted + math.comb(folds, 2) - math.comb(folds - wanted, 2)
@@ -203,7 +206,11 @@ class Job:
     ) -> Fitted:
         """Fit without each fold that is to be scored, and without each of these and another.
 
-        learnt : (n,), the covers to fit on, None for all. scored : folds, None for all.
+        Parameters
+        ----------
+        fold_of : int (n,), the fold of each cover.
+        learnt : bool (n,), the covers to fit on; None for all.
+        scored : the folds to be scored; None for all.
         """
         folds = range(int(fold_of.max()) + 1)
         wanted = tuple(folds) if scored is None else scored
@@ -299,7 +306,11 @@ class Job:
     ) -> Calibration:
         """Fit all that comes after the classifiers, on what was said of covers held out.
 
-        without : the folds left out beside a cover's own. rows : the covers; None for all.
+        Parameters
+        ----------
+        fitted : the classifiers, and what they said of covers held out.
+        without : the folds that are left out besides a cover's own.
+        rows : the covers that count; None for all.
         """
         held_out = fitted.said[without]
         rows = np.arange(len(self.labels)) if rows is None else rows
@@ -397,7 +408,12 @@ def _loss_at_best_temperature(logits: Doubles, labels: Ints) -> float:
 def fit_temperature(logits: Doubles, labels: Ints) -> float:
     """Return the temperature, 0.05 to 20, that minimises the negative log-likelihood.
 
-    Guo et al. 2017. logits : (n, c), log-probabilities do as well. labels : int (n,).
+    Guo et al. 2017.
+
+    Parameters
+    ----------
+    logits : float64 (n, c); log-probabilities serve as well.
+    labels : int (n,).
     """
     from scipy.optimize import minimize_scalar
 
@@ -414,8 +430,13 @@ def fit_temperature(logits: Doubles, labels: Ints) -> float:
 def fit_weights(spoken: Sequence[Doubles], labels: Ints) -> Doubles:
     """Return the weights, not negative and of sum 1, that fuse the views' log-probabilities best.
 
-    By negative log-likelihood at the best temperature, on these covers; never worse there than the
-    best single view. spoken : for each of v views (n, c). Returns float64 (v,).
+    The measure is the negative log-likelihood at the best temperature, on these covers; on them the
+    fusion is never worse than the best single view. Returns float64 (v,).
+
+    Parameters
+    ----------
+    spoken : float64 (n, c) for each of v views: its log-probabilities.
+    labels : int (n,).
     """
     from scipy.optimize import minimize
 

@@ -104,7 +104,10 @@ class ScoreSummary:
     def as_json(self, genres: Sequence[str], groups: Sequence[int]) -> Json:
         """Return the figures as `albo train` and `albo evaluate` print them.
 
-        genres, groups : of each genre its name, and how many groups its covers form.
+        Parameters
+        ----------
+        genres : the name of each genre.
+        groups : how many groups the covers of each genre form.
         """
         return {
             "top1": self.top1.as_json(),

@@ -42,8 +42,10 @@ class Trainer(Protocol):
     def path(self, features: Any, labels: Ints, genres: int) -> Iterator[Predictor]:  # noqa: ANN401
         """Fit on n covers once for each setting of the grid.
 
-        labels : int (n,) below `genres`; some genres may be missing, and get what little
-        probability a genre has that was never seen.
+        Parameters
+        ----------
+        labels : int (n,) below `genres`. Some genres may be missing; these get the small
+            probability of a genre that was never seen.
         """
         ...
 
@@ -178,7 +180,9 @@ def _softmax_path(
 ) -> Iterator[tuple[Floats, Floats]]:
     """Fit once for each C, each from where the last ended: weights (p, genres) and bias (genres,).
 
-    weights_of : what each row counts, None for one each.
+    Parameters
+    ----------
+    weights_of : how much each row counts; None is 1 each.
     """
     import warnings
 
@@ -346,7 +350,10 @@ def _spread(
 ) -> tuple[Floats, Floats]:
     """Give genres that were never seen a column too, with less than one cover's probability.
 
-    seen : the genres whose columns these are. counts : of genres, and of covers fitted on.
+    Parameters
+    ----------
+    seen : the genres that have a column in `weights`.
+    counts : the number of genres, and the number of covers fitted on.
     """
     # Centred columns have a softmax denominator of at least one for each genre seen.
     genres, covers = counts

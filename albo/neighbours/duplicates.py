@@ -235,7 +235,10 @@ def _compare_crowd(
     A few of them are compared with all, then twice as many of those that were not reached, and so
     on: like covers are joined at once, and where none reaches another, as where the projection
     alone made them near, no pair is compared twice, in blocks like those of `_compare_all`.
-    report : called with how many are left.
+
+    Parameters
+    ----------
+    report : called with the number of covers that are left.
     """
     left, others, size = crowd, crowd, _LEADERS
     while len(left):

@@ -100,7 +100,13 @@ class Lists:
     ) -> Ints:
         """Propose candidates: ids (q, width), -1 where the lists looked at hold fewer.
 
-        rows : the only ones to propose, None for all. capacity : one above the highest id.
+        Parameters
+        ----------
+        queries : float32 (q, d), rows of unit length.
+        width : how many candidates of each query.
+        nprobe : how many lists are looked at.
+        rows : the only ids to propose; None for all.
+        capacity : one above the highest id.
         """
         faiss = load_faiss()
         if rows is None:

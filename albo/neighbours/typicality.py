@@ -63,8 +63,13 @@ class GenreMeans:
     def own_typicality(self, genre: int, vectors: Floats, groups: Ints) -> Doubles:
         """Return how typical a genre's covers are of each genre, of it without their group: (n, c).
 
-        vectors : (n, d), all covers of that genre. groups : int (n,). A cover whose group is all of
-        the genre has 0 there.
+        A cover whose group is all of the genre has 0 there.
+
+        Parameters
+        ----------
+        genre : the position of the genre.
+        vectors : float32 (n, d), of all covers of that genre.
+        groups : int (n,), the group of each of these covers.
         """
         _, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
         wide = vectors.astype(np.float64)

@@ -52,7 +52,11 @@ class Backbone(Protocol):
     def encode(self, batches: Iterable[Pixels]) -> Iterator[Embeddings]:
         """Embed batches of pixels, in order.
 
-        batches : uint8 (n, size, size, 3) with n ≤ batch_size. Yields as many embeddings of n rows.
+        Parameters
+        ----------
+        batches : uint8 (n, size, size, 3) with n ≤ batch_size.
+
+        Yields the embeddings of each batch, of n rows.
         """
         ...
 

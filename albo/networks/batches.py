@@ -67,7 +67,11 @@ class PacedEncoder:
     def _pace(self, rate: float) -> None:
         """Let batches grow and shrink so that each takes a fraction of a second.
 
-        rate : covers a second. By twos and with a margin, since a GPU prepares for each size.
+        The size is doubled or halved, and only with a margin, since a GPU prepares for each size.
+
+        Parameters
+        ----------
+        rate : covers a second.
         """
         wanted = rate * _BATCH_SECONDS
         if wanted >= 2 * self._size:

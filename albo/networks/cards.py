@@ -22,30 +22,30 @@ OWN_LICENCE = "as the file's author says"
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """All that is known of a backbone without loading it.
-
-    Attributes
-    ----------
-    name : as the user writes it, with the weights' entry where there is a choice.
-    fingerprint : SHA-256 (hex) of the weights' file and all that decides what comes out of them.
-    dimension, middle_dimension : widths d and m of the two outputs; m may be 0.
-    size : side of the square input in pixels.
-    mean, std : per channel (RGB), on the scale 0 to 255; the input is ``(x - mean) / std``.
-    licence, commercial : the weights' licence; whether it is known to allow commercial use.
-    weights : path of the weights' file.
-    """
+    """All that is known of a backbone without loading it."""
 
     name: str
+    """The name as the user writes it, with the weights' entry where there is a choice."""
     fingerprint: str
+    """SHA-256 (hex) of the weights' file and of all that decides what the network returns."""
     dimension: int
+    """d, the width of the vector."""
     middle_dimension: int
+    """m, the width of the middle; may be 0."""
     size: int
+    """The side of the square input in pixels."""
     mean: tuple[float, float, float]
+    """For each channel (RGB), on the scale 0 to 255; the input is ``(x - mean) / std``."""
     std: tuple[float, float, float]
+    """For each channel (RGB), on the scale 0 to 255."""
     resample: Resample
+    """How a cover is scaled to the input."""
     licence: str
+    """The licence of the weights."""
     commercial: bool
+    """Whether the licence is known to allow commercial use."""
     weights: str
+    """The path of the weights' file."""
 
     @property
     def is_published(self) -> bool:

@@ -229,7 +229,11 @@ class Export:
 def export_file(name: str, made_from: object, core: Any) -> Path | None:  # noqa: ANN401
     """Name the file of an export: by what goes in, the program and the processor.
 
-    made_from : what JSON can hold. None where there is no folder to keep it in.
+    Parameters
+    ----------
+    made_from : all that goes in, as JSON can hold it.
+
+    Returns None where there is no folder to keep the export in.
     """
     asked = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
     processor = [platform.machine(), *(str(core.get_property("CPU", name)) for name in asked)]
@@ -250,8 +254,14 @@ def load_or_export(
 ) -> tuple[Export, Any]:
     """Load what was exported; where there is nothing that loads, export it first and keep it.
 
-    file : as of `export_file`. config : what OpenVINO is to run it with. note : told where it
-    cannot be kept. Returns the export and the compiled network.
+    Parameters
+    ----------
+    file : as `export_file` returns it.
+    config : gives the settings that OpenVINO runs an export with.
+    make : makes the export.
+    note : called with one line where the export cannot be kept.
+
+    Returns the export and the compiled network.
     """
     export = Export.read(file) if file is not None else None
     if export is not None:

@@ -24,7 +24,11 @@ _EXPORT_VERSION = 1  # raised when exports are made in another way
 def compile_map_network(card: Card, core: Any, note: Note) -> Any:  # noqa: ANN401
     """Load the network of a card's activation maps on OpenVINO; export it where none is kept.
 
-    note : told of an export. Raises NoActivationMap, MissingWeights, RuntimeError.
+    Parameters
+    ----------
+    note : called with one line when the network is exported.
+
+    Raises NoActivationMap, MissingWeights, RuntimeError.
     """
     made_from = [card.fingerprint, networks.OUTPUTS_VERSION, _EXPORT_VERSION]
     file = export_file(f"map-{backbone_key(card.name, card.fingerprint)}", made_from, core)

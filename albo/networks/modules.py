@@ -299,6 +299,8 @@ def pooled_map(network: nn.Module, size: int) -> tuple[str, bool] | None:
 def one_map(network: nn.Module, name: str, rectified: bool) -> nn.Module:
     """Make the network that gives one module's output, float32 (n, d, h, w).
 
+    Parameters
+    ----------
     name, rectified : as `pooled_map` found them.
     """
     from torch import nn

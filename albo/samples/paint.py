@@ -35,10 +35,15 @@ class Palette(NamedTuple):
     """Five colours that go together: one dark, one light, three tints."""
 
     dark: Colour
+    """The dark colour."""
     light: Colour
+    """The light colour."""
     a: Colour
+    """The first tint."""
     b: Colour
+    """The second tint."""
     c: Colour
+    """The third tint."""
 
 
 def _colour(code: str) -> Colour:
@@ -73,16 +78,24 @@ VIVID = (5, 13, 6, 2, 12, 10, 15, 7)
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What a designer is given: size, colours, names; chance for this cover, and the artist's."""
+    """What a designer is given: size, colours, names and two sources of chance."""
 
     n: int
+    """The side of the cover in pixels."""
     rng: np.random.Generator
+    """Chance for this cover."""
     hand: np.random.Generator
+    """The artist's own chance: the same for all covers of one artist."""
     palette: Palette
+    """The colours."""
     style: str
+    """The name of the style."""
     artist: str
+    """The artist's name."""
     title: str
+    """The title on the cover."""
     borrow: Callable[[Brief, str], Image.Image]
+    """Draws the artwork of a brief in the style that is named."""
 
     def guest(self, styles: tuple[str, ...]) -> Image.Image:
         """Draw an artwork in one of the other styles, with this cover's palette and chance."""

@@ -36,14 +36,20 @@ STYLES: tuple[str, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One cover to draw. `number` is its own; `copy_of` is the number of the cover it repeats."""
+    """One cover to draw."""
 
     style: str
+    """The name of the style that it is drawn in."""
     artist: str
+    """The artist's name."""
     album: str
+    """The album's title."""
     year: int
+    """The year of release."""
     number: int
+    """The number of this cover."""
     copy_of: int | None = None
+    """The number of the cover that this one repeats; None where it repeats none."""
 
 
 def _words(text: str) -> list[str]:

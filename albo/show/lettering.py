@@ -139,11 +139,14 @@ def _fitted(text: str, font: Font, width: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TextStyle:
-    """How a line of text looks: its size in pixels, its colour, and the share of slack at left."""
+    """How a line of text looks."""
 
     size: int
+    """The size in pixels."""
     colour: Colour = INK
+    """The colour."""
     side: float = 0.0
+    """The share of the slack that is left of the text: 0 puts it at the left, 1 at the right."""
 
     @property
     def high(self) -> int:

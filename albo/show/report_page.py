@@ -123,12 +123,12 @@ def _same(draft: Draft, *, starter: bool) -> Json:
 
 
 def _map(reasons: Reasons) -> Json | None:
-    """Return what the places that speak for a genre add up to, and those against, and the share.
+    """Return the sums of the places that speak for a genre and of those against, and the share.
 
-    constant : what of the picture's evidence is the same for every cover.
-
-    shows_for, shows_against : whether there is a picture worth showing. Each picture is faded by
-    its own strongest place, so one of next to nothing would look like strong evidence.
+    Here `constant` is the part of the picture's evidence that is the same for every cover;
+    `shows_for` and `shows_against` say whether there is a picture worth showing. Each picture is
+    faded by its own strongest place, so a picture of almost no evidence would look like strong
+    evidence.
     """
     activation = reasons.activation
     if activation is None:

@@ -63,7 +63,12 @@ def show_training(report: Json) -> None:
 
 
 def show_evaluation(found: ReviewedEvaluation, page: str = "") -> None:
-    """Print what an evaluation found. page : where all of it is to be seen, "" for nowhere."""
+    """Print what an evaluation found.
+
+    Parameters
+    ----------
+    page : the file of the page that shows all of it; "" where no page was written.
+    """
     best, card = found.selected, found.card
     terminal.say(
         f"{printable(best.describe())}: right for {_with_interval(best.summary.top1)} of"

@@ -46,31 +46,42 @@ _SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One cover on a sheet; `image` is None where it could not be read, `mark` a short badge."""
+    """One cover on a sheet."""
 
     image: Image.Image | None
+    """The picture; None where the cover could not be read."""
     title: str
+    """The line below the picture."""
     caption: str = ""
+    """The smaller text below the title; "" for none."""
     mark: str = ""
+    """A short badge on the picture; "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A genre and its probability, 0 to 1; `mark` where it is in the conformal set."""
+    """A genre and its probability."""
 
     label: str
+    """The genre."""
     value: float
+    """Its probability, 0 to 1."""
     mark: bool = False
+    """Whether it is in the conformal set."""
 
 
 @dataclass(frozen=True, slots=True)
 class SheetRow:
-    """One query, the covers nearest to it, the genres it reads as, and lines below all of these."""
+    """One query and what was found for it."""
 
     query: Tile
+    """The cover that was asked about."""
     neighbours: tuple[Tile, ...]
+    """The covers nearest to it."""
     bars: tuple[Bar, ...] = ()
+    """The genres that it reads as."""
     lines: tuple[str, ...] = ()
+    """The lines of text below all of these."""
 
 
 # ---------------------------------------------------------------- tiles
@@ -442,7 +453,9 @@ def draw_grid(tiles: Sequence[Tile], title: str, columns: int = 8, tile: int = 1
 def save_sheet(image: Image.Image, path: Path, option: str = "") -> None:
     """Save a sheet as PNG or JPEG, by the suffix; it is there whole or not at all.
 
-    option : which names another place, for the message where it cannot be written.
+    Parameters
+    ----------
+    option : the option that names another place, for the message where it cannot be written.
 
     Raises
     ------

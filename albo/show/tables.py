@@ -307,7 +307,12 @@ def show_genres(listed: Iterable[Genre]) -> None:
 
 
 def show_status(found: Json, *, with_catalog: bool) -> None:
-    """Print what there is. with_catalog : whether it is worth a line where the catalog is."""
+    """Print what there is.
+
+    Parameters
+    ----------
+    with_catalog : whether to print where the catalog is.
+    """
     terminal.say(f"{found['artifacts']}: {many(found['covers'], 'cover')}")
     if with_catalog:
         terminal.say(f"  catalog   {printable(found['catalog'])}")

@@ -138,7 +138,11 @@ class WantedArtwork:
     def take_next(self, *, with_failed: bool) -> Artwork | None:
         """Take the next artwork: those that failed last time come last, so they delay no others.
 
-        with_failed : whether those may be taken now. Returns None where there is none to take.
+        Parameters
+        ----------
+        with_failed : whether artwork that failed last time may be taken now.
+
+        Returns None where there is none to take.
         """
         for queue in (self._new, self._failed_before) if with_failed else (self._new,):
             if queue:

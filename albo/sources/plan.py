@@ -157,7 +157,10 @@ class Plan:
     def describe(self, rate: float, art_rate: float) -> Json:
         """Say what will be asked for, and how long that takes at least.
 
-        rate : charts a minute; art_rate : artworks a second; 0 for as fast as can be.
+        Parameters
+        ----------
+        rate : charts a minute; 0 for as fast as possible.
+        art_rate : artworks a second; 0 for as fast as possible.
         """
         charts = len(self.requests)
         albums = charts * self.limit

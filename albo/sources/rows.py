@@ -129,7 +129,9 @@ def _csv_rows(
 ) -> Iterator[Row]:
     """Go on after a row that cannot be read: the reader then begins with the next line.
 
-    before : lines above those that the reader counts.
+    Parameters
+    ----------
+    before : how many lines are above those that the reader counts.
     """
     while True:
         first = before + reader.line_num + 1

@@ -88,7 +88,10 @@ def is_stored(uri: str, digest: Digest) -> bool:
 def open_covers(uri: str, *, endpoint: str | None = None) -> CoverStore:
     """Open the store at a folder's path or at `s3://bucket/prefix`; nothing is touched yet.
 
-    endpoint : URL of an S3 server other than Amazon's; None for what boto3 is configured to.
+    Parameters
+    ----------
+    endpoint : URL of an S3 server other than Amazon's; None for the one that boto3 is set to.
+
     Raises UsageError for any other address, and for an endpoint that is no plain http(s) URL.
     """
     if endpoint is not None:
@@ -111,7 +114,11 @@ def open_covers(uri: str, *, endpoint: str | None = None) -> CoverStore:
 class StoredCovers:
     """Reads covers by URI, from files and S3 alike; one serves all threads, with one client.
 
-    endpoint : as for `open_covers`. Raises UsageError where it is no plain http(s) URL.
+    Parameters
+    ----------
+    endpoint : as for `open_covers`.
+
+    Raises UsageError where the endpoint is no plain http(s) URL.
     """
 
     def __init__(self, endpoint: str | None = None) -> None:

@@ -133,6 +133,8 @@ class Form(Protocol[Content_contra]):
     def check(self, count: int, content: Content_contra) -> None:
         """Refuse content that cannot be stored.
 
+        Parameters
+        ----------
         count : the number of covers that the content belongs to.
 
         Raises ValueError for other shapes, RuntimeFailed for numbers that are no result.

@@ -224,9 +224,13 @@ class OpenPart:
         return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
 
     def table(self, group: int, columns: list[str] | None = None) -> pa.Table:
-        """Read one row group, every column in one piece. Raises StaleArtifact.
+        """Read one row group, every column in one piece.
 
+        Parameters
+        ----------
         columns : the names of the columns to read; None reads all.
+
+        Raises StaleArtifact.
         """
         with self.plain_errors():
             table = self._file.read_row_group(group, columns=columns).combine_chunks()

@@ -31,7 +31,9 @@ _READS = 3
 class S3Connection:
     """An S3 server and the one client for it, made when it is first needed; safe in threads.
 
-    endpoint : URL of a server other than Amazon's; None for what boto3 is configured to.
+    Parameters
+    ----------
+    endpoint : URL of a server other than Amazon's; None for the one that boto3 is set to.
 
     Raises UsageError where the endpoint is no plain http(s) URL.
     """

@@ -53,6 +53,7 @@ class VectorForm:
     """
 
     kind: ClassVar = StoreKind("vector store", "backbone", "albo embed", "embeds", "embedded")
+    """What messages call such a store."""
 
     backbone: str
     """The backbone's name."""
@@ -308,6 +309,8 @@ class Vectors(PartStore):
     def _gather(self, parts: list[OpenPart], rows: Ints, *, middle: bool) -> Embeddings:
         """Read the row groups that hold the rows wanted, and no others.
 
+        Parameters
+        ----------
         rows : int64 (n,), row numbers through all parts, in the order wanted.
         """
         vector = np.empty((len(rows), self.dimension), np.float32)

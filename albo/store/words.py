@@ -56,6 +56,7 @@ class WordForm:
     """
 
     kind: ClassVar = StoreKind("word store", "reader", "albo words", "reads", "read")
+    """What messages call such a store."""
 
     reader: str
     """The reader's name."""

@@ -60,6 +60,8 @@ def cache_folder() -> Path:
 def plain_write_errors(path: Path, elsewhere: str = ELSEWHERE) -> Iterator[None]:
     """Turn an OSError met while writing `path` into a CannotWrite that says what to do.
 
+    Parameters
+    ----------
     elsewhere : the remedy that names another folder, for the message.
     """
     try:

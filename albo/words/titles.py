@@ -36,6 +36,8 @@ _REMARK = re.compile(r"[(\[][^)\]]*[)\]]|\s-\s+(?:EP|Single)\s*$", re.IGNORECASE
 def largest_text(words: Words, wide: float = 1.0, high: float = 1.0) -> tuple[Line, ...]:
     """Return the lines of a cover's largest text, in their order; () where it says nothing.
 
+    Parameters
+    ----------
     wide, high : the cover's size, in any unit.
     """
     boxes = [_Box.of(line, wide, high) for line in words.lines]
