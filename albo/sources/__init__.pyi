@@ -1,40 +1,40 @@
-from .artwork import (
+from .artwork_requests import (
     Artwork as Artwork,
 )
-from .artwork import (
+from .artwork_requests import (
     ArtworkFetches as ArtworkFetches,
 )
-from .artwork import (
+from .artwork_requests import (
     Fetched as Fetched,
 )
-from .artwork import (
+from .artwork_requests import (
     FetchResult as FetchResult,
 )
-from .artwork import (
+from .artwork_requests import (
     NotFetched as NotFetched,
 )
-from .artwork import (
+from .artwork_requests import (
     WantedArtwork as WantedArtwork,
 )
-from .artwork import (
+from .artwork_requests import (
     as_arrived as as_arrived,
 )
-from .artwork import (
+from .artwork_requests import (
     as_arriving as as_arriving,
 )
-from .artwork import (
+from .artwork_requests import (
     as_failed as as_failed,
 )
-from .artwork import (
+from .artwork_requests import (
     change_row as change_row,
 )
-from .artwork import (
+from .artwork_requests import (
     is_for_result as is_for_result,
 )
-from .artwork import (
+from .artwork_requests import (
     is_out_of_sight as is_out_of_sight,
 )
-from .artwork import (
+from .artwork_requests import (
     rows_of_result as rows_of_result,
 )
 from .catalogs import CatalogSource as CatalogSource

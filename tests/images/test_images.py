@@ -35,6 +35,7 @@ from albo.images import (
     open_image,
 )
 from albo.images import decoding as images
+from albo.images.flattening import flatten
 from albo.limits import Limits, digest_of
 from albo.store import read_file
 from tests.broken_covers import (
@@ -219,7 +220,7 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
         grey = mode in {"1", "LA", "PA"}
         image = ART.convert("L" if grey else "RGB").convert(mode)
     expected = image.convert("RGB") if mode != "LAB" else ART
-    flat = images._flattened(image)
+    flat = flatten(image)
     assert flat.mode == "RGB"
     assert difference(np.asarray(flat), np.asarray(expected)) < 3
 
@@ -245,8 +246,8 @@ def test_transparency_lies_over_white(grey: int, alpha: int) -> None:
     ):
         pixels = decode(data, 16)
         assert np.abs(pixels.astype(int) - expected).max() <= 1
-    assert abs(images._flattened(rgba.convert("RGBa")).getpixel((0, 0))[0] - expected) <= 1
-    assert abs(images._flattened(two.convert("La")).getpixel((0, 0))[0] - expected) <= 1
+    assert abs(flatten(rgba.convert("RGBa")).getpixel((0, 0))[0] - expected) <= 1
+    assert abs(flatten(two.convert("La")).getpixel((0, 0))[0] - expected) <= 1
 
 
 def test_a_premultiplied_tiff_is_read_as_such() -> None:

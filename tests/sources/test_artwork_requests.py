@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from albo.records import Listing
 from albo.sources import Fetched, NotFetched, Tally, WantedArtwork
-from albo.sources import artwork as room
+from albo.sources import artwork_requests as room
 
 if TYPE_CHECKING:
     import pytest

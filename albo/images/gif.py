@@ -1,0 +1,57 @@
+"""GIF (CompuServe, 89a): its blocks are checked, and its first picture is kept.
+
+They are walked here because Pillow's plugin asks for memory by the size that a header states,
+before anybody can hold it against the limits.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from albo.errors import BadCover
+from albo.images.formats import CheckedBytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def read_gif(data: bytes) -> CheckedBytes:
+    """Check the blocks of a GIF; keep its first picture. Raises BadCover, EOFError if cut."""
+    width, height, flags = struct.unpack_from("<HHB", data, 6)
+    position = 13 + _gif_palette(flags)
+    kept = [data[:position]]
+    control = b""
+    budget = iter(range(_MAX_GIF_BLOCKS))
+    while data[position : position + 1] == b"!":
+        end = _gif_blocks_end(data, position + 2, budget)
+        if data[position + 1 : position + 3] == b"\xf9\x04" and end == position + 8:
+            # Without its disposal method, for which Pillow allocates a canvas ahead of time.
+            control = data[position : position + 3] + bytes((data[position + 3] & 1,))
+            control += data[position + 4 : end]
+        position = end
+    if position >= len(data):
+        raise EOFError
+    if data[position : position + 1] != b",":
+        raise BadCover("damaged GIF: no picture in it; fetch it again")
+    left, top, across, down, flags = struct.unpack_from("<4HB", data, position + 1)
+    end = _gif_blocks_end(data, position + 10 + _gif_palette(flags) + 1, budget)
+    kept += [control, data[position:end], b";"]
+    return CheckedBytes("GIF", max(width, left + across), max(height, top + down), b"".join(kept))
+
+
+_MAX_GIF_BLOCKS = 300_000  # of 255 bytes each: more than the largest file has
+
+
+def _gif_palette(flags: int) -> int:
+    """Bytes of the colour table that the flags announce."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _gif_blocks_end(data: bytes, position: int, budget: Iterator[int]) -> int:
+    """Skip blocks, each a length and as many bytes, up to and with the empty one."""
+    for _ in budget:
+        if position >= len(data) or not data[position]:
+            return position + 1
+        position += 1 + data[position]
+    raise BadCover(f"damaged GIF: more than {_MAX_GIF_BLOCKS:,} blocks; save it anew")
