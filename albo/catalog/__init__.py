@@ -1,6 +1,8 @@
 """Albums, kept in a SQLite file or in MongoDB, and the table of the files that were read.
 
-Bytes of covers are kept elsewhere (`albo.store`).
+`addresses` tells by its address which catalog is meant; `catalog` is what every catalog does, over
+the few primitives of `sqlite` or `mongo`; `mongo_server` connects; `files` is the table of files;
+`copying` copies. `albo.store` keeps the bytes of covers.
 """
 
 import lazy_loader

@@ -1,6 +1,8 @@
 """Fit heads, and score them on covers held out.
 
-What is fitted predicts elsewhere (`albo.heads`).
+`labels` chooses covers, `groups` links those that may not be apart, `material` gathers features,
+`trainers` fit classifiers, `folds` cross-validates, `fitting` makes a head. `splits` reads splits of
+others; `metrics`, `scores` and `bootstrap` score; `evaluation` is the record. `albo.heads` predicts.
 """
 
 import lazy_loader

@@ -1,6 +1,8 @@
-"""Nearest covers: exact and compressed indexes, near-duplicates, typicality.
+"""Nearest covers: the files of indexes, near-duplicates, typicality.
 
-It knows vectors and digests, no albums.
+`albo.index` searches; here `updates` builds and tunes indexes, `lists` holds compressed codes,
+`rows` exact vectors, `manifest` their files. `duplicates` and `typicality` compare covers with each
+other. Albums are unknown here.
 """
 
 import lazy_loader

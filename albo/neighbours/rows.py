@@ -1,4 +1,4 @@
-"""How FAISS is asked: exact scans over rows of vectors, and codes in lists that propose rows."""
+"""Exact rows of vectors, as FAISS scans them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
 """The artifacts folder, and what is kept in it by digest: vectors, words and covers.
 
-This wing writes files safely, lets one writer work at a time, and checks what it reads. The
-numbers and words themselves are computed elsewhere.
+`artifacts` is the folder and its lock, `writing` writes files safely, `local` reads files of the
+user's. `vectors` and `words` are two forms of rows over `parts` (Parquet), which `part_writer`
+writes, `merging` merges and `salvage` finds again. `covers` opens the store of covers:
+`folder_covers` or `s3_covers`. Numbers and words are computed elsewhere.
 """
 
 import lazy_loader
