@@ -2,8 +2,8 @@
 
 `labels` chooses covers, `groups` links those that may not be apart, `material` gathers features,
 `trainers` fit classifiers, `folds` cross-validates, `fitting` makes a head. `splits` reads splits
-that others drew; `metrics`, `scores` and `bootstrap` score; `evaluation` is the record. `albo.heads`
-predicts.
+that others drew; `metrics`, `scores` and `bootstrap` score; `evaluation` is the record.
+`albo.heads` predicts.
 """
 
 import lazy_loader
