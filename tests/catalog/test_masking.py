@@ -103,7 +103,7 @@ def call(
 
     def run(*words: str) -> tuple[int, str]:
         place = ["--artifacts", str(sample_artifacts)] if words[0] != "catalog" else []
-        code = cli._run([*words, *place], debug=False)
+        code = cli.run([*words, *place])
         said = capfd.readouterr()
         for line in said.out.splitlines() if "--json" in words else ():
             json.loads(line)
