@@ -9,13 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from albo.catalog import mongo
 from albo.catalog.masking import mask_address
+from albo.catalog.mongo import MongoCatalog
+from albo.catalog.mongo_server import SCHEMES, same_place
 from albo.catalog.sqlite import SqliteCatalog
 from albo.errors import EmptyCatalog, UsageError
 
 if TYPE_CHECKING:
-    from albo.catalog.protocol import Catalog
+    from albo.catalog.catalog import Catalog
 
 _SQLITE = "sqlite:///"
 _KNOWN = frozenset({"sqlite", "mongodb", "mongodb+srv"})
@@ -32,7 +33,7 @@ def open_catalog(where: Path | str, *, write: bool = False) -> Catalog:
     """
     file = _file_of(where)
     if file is None:
-        return mongo.MongoCatalog(str(where), write=write)
+        return MongoCatalog(str(where), write=write)
     if file.is_dir():
         raise UsageError(f"{file} is a folder; name a file for the catalog")
     if not (write or file.is_file()):
@@ -47,7 +48,7 @@ def check_catalog(where: Path | str) -> None:
 
 def is_address(text: str) -> bool:
     """Whether a text names a catalog by a scheme: a bare path may be anything."""
-    return text.startswith((_SQLITE, *mongo.SCHEMES))
+    return text.startswith((_SQLITE, *SCHEMES))
 
 
 def shown(where: Path | str) -> str:
@@ -69,13 +70,13 @@ def same_catalog(first: Path | str, second: Path | str) -> bool:
         if one.exists() and other.exists():
             return one.samefile(other)
         return one.resolve() == other.resolve()
-    return one is other and mongo.same_place(str(first), str(second))
+    return one is other and same_place(str(first), str(second))
 
 
 def _file_of(where: Path | str) -> Path | None:
     """Return the SQLite file that an address names; None for a MongoDB."""
     text = str(where)
-    if text.startswith(mongo.SCHEMES):
+    if text.startswith(SCHEMES):
         return None
     scheme, colon, _ = text.partition(":")
     if text.startswith(_SQLITE):

@@ -23,17 +23,28 @@ _TEXT = tuple(name for name in _ALBUM if name not in _NOT_TEXT)
 
 
 def hex_of(digest: Digest | None) -> str | None:
+    """Return a digest as documents hold it: 64 hex digits, or None."""
     return None if digest is None else digest.hex()
 
 
 def key_of(document: Json) -> tuple[str, str]:
+    """Return the source and the album id of an album's document."""
     return document["source"], document["album_id"]
 
 
 def write_of(document: Json, known: object, *, whole: bool) -> Change:
-    """Return what writes an album: known under that id, or new where there is none.
+    """Return the write that puts an album into the collection.
 
-    An upsert also where it is known: another writer may have deleted it meanwhile.
+    It is an upsert where the album is known too: another writer may have deleted it meanwhile.
+
+    Parameters
+    ----------
+    document
+        The album, as `document_of` makes it.
+    known
+        The id under which the server keeps the album; None where it is new.
+    whole
+        Whether the listing is written too; else it is only where the album is new.
     """
     from pymongo import InsertOne, ReplaceOne, UpdateOne
 
@@ -47,6 +58,7 @@ def write_of(document: Json, known: object, *, whole: bool) -> Change:
 
 
 def document_of(row: CatalogRow) -> Json:
+    """Return an album's document, with all that is known of it."""
     album, listing = row.album, row.listing
     said = None
     if listing is not None:
@@ -57,6 +69,7 @@ def document_of(row: CatalogRow) -> Json:
 
 
 def feed_document_of(feed: Feed) -> Json:
+    """Return a chart's document."""
     return {
         "url": feed.url,
         "fetched": feed.fetched,
@@ -67,6 +80,10 @@ def feed_document_of(feed: Feed) -> Json:
 
 
 def album_from(found: Json) -> Album:
+    """Return the album that a document is of.
+
+    Raises LookupError, TypeError or ValueError for a document that is not as albo makes it.
+    """
     values = {name: found[name] for name in _ALBUM}
     for name in _TEXT:
         if not isinstance(values[name], str):
@@ -75,7 +92,19 @@ def album_from(found: Json) -> Album:
     return Album(**values)
 
 
-def listing_from(found: Json) -> Listing:
+def row_from(found: Json) -> CatalogRow:
+    """Return all that a document says of an album. Raises what `album_from` does."""
+    said = found["listing"]
+    listing = None if said is None else _listing_from(said)
+    return CatalogRow(album_from(found), listing, bool(found["missing"]))
+
+
+def feed_from(found: Json) -> Feed:
+    """Return the chart that a document is of. Raises LookupError, TypeError."""
+    return Feed(**{**found, "album_ids": tuple(found["album_ids"])})
+
+
+def _listing_from(found: Json) -> Listing:
     values = {name: found[name] for name in _LISTING}
     values["art_arriving"] = _from_hex(values["art_arriving"])
     return Listing(**values)

@@ -109,10 +109,9 @@ def test_no_question_goes_through_all_rows(tmp_path: Path, monkeypatch: pytest.M
         catalog.find("/music", ["1.jpg"])
         catalog.listed("/music")
         monkeypatch.undo()
+    with closing(sqlite3.connect(tmp_path / "c.sqlite")) as connection:
         plans = [
-            " ".join(
-                row[3] for row in catalog._database.rows(f"EXPLAIN QUERY PLAN {query}", values)
-            )
+            " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", values))
             for query, values in asked
         ]
     by = "USING INDEX albums_by_"

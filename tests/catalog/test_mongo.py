@@ -18,7 +18,8 @@ from pymongo.errors import BulkWriteError, OperationFailure, WriteError
 
 from albo import Albo, cli, demo
 from albo.catalog import copy_catalog, open_catalog, same_catalog, shown
-from albo.catalog.mongo import MongoCatalog
+from albo.catalog.mongo import MongoCatalog, MongoTables
+from albo.catalog.mongo_server import MongoServer
 from albo.errors import AlboError, CannotWrite, EmptyCatalog, StaleArtifact, UsageError
 from albo.records import Album, CatalogRow, Feed, Listing
 from tests.servers import mongodb_server
@@ -188,10 +189,10 @@ def test_a_server_that_goes_meanwhile_is_named(tmp_path: Path) -> None:
 def test_what_a_server_refuses_is_said_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[AlboError], said: str
 ) -> None:
-    def refuse(_self: MongoCatalog) -> None:
+    def refuse(_self: MongoServer) -> None:
         raise error
 
-    monkeypatch.setattr(MongoCatalog, "_greet", refuse)
+    monkeypatch.setattr(MongoServer, "_greet", refuse)
     with pytest.raises(kind, match=said) as caught:
         MongoCatalog("mongodb://someone:hunter2@host/music", write=True)
     assert "hunter2" not in str(caught.value)
@@ -250,17 +251,17 @@ def test_an_album_that_another_writer_adds_meanwhile_is_written_once(
     mongodb: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = Album("/s", "1", "/s/1", genre="Late")
-    know = MongoCatalog._known
+    know = MongoTables._known
 
-    def known(self: MongoCatalog, documents: list[Json]) -> dict[tuple[str, str], object]:
+    def known(self: MongoTables, documents: list[Json]) -> dict[tuple[str, str], object]:
         found = know(self, documents)
-        monkeypatch.setattr(MongoCatalog, "_known", know)
+        monkeypatch.setattr(MongoTables, "_known", know)
         with MongoCatalog(mongodb, write=True) as other:
             other.put([CatalogRow(replace(late, genre="Early"), Listing({"us/14": 1}))])
         return found
 
     with MongoCatalog(mongodb, write=True) as catalog:
-        monkeypatch.setattr(MongoCatalog, "_known", known)
+        monkeypatch.setattr(MongoTables, "_known", known)
         catalog.upsert([late, *albums(1)])
         assert list(catalog.rows()) == [
             CatalogRow(albums(1)[0]), CatalogRow(late, Listing({"us/14": 1})),
