@@ -12,34 +12,26 @@ The command line is a thin layer over this.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from albo.answers import (
-    CoverPictures,
     EmbedResult,
     NoReference,
     PlannedHarvest,
     ReadingResult,
-    album_by_digest,
     explain_cover,
     find_duplicates,
     find_known_genre,
     find_similar,
-    gather_reference,
-    genres_alike,
+    find_typical,
     open_reference,
-    unknown_genre,
 )
-from albo.catalog import Files, is_address, open_catalog, same_catalog, shown, source_name
 from albo.classify import Asking, Heads, check_top, note_learnt
-from albo.embed import Stores, embed_catalog, embed_sources
 from albo.errors import EmptyCatalog, UsageError
-from albo.library import Library, left_out, nothing_yet
-from albo.networks import check_device, offers, open_backbone
+from albo.library import Library, nothing_yet
+from albo.networks import check_device, offers
 from albo.records import Device, HeadKind, IndexKind, Level, choose
-from albo.sources import CatalogSource, open_sources
-from albo.store import WordStore, reader_key
+from albo.register import NetworkAsked, read_covers, register_covers
 from albo.texts import letters_of
 
 if TYPE_CHECKING:
@@ -49,13 +41,11 @@ if TYPE_CHECKING:
 
     from albo.answers import Explained, Report, Similar, Typical
     from albo.classify import AskingOptions, Classified
-    from albo.journal import EmbedSummary
     from albo.learning import ReviewedEvaluation
     from albo.limits import Limits
     from albo.neighbours import IndexSummary
-    from albo.networks import Card, FrozenBackbone
     from albo.records import Digest, Json, Note, ShownCover, StageProgress
-    from albo.sources import Harvested, HarvestSettings, Source
+    from albo.sources import Harvested, HarvestSettings
     from albo.store import Artifacts, CoverStore
 
 
@@ -126,99 +116,15 @@ class Albo:
         UsageError where the device or the weights' file is not here, EmptyCatalog where no source
         is named and none is known. A cover that cannot be read is in the summary's `skipped`.
         """
-        device = choose(Device, device, "device")
-        check_device(device)
-        library = self.library
-        others = [name for name in sources if is_address(name)]
-        for name in others:
-            self._check_other(name)
-        named = [name for name in sources if name not in others]
-        opened = open_sources(named, genre, lines, self._was_source)
-        if not sources:
-            library.require_catalog()
-        card = self._card_to_embed_with(backbone, weights)
-        with (
-            library.writing("albo embed") as catalog,
-            Files(library.artifacts.files_file, write=True) as files,
-            ExitStack() as closing_later,
-        ):
-            vectors = library.vectors_of(card)
-            borrowed = [
-                CatalogSource(
-                    source_name(name), closing_later.enter_context(open_catalog(name)), genre
-                )
-                for name in dict.fromkeys(others)
-            ]
-            summary = self._run_embed(
-                [*opened, *borrowed],
-                Stores(catalog, files, vectors, library.stored_covers()),
-                card,
-                device,
-                batch_size,
-                rehash=rehash,
-                limits=limits,
-            )
-            library.remember_backbone(vectors, card)
-            index = library.update_index(vectors, catalog)
-            library.update_other_indexes(vectors, catalog)
-            if index.missing:
-                summary.notes.append(left_out(index.missing, "albo embed"))
-        # After covers can be found: reading takes a hundred times as long.
-        reading = self.words(device=device, limits=limits) if words else None
-        return EmbedResult(summary, index, card.name, reading)
-
-    def _card_to_embed_with(self, backbone: str | None, weights: Path | None) -> Card:
-        card = self.library.card_to_embed_with(backbone, weights)
-        if weights is not None:
-            self.note(f"albo does not know the licence of {weights}; its author does")
-        if not card.commercial:
-            self.note(
-                f"the weights of {card.name} are licensed {card.licence}: no commercial use,"
-                " or none that is known to be allowed"
-            )
-        return card
-
-    def _check_other(self, name: str) -> None:
-        """Raise UsageError where a catalog that is named as a source is none, or our own."""
-        if same_catalog(name, self.library.place):
-            raise UsageError(
-                f"{shown(name)} is the catalog that would be written; without a SOURCE, `albo"
-                " embed` embeds what it holds"
-            )
-
-    def _was_source(self, name: str) -> bool:
-        try:
-            with self.library.reading() as catalog:
-                return bool(catalog.listed(name))
-        except EmptyCatalog:
-            return False
-
-    def _run_embed(
-        self,
-        sources: Sequence[Source],
-        stores: Stores,
-        card: Card,
-        device: Device,
-        batch_size: int | None,
-        *,
-        rehash: bool,
-        limits: Limits | None,
-    ) -> EmbedSummary:
-        library = self.library
-
-        def open_it() -> FrozenBackbone:
-            backbone = open_backbone(card, device, batch_size, note=library.note)
-            # Now, and not at the end: after a kill the same command goes on with the same one.
-            library.remember_backbone(stores.vectors, card)
-            return backbone
-
-        def tell(done: int, total: int | None) -> None:
-            library.progress("embedding", done, total)
-
-        if not sources:
-            return embed_catalog(stores, card, open_it, limits=limits, progress=tell)
-        return embed_sources(
-            sources, stores, card, open_it, rehash=rehash, limits=limits, progress=tell
+        return register_covers(
+            self.library,
+            sources,
+            NetworkAsked(backbone, weights, choose(Device, device, "device"), batch_size),
+            genre=genre,
+            rehash=rehash,
+            limits=limits,
+            lines=lines,
+            words=words,
         )
 
     def words(
@@ -234,25 +140,7 @@ class Albo:
         Raises EmptyCatalog, MissingReader, CannotWrite, RuntimeFailed, UsageError where the device
         is not here. Covers that could not be read are in the summary's `failed` and `skipped`.
         """
-        from albo.reading import read_words
-        from albo.words import open_reader, reader_card
-
-        device = choose(Device, device, "device")
-        check_device(device)
-        library = self.library
-        library.require_catalog()
-        reader = reader_card()
-        folder = library.artifacts.words(reader_key(reader.name, reader.fingerprint))
-        with library.writing("albo words") as catalog:
-            summary = read_words(
-                catalog,
-                library.stored_covers(),
-                WordStore.open_or_create(folder, reader.name, reader.fingerprint),
-                lambda: open_reader(device, note=library.note),
-                limits=limits,
-                progress=lambda done, total: library.progress("reading", done, total),
-            )
-        return ReadingResult(summary, reader.name)
+        return read_covers(self.library, choose(Device, device, "device"), limits)
 
     def index(self, kind: IndexKind | str | None = None) -> list[IndexSummary]:
         """Build the index of every backbone anew.
@@ -484,39 +372,17 @@ class Albo:
 
         Raises EmptyCatalog, TooFewCovers, UsageError.
         """
-        from albo.answers import review_evaluation
-        from albo.evaluate import evaluate, open_split
-        from albo.learning import TrainingSettings, gather_material, note_few_seeds
+        from albo.answers import evaluate_library
+        from albo.evaluate import open_split
+        from albo.learning import TrainingSettings
 
         library = self.library
         level = choose(Level, level, "level")
         kind = choose(HeadKind, kind, "kind")
         divided = open_split(library, split)
-        material = gather_material(library, level, backbone, "albo evaluate", words=words)
-        settings = TrainingSettings(
-            kind=kind,
-            level=level,
-            seeds=seeds,
-            backbone=material.card.name,
-            near_duplicates_measured=material.measured,
-        )
-        found = evaluate(
-            material, settings, divided, lambda done, total: self.progress("fitting", done, total)
-        )
-        if seeds is None and divided.sides is None:
-            note_few_seeds(found.seeds, "albo evaluate", self.note)
-        with library.reading() as catalog:
-            albums = album_by_digest(
-                catalog.albums([cover.digest for cover in found.corpus.covers])
-            )
-        covers = library.stored_covers() if pictures else None
-        return review_evaluation(
-            found,
-            material,
-            settings,
-            divided.name,
-            albums=albums,
-            pictures=CoverPictures(covers, self.note),
+        settings = TrainingSettings(kind=kind, level=level, seeds=seeds)
+        return evaluate_library(
+            library, settings, divided, backbone, words=words, pictures=pictures
         )
 
     # --- classify, explain, report ---------------------------------------------------------------
@@ -619,19 +485,8 @@ class Albo:
 
         Raises UnknownGenre, TooFewCovers, EmptyCatalog.
         """
-        library = self.library
-        vectors = library.vectors(backbone)
-        with library.reading() as catalog:
-            known = catalog.genres()
-            alike = genres_alike(genre, known)
-            if not alike:
-                raise unknown_genre(genre, known)
-            chosen = max(alike, key=lambda name: (name == genre, known[name]))
-            index = library.open_index(vectors, catalog)
-            reference = gather_reference(
-                library, catalog.albums(), vectors, index, pictures=pictures
-            )
-        return reference.ranked(chosen, k, oddest=oddest)
+        vectors = self.library.vectors(backbone)
+        return find_typical(self.library, vectors, genre, k, oddest=oddest, pictures=pictures)
 
     # --- status ----------------------------------------------------------------------------------
 

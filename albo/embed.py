@@ -17,9 +17,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from albo.catalog import NOT_AN_IMAGE, KnownFile
-from albo.journal import Account, EmbedSummary, Journal
+from albo.intake import (
+    NEVER,
+    Account,
+    CoverLoader,
+    EmbedSummary,
+    Journal,
+    Loaded,
+    LoadOutcome,
+    Unreadable,
+    has_signature,
+)
 from albo.limits import Limits
-from albo.loading import NEVER, CoverLoader, Loaded, LoadOutcome, Unreadable, has_signature
 from albo.networks import PacedEncoder, cores
 from albo.records import Album, Embeddings
 from albo.sources import FILES, CatalogSource, Entry, is_gone, stamp_file

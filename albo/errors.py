@@ -56,6 +56,10 @@ class UnknownHead(UsageError):
     """No head of that name has been trained."""
 
 
+class NoSplit(UsageError):
+    """A table lacks the columns of a split: the cover's, or the one that names its side."""
+
+
 class UnknownSource(UsageError):
     """A source is neither a folder, an image, a manifest nor anything else that albo reads."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from albo.errors import TooFewCovers, UsageError
+from albo.errors import NoSplit, TooFewCovers, UsageError
 from albo.learning import (
     MAJORITY,
     MIN_GENRES,
@@ -116,7 +116,7 @@ def open_split(library: Library, name: str) -> Split:
     sources = sorted({album.source for album in albums if Path(album.source).is_file()})
     sides: dict[str, set[Side]] = {}
     for source in sources:
-        with suppress(UsageError):  # a manifest without that column is no split
+        with suppress(NoSplit):  # a manifest need not have that column
             sides |= read_split(Path(source), PUBLISHED)
     if not sides:
         raise UsageError(

@@ -32,8 +32,6 @@ from PIL import Image
 
 from albo import ahead as ahead_room
 from albo import embed as room
-from albo import journal as journal_room
-from albo import loading as loading_room
 from albo.api import Albo
 from albo.catalog import Files
 from albo.catalog.database import Database
@@ -47,6 +45,8 @@ from albo.errors import (
     UnknownSource,
     UsageError,
 )
+from albo.intake import journal as journal_room
+from albo.intake import loading as loading_room
 from albo.limits import Limits, digest_of
 from albo.networks import Card
 from albo.networks import batches as batches_room
@@ -62,7 +62,7 @@ from tests.plain_user import as_plain_user
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from albo.journal import EmbedSummary
+    from albo.intake import EmbedSummary
     from albo.records import Pixels
     from albo.sources import Entry
 
@@ -1340,7 +1340,7 @@ def test_lost_tables_cost_a_reading_and_no_embedding(desk: Desk, music: Path) ->
 def albo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Albo:
     """The whole of albo with the counting network."""
     monkeypatch.setattr("albo.library.find_card", lambda *_: CARD)
-    monkeypatch.setattr("albo.api.open_backbone", lambda *_, **__: CountingBackbone())
+    monkeypatch.setattr("albo.register.open_backbone", lambda *_, **__: CountingBackbone())
     return Albo(tmp_path / "artifacts")
 
 

@@ -397,6 +397,38 @@ def test_without_such_a_column_no_split_is_published(
     assert "no manifest that was embedded has a column `published_split`; give" in done.err
 
 
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (
+            ("published_split", "maybe"),
+            ", row 2: 'maybe' is neither train, test nor the number of a",
+        ),
+        (
+            ("published_split,published_split", "test,test"),
+            " has the column `published_split` more",
+        ),
+    ],
+)
+def test_what_is_wrong_with_that_column_is_named(
+    speaking: Speaking,
+    run_albo: Callable[..., Answer],
+    tmp_path: Path,
+    column: tuple[str, str],
+    said: str,
+) -> None:
+    plain, wrong = tmp_path / "plain.csv", tmp_path / "wrong.csv"
+    plain.write_text(f"file\n{speaking.silent}\n", encoding="utf-8")
+    header, word = column
+    first = word.replace("maybe", "train")
+    rows = f"{speaking.jazz},{first}\n{speaking.silent},{word}\n"
+    wrong.write_text(f"file,{header}\n{rows}", encoding="utf-8")
+    assert run_albo("embed", plain, wrong).code == 0
+    done = run_albo("evaluate", "--split", "published")
+    assert done.code == 2
+    assert f"{wrong}{said}" in done.err
+
+
 @pytest.mark.parametrize("wrong", ["folder", "file/page.html", "split", "missing split", "seeds"])
 def test_wrong_places_and_words_are_refused_before_work_starts(
     speaking: Speaking, run_albo: Callable[..., Answer], tmp_path: Path, wrong: str

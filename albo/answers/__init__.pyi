@@ -1,6 +1,7 @@
 from .explaining import explain_cover as explain_cover
 from .finding import find_duplicates as find_duplicates
 from .finding import find_similar as find_similar
+from .finding import find_typical as find_typical
 from .opening import (
     find_known_genre as find_known_genre,
 )
@@ -49,7 +50,7 @@ from .report import (
 from .report import (
     Reporter as Reporter,
 )
-from .review import review_evaluation as review_evaluation
+from .review import evaluate_library as evaluate_library
 from .search import (
     album_by_digest as album_by_digest,
 )

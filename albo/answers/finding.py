@@ -1,9 +1,10 @@
-"""Find covers in a library: the nearest ones of a query, and those that show the same artwork."""
+"""Find covers in a library: nearest a query, of the same artwork, or most like their genre."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from albo.answers.opening import gather_reference
 from albo.answers.records import Similar
 from albo.answers.search import (
     album_by_digest,
@@ -22,6 +23,7 @@ from albo.records import ShownCover
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from albo.answers.records import Typical
     from albo.catalog import Catalog
     from albo.library import Library
     from albo.limits import Limits
@@ -112,6 +114,27 @@ def find_duplicates(
         files = files_of(catalog.albums({digest for group in near for digest, _ in group}))
     members = [tuple(members_of_group(group, files)) for group in near]
     return sorted((each for each in members if len(each) > 1), key=len, reverse=True)
+
+
+def find_typical(
+    library: Library,
+    vectors: Vectors,
+    genre: str,
+    k: int,
+    *,
+    oddest: bool,
+    pictures: bool,
+) -> list[Typical]:
+    """Find the covers of a genre that look most like it, or least, as `Albo.typical` does."""
+    with library.reading() as catalog:
+        known = catalog.genres()
+        alike = genres_alike(genre, known)
+        if not alike:
+            raise unknown_genre(genre, known)
+        chosen = max(alike, key=lambda name: (name == genre, known[name]))
+        index = library.open_index(vectors, catalog)
+        reference = gather_reference(library, catalog.albums(), vectors, index, pictures=pictures)
+    return reference.ranked(chosen, k, oddest=oddest)
 
 
 def _least_cosine(library: Library, vectors: Vectors, threshold: float | None) -> float:

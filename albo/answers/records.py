@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from albo.answers.reference import Typicality, Votes
     from albo.classify import Classified
     from albo.heads import Reasons
-    from albo.journal import EmbedSummary
+    from albo.intake import EmbedSummary
     from albo.neighbours import IndexSummary
     from albo.reading import ReadingSummary
     from albo.records import Json, ShownCover

@@ -1,14 +1,17 @@
-"""Puts what an evaluation found together with the covers it was found on, for people to look at."""
+"""Evaluate on a library's covers, and show the figures with the covers they were found on."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from albo.answers.pictures import CoverPictures
+from albo.answers.search import album_by_digest
+from albo.evaluate import evaluate
 from albo.learning import (
     MIN_GROUPS,
     LeftOut,
@@ -16,6 +19,8 @@ from albo.learning import (
     ModelCard,
     ReviewedEvaluation,
     confusion,
+    gather_material,
+    note_few_seeds,
     reliability,
     risk_coverage,
 )
@@ -28,8 +33,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from albo.answers.pictures import CoverPictures
+    from albo.evaluate import Split
     from albo.learning import Evaluation, LabelledCover, Material, TrainingSettings
+    from albo.library import Library
     from albo.records import Album, Digest, Ints
 
 
@@ -41,7 +47,48 @@ NEIGHBOURS = 5
 _LIBRARIES = ("albo", "numpy", "scikit-learn", "lightgbm", "openvino", "rapidocr")
 
 
-def review_evaluation(
+def evaluate_library(
+    library: Library,
+    settings: TrainingSettings,
+    split: Split,
+    backbone: str | None,
+    *,
+    words: bool,
+    pictures: bool,
+) -> ReviewedEvaluation:
+    """Evaluate on the covers of a library, as `Albo.evaluate` does.
+
+    Parameters
+    ----------
+    settings : what the user asked for; the backbone's name and thresholds are filled in here.
+    split : how covers are divided.
+    backbone : whose vectors are looked at; None for those of the one embedded with last.
+    words : look at the words on covers, where they have been read.
+    pictures : with small pictures of the covers of the surest mistakes.
+    """
+    material = gather_material(library, settings.level, backbone, "albo evaluate", words=words)
+    settings = replace(
+        settings, backbone=material.card.name, near_duplicates_measured=material.measured
+    )
+    found = evaluate(
+        material, settings, split, lambda done, total: library.progress("fitting", done, total)
+    )
+    if settings.seeds is None and split.sides is None:
+        note_few_seeds(found.seeds, "albo evaluate", library.note)
+    with library.reading() as catalog:
+        albums = album_by_digest(catalog.albums([cover.digest for cover in found.corpus.covers]))
+    covers = library.stored_covers() if pictures else None
+    return _review(
+        found,
+        material,
+        settings,
+        split.name,
+        albums=albums,
+        pictures=CoverPictures(covers, library.note),
+    )
+
+
+def _review(
     found: Evaluation,
     material: Material,
     settings: TrainingSettings,

@@ -15,8 +15,58 @@ from albo.errors import UsageError
 from albo.show import many, tables, terminal
 
 if TYPE_CHECKING:
-    from albo.answers import ReadingResult
+    from albo.answers import EmbedResult, ReadingResult
     from albo.api import Albo
+    from albo.sources import Harvested
+
+_Storefronts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--storefront", help="A country by two letters. May be repeated.", show_default="us"
+    ),
+]
+_BaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--base-url",
+        help="The charts' server.",
+        show_default="$ALBO_ITUNES_URL or https://itunes.apple.com",
+    ),
+]
+_CoverStore = Annotated[
+    str | None,
+    typer.Option(
+        "--covers",
+        help="Where covers are kept: a folder, or s3://BUCKET/PREFIX.",
+        show_default="$ALBO_COVERS or ARTIFACTS/covers",
+    ),
+]
+_Sources = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="SOURCE",
+        help="Folders, images, CSV or Parquet manifests, other catalogs (mongodb://...,"
+        " sqlite:///...), or - for paths on standard input; none: what the catalog holds and"
+        " has no vector.",
+    ),
+]
+_Backbone = Annotated[
+    str | None,
+    typer.Option(
+        "--backbone",
+        help="efficientnet-lite0, a torchvision network (resnet50, resnet50:IMAGENET1K_V2)"
+        " or timm/NAME.",
+        show_default="the last, at first efficientnet-lite0",
+    ),
+]
+_SourceGenre = Annotated[
+    str | None,
+    typer.Option(
+        "--genre",
+        help="folder: the folder that holds an image names its genre; none; or one NAME for all.",
+        show_default="folder, for folders",
+    ),
+]
 
 
 @with_session
@@ -27,10 +77,7 @@ def harvest(
         list[str] | None,
         typer.Option(help="A genre by name or id, with its subgenres, or all. May be repeated."),
     ] = None,
-    storefront: Annotated[
-        list[str] | None,
-        typer.Option(help="A country by two letters. May be repeated.", show_default="us"),
-    ] = None,
+    storefront: _Storefronts = None,
     limit: Annotated[
         int, typer.Option(min=1, max=200, help="Albums to ask each chart for; often 100 come.")
     ] = 200,
@@ -46,25 +93,14 @@ def harvest(
     contact: Annotated[
         str, typer.Option(help="Your mail or web address, sent along to whom it may concern.")
     ] = "",
-    base_url: Annotated[
-        str | None,
-        typer.Option(
-            help="The charts' server.", show_default="$ALBO_ITUNES_URL or https://itunes.apple.com"
-        ),
-    ] = None,
+    base_url: _BaseUrl = None,
     timeout: Annotated[
         float, typer.Option(min=0.1, max=3600, help="Seconds that one attempt may take.")
     ] = 60.0,
     attempts: Annotated[
         int, typer.Option(min=1, max=20, help="How often to ask for one thing, later and later.")
     ] = 5,
-    covers: Annotated[
-        str | None,
-        typer.Option(
-            help="Where covers are kept: a folder, or s3://BUCKET/PREFIX.",
-            show_default="$ALBO_COVERS or ARTIFACTS/covers",
-        ),
-    ] = None,
+    covers: _CoverStore = None,
     s3_endpoint: S3Endpoint = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be fetched, and for how long.")
@@ -91,6 +127,12 @@ def harvest(
             tables.show_plan(plan, as_json=session.as_json)
             return
         done = albo.harvest(settings, covers=covers)
+    _show_harvest(done, session)
+    exit_with(failed=bool(done.total.failed))
+
+
+def _show_harvest(done: Harvested, session: Session) -> None:
+    """Print what came, what did not and why, and what can be done next."""
     if session.as_json:
         for tally in (*done.tallies, done.total):
             terminal.print_json(tally.as_json())
@@ -104,30 +146,14 @@ def harvest(
         )
     for reason, count in done.total.reasons.most_common(tables.SHOWN_SKIPS):
         terminal.complain(f"{count} times {reason}" if count > 1 else reason)
-    exit_with(failed=bool(done.total.failed))
 
 
 @with_session
 def embed(
     session: Session,
-    source: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="SOURCE",
-            help="Folders, images, CSV or Parquet manifests, other catalogs (mongodb://...,"
-            " sqlite:///...), or - for paths on standard input; none: what the catalog holds and"
-            " has no vector.",
-        ),
-    ] = None,
+    source: _Sources = None,
     *,
-    backbone: Annotated[
-        str | None,
-        typer.Option(
-            help="efficientnet-lite0, a torchvision network (resnet50, resnet50:IMAGENET1K_V2)"
-            " or timm/NAME.",
-            show_default="the last, at first efficientnet-lite0",
-        ),
-    ] = None,
+    backbone: _Backbone = None,
     weights: Annotated[
         Path | None, typer.Option(help="A state dict to use in place of the published weights.")
     ] = None,
@@ -135,14 +161,7 @@ def embed(
     batch_size: Annotated[
         int | None, typer.Option(min=1, max=4096, help="Covers a batch.", show_default="chosen")
     ] = None,
-    genre: Annotated[
-        str | None,
-        typer.Option(
-            help="folder: the folder that holds an image names its genre; none;"
-            " or one NAME for all.",
-            show_default="folder, for folders",
-        ),
-    ] = None,
+    genre: _SourceGenre = None,
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read every file again, changed or not.")
     ] = False,
@@ -154,6 +173,7 @@ def embed(
     s3_endpoint: S3Endpoint = None,
 ) -> None:
     """Register covers, embed the new ones, update the index."""
+    limits = limits_of(max_mib, max_mpx)
     with session.opened(s3_endpoint) as albo:
         result = albo.embed(
             source or [],
@@ -163,11 +183,22 @@ def embed(
             batch_size=batch_size,
             genre=genre,
             rehash=rehash,
-            limits=limits_of(max_mib, max_mpx),
+            limits=limits,
             lines=(sys.stdin or ()) if "-" in (source or []) else (),
         )
     if source and not (result.summary.seen or result.summary.notes):
         session.note("no covers there: neither images nor rows of a manifest")
+    failed = _show_embedding(result, session)
+    if words:
+        # Now that covers can be found: reading takes a hundred times as long.
+        with session.opened(s3_endpoint) as albo:
+            reading = albo.words(device=device, limits=limits)
+        failed |= _show_reading(reading, session)
+    exit_with(failed=failed)
+
+
+def _show_embedding(result: EmbedResult, session: Session) -> bool:
+    """Print what a run embedded, and what it could not: whether a cover was skipped or lost."""
     for note in result.summary.notes:
         session.note(note)
     for skipped in result.summary.skipped:
@@ -177,14 +208,7 @@ def embed(
     elif not session.quiet:
         terminal.say(tables.describe_embedding(result))
     lost = result.summary.lost_parts and result.index.missing
-    failed = bool(result.summary.skipped or lost)
-    if words:
-        # Now that covers can be found: reading takes a hundred times as long.
-        limits = limits_of(max_mib, max_mpx)
-        with session.opened(s3_endpoint) as albo:
-            reading = albo.words(device=device, limits=limits)
-        failed |= _show_reading(reading, session)
-    exit_with(failed=failed)
+    return bool(result.summary.skipped or lost)
 
 
 @with_session

@@ -10,7 +10,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from albo.errors import UsageError
+from albo.errors import NoSplit, UsageError
 from albo.sources import open_table
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def read_split(path: Path, columns: Sequence[str] = COLUMNS) -> dict[str, set[Si
     path : a CSV or Parquet table, by the rules for manifests.
     columns : columns that may name the side; the first that the table has does.
 
-    Raises UsageError where the table cannot be read, or is no split.
+    Raises NoSplit where the table lacks a column that a split has, UsageError where it cannot be
+    read or a row names no side that there is.
     """
     _check_file(path)
     folder = os.path.dirname(os.path.realpath(path))  # noqa: PTH120
@@ -79,7 +80,7 @@ def _choose_columns(
     side_column = next((name for name in columns if name in names), None)
     cover_columns = [name for name in (*_DIGEST, "file") if name in names]
     if side_column is None or not cover_columns:
-        raise UsageError(
+        raise NoSplit(
             f"{path} has columns {', '.join(names)[:200] or 'none'}; a split has `digest` or"
             f" `file`, and `{columns[0]}`"
         )

@@ -12,9 +12,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance
 
 from albo.errors import UsageError
+from albo.samples.cities import draw_city
 from albo.samples.ornaments import draw_botanical, draw_collage, draw_line, draw_swirl
 from albo.samples.paint import PALETTES, VIVID, Brief, Colour, Pen, lettering, mix, shrunk
-from albo.samples.places import draw_city, draw_concrete, draw_neon, draw_watercolour
+from albo.samples.places import draw_concrete, draw_neon, draw_watercolour
 from albo.samples.plan import STYLES, Sample, generator
 from albo.samples.prints import draw_halftone, draw_op, draw_swiss, draw_woodcut
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from albo.catalog import Catalog, Files
     from albo.errors import LostCover
-    from albo.loading import Loaded, Unreadable
+    from albo.intake.loading import Loaded, Unreadable
     from albo.records import Album, Digest, Embeddings, Progress
     from albo.sources import Source
     from albo.store import Vectors
