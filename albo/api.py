@@ -14,32 +14,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from albo.answers import (
-    EmbedResult,
-    NoReference,
-    PlannedHarvest,
-    ReadingResult,
-    explain_cover,
-    find_duplicates,
-    find_known_genre,
-    find_similar,
-    find_typical,
-    open_reference,
-)
-from albo.classify import Asking, Heads, check_top, note_learnt
 from albo.errors import EmptyCatalog, UsageError
 from albo.library import Library, nothing_yet
-from albo.networks import check_device, offers
 from albo.records import Device, HeadKind, IndexKind, Level, choose
-from albo.register import NetworkAsked, read_covers, register_covers
-from albo.texts import letters_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
     from typing import Unpack
 
-    from albo.answers import Explained, Report, Similar, Typical
+    from albo.answers import (
+        EmbedResult,
+        Explained,
+        PlannedHarvest,
+        ReadingResult,
+        Report,
+        Similar,
+        Typical,
+    )
     from albo.classify import AskingOptions, Classified
     from albo.learning import ReviewedEvaluation
     from albo.limits import Limits
@@ -116,6 +108,8 @@ class Albo:
         UsageError where the device or the weights' file is not here, EmptyCatalog where no source
         is named and none is known. A cover that cannot be read is in the summary's `skipped`.
         """
+        from albo.register import NetworkAsked, register_covers
+
         return register_covers(
             self.library,
             sources,
@@ -140,6 +134,8 @@ class Albo:
         Raises EmptyCatalog, MissingReader, CannotWrite, RuntimeFailed, UsageError where the device
         is not here. Covers that could not be read are in the summary's `failed` and `skipped`.
         """
+        from albo.register import read_covers
+
         return read_covers(self.library, choose(Device, device, "device"), limits)
 
     def index(self, kind: IndexKind | str | None = None) -> list[IndexSummary]:
@@ -210,6 +206,8 @@ class Albo:
 
         Raises UsageError, UnknownGenre.
         """
+        from albo.answers import PlannedHarvest
+
         plan = settings.plan()
         agent = settings.downloads(plan)[0].politeness.user_agent
         place = self.cover_store(covers).place
@@ -287,6 +285,9 @@ class Albo:
 
         Raises EmptyCatalog, EmptyIndex, StaleArtifact, UnknownGenre, UsageError.
         """
+        from albo.answers import find_similar
+        from albo.networks import check_device
+
         device = choose(Device, device, "device")
         check_device(device)
         yield from find_similar(
@@ -312,6 +313,8 @@ class Albo:
 
         Raises EmptyCatalog, UsageError.
         """
+        from albo.answers import find_duplicates
+
         return find_duplicates(self.library, self.library.vectors(backbone), threshold)
 
     # --- train, evaluate -------------------------------------------------------------------------
@@ -400,6 +403,8 @@ class Albo:
 
         Raises UnknownHead, StaleArtifact, UsageError.
         """
+        from albo.classify import Asking, Heads, check_top, note_learnt
+
         check_top(top)
         consultation = Heads(self.library).consult(Asking.of(**asking), len(covers))
         asked: list[Digest] = []
@@ -416,6 +421,9 @@ class Albo:
 
         Raises as `classify` does.
         """
+        from albo.answers import NoReference, explain_cover, open_reference
+        from albo.classify import Asking, Heads, check_top, note_learnt
+
         check_top(top)
         consultation = Heads(self.library).consult(Asking.of(**asking), len(covers))
         reference = open_reference(self.library, consultation)
@@ -449,7 +457,9 @@ class Albo:
         the head to know it, UnknownHead, StaleArtifact, UsageError. A cover that cannot be read
         says so in its draft.
         """
-        from albo.answers import Reporter
+        from albo.answers import Reporter, find_known_genre, open_reference
+        from albo.classify import Asking, Heads, note_learnt
+        from albo.texts import letters_of
 
         asked = Asking.of(**asking)
         if title is not None and not letters_of(title):
@@ -485,6 +495,8 @@ class Albo:
 
         Raises UnknownGenre, TooFewCovers, EmptyCatalog.
         """
+        from albo.answers import find_typical
+
         vectors = self.library.vectors(backbone)
         return find_typical(self.library, vectors, genre, k, oddest=oddest, pictures=pictures)
 
@@ -492,6 +504,8 @@ class Albo:
 
     def heads(self) -> list[str]:
         """Return the names of the heads that have been trained."""
+        from albo.classify import Heads
+
         return Heads(self.library).names()
 
     def status(self) -> Json:
@@ -508,6 +522,8 @@ class Albo:
         ----------
         everything : list every network of torchvision.
         """
+        from albo.networks import offers
+
         return [
             {
                 "name": offer.name,

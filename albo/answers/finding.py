@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from albo.answers.opening import gather_reference
 from albo.answers.records import Similar
 from albo.answers.search import (
     album_by_digest,
@@ -126,6 +125,8 @@ def find_typical(
     pictures: bool,
 ) -> list[Typical]:
     """Find the covers of a genre that look most like it, or least, as `Albo.typical` does."""
+    from albo.answers.opening import gather_reference  # with what only this one needs
+
     with library.reading() as catalog:
         known = catalog.genres()
         alike = genres_alike(genre, known)
