@@ -464,10 +464,12 @@ class Albo:
         asked = Asking.of(**asking)
         if title is not None and not letters_of(title):
             raise UsageError(
-                "a title of no letters or digits cannot be looked for; leave out --title"
+                "a title needs letters or digits to be found on a cover; leave out --title"
             )
         if title is not None and not asked.words:
-            raise UsageError("a title is looked for among the words; leave out --no-words")
+            raise UsageError(
+                "a title is looked for among the words on a cover; leave out --no-words"
+            )
         consultation = Heads(self.library).consult(asked, len(covers), always_read=True)
         known = find_known_genre(self.library, consultation, genre)
         reference = open_reference(self.library, consultation)

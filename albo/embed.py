@@ -49,7 +49,7 @@ COMMIT_SECONDS = 2.0
 """How long a cover may wait for the disk; with the last batches and the commit itself, under 5."""
 
 _CHUNK = 500
-_NOTHING_SAID = "the network says nothing of this cover"
+_NOTHING_SAID = "the network gives no result for this cover"
 
 
 def _silent(_done: int, _total: int | None) -> None:

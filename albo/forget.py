@@ -68,7 +68,9 @@ def _one_digest(named: str, catalog: Catalog) -> Digest:
     if len(found) == 1:
         return found[0]
     if found:
-        raise UnknownSource(f"{len(found)} covers' digests begin with {named}; give more of it")
+        raise UnknownSource(
+            f"the digests of {len(found)} covers begin with {named}; give more digits"
+        )
     raise UnknownSource(
         f"{mask_text(named)!r} is neither a source, a file nor a cover (at least"
         f" {_SHORTEST_PREFIX} hex digits) that the catalog holds; `albo status` lists the"

@@ -185,7 +185,7 @@ def _query(
     """Put together what became of one cover."""
     error = one.error
     if embeddings is not None and not np.isfinite(embeddings.vector).all():
-        embeddings, error = None, "the network says nothing of this cover"
+        embeddings, error = None, "the network gives no result for this cover"
     return Query(
         one.name,
         one.digest,

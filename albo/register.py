@@ -107,11 +107,11 @@ def _choose_card(library: Library, network: NetworkAsked) -> Card:
     """Choose the backbone, and note what the user should know of its licence."""
     card = library.card_to_embed_with(network.backbone, network.weights)
     if network.weights is not None:
-        library.note(f"albo does not know the licence of {network.weights}; its author does")
+        library.note(f"albo does not know the licence of {network.weights}; ask its author")
     if not card.commercial:
         library.note(
-            f"the weights of {card.name} are licensed {card.licence}: no commercial use,"
-            " or none that is known to be allowed"
+            f"the weights of {card.name} are licensed {card.licence}: commercial"
+            " use is forbidden, or not known to be allowed"
         )
     return card
 

@@ -752,7 +752,9 @@ def test_head_and_tuning_agree_on_what_is_silent(tmp_path: Path) -> None:
 
 def test_views_that_may_all_be_silent_are_refused() -> None:
     made = replace(corpus(), always=False)
-    with pytest.raises(UsageError, match="no view that speaks of every cover; add the image"):
+    with pytest.raises(
+        UsageError, match="no view has something to say of every cover; add the image"
+    ):
         train(made.labelling, NO_PAIRS, [made], ONE_SEED)
 
 
@@ -798,7 +800,7 @@ def test_a_head_that_looks_at_words_stays_where_they_cannot_be_looked_at(
     assert refused.code == 1
     [line] = refused.err.splitlines()
     assert "albo words" in line
-    assert "the head there looks at them and is kept" in line
+    assert "the head of that name uses them and is kept" in line
     assert "--no-words" in line
     assert "--name" in line
     assert sorted((artifacts / "heads" / "default").iterdir()) == before

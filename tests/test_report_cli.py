@@ -329,11 +329,14 @@ def test_a_genre_with_too_few_covers_says_how_many_it_takes(
     assert run_albo("embed", manifest).code == 0
     report = run_albo("report", speaking.jazz, "--as", "polka")
     assert report.code == 1
-    assert "does not know 'Polka', of which there are 2 covers here; it takes 5, of 5" in report.err
+    assert (
+        "does not know 'Polka', of which there are 2 covers here; a head needs 5, of 5"
+        in report.err
+    )
     assert "embed more of them with `albo embed`, then run `albo train`" in report.err
     typical = run_albo("typical", "--genre", "Polka")
     assert typical.code == 1
-    assert "2 covers of 'Polka' with a vector; it takes 5 to say what is typical" in typical.err
+    assert "2 covers of 'Polka' with a vector; 5 are needed to say what is typical" in typical.err
 
 
 @pytest.mark.usefixtures("artifacts")

@@ -93,5 +93,5 @@ def find_known_genre(library: Library, consultation: Consultation, genre: str) -
         mend = f"embed more of them with `albo embed`, then {mend}"
     raise TooFewCovers(
         f"head {head.name!r} does not know {there[0]!r}, of which there"
-        f" {are} here; it takes {MIN_GROUPS}, of {MIN_GROUPS} artists and artworks: {mend}"
+        f" {are} here; a head needs {MIN_GROUPS}, of {MIN_GROUPS} artists and artworks: {mend}"
     )

@@ -273,8 +273,9 @@ class Reference:
         there = self.counts[genre]
         if there < LEAST_COVERS:
             raise TooFewCovers(
-                f"{there} cover{'s' if there != 1 else ''} of {genre!r} with a vector; it takes"
-                f" {LEAST_COVERS} to say what is typical, so embed more with `albo embed`"
+                f"{there} cover{'s' if there != 1 else ''} of {genre!r} with a vector;"
+                f" {LEAST_COVERS} are needed to say what is typical, so embed more with"
+                " `albo embed`"
             )
         if len(self._compared) < 2:  # noqa: PLR2004  (one genre has nothing to be told from)
             raise TooFewCovers(

@@ -106,11 +106,11 @@ def report(
     session: Session,
     cover: Covers,
     *,
-    genre: Annotated[str, typer.Option("--as", help="The genre that the cover is to read as.")],
+    genre: Annotated[str, typer.Option("--as", help="The genre that the cover should read as.")],
     title: Annotated[
         str | None,
         typer.Option(
-            help="The title that is to be read on it.", show_default="the largest text on it"
+            help="The title that should be readable on it.", show_default="the largest text on it"
         ),
     ] = None,
     html: Annotated[

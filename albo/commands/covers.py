@@ -79,26 +79,35 @@ def harvest(
     ] = None,
     storefront: _Storefronts = None,
     limit: Annotated[
-        int, typer.Option(min=1, max=200, help="Albums to ask each chart for; often 100 come.")
+        int,
+        typer.Option(min=1, max=200, help="Albums to ask each chart for; many charts give 100."),
     ] = 200,
     art_size: Annotated[
-        int, typer.Option(min=55, max=3000, help="Pixels a side to ask for; else 600, else less.")
+        int,
+        typer.Option(
+            min=55, max=3000, help="Pixels a side to ask for; where there are none, 600 or fewer."
+        ),
     ] = 1000,
     rate: Annotated[
-        float, typer.Option(min=0, help="Charts a minute; 0: as fast as can be.")
+        float, typer.Option(min=0, help="Charts a minute; 0: as fast as possible.")
     ] = 20.0,
     art_rate: Annotated[
-        float, typer.Option(min=0, help="Artworks a second; 0: as fast as can be.")
+        float, typer.Option(min=0, help="Artworks a second; 0: as fast as possible.")
     ] = 5.0,
     contact: Annotated[
-        str, typer.Option(help="Your mail or web address, sent along to whom it may concern.")
+        str, typer.Option(help="Your mail or web address, for the people who run the servers.")
     ] = "",
     base_url: _BaseUrl = None,
     timeout: Annotated[
         float, typer.Option(min=0.1, max=3600, help="Seconds that one attempt may take.")
     ] = 60.0,
     attempts: Annotated[
-        int, typer.Option(min=1, max=20, help="How often to ask for one thing, later and later.")
+        int,
+        typer.Option(
+            min=1,
+            max=20,
+            help="How often to ask for one chart or artwork, after longer and longer waits.",
+        ),
     ] = 5,
     covers: _CoverStore = None,
     s3_endpoint: S3Endpoint = None,
@@ -249,7 +258,7 @@ def index(
     session: Session,
     kind: Annotated[
         records.IndexKind | None,
-        typer.Option(help="auto chooses by size.", show_default="as before, at first auto"),
+        typer.Option(help="auto chooses by size.", show_default="as before, else auto"),
     ] = None,
 ) -> None:
     """Build every index anew, or change its kind."""

@@ -29,7 +29,7 @@ Catalog = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, one object a line.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only results and errors.")]
 BackboneName = Annotated[
     str | None,
     typer.Option(
@@ -47,7 +47,7 @@ S3Endpoint = Annotated[
     str | None,
     typer.Option(
         "--s3-endpoint",
-        help="Address of an S3 server that is not Amazon's.",
+        help="Address of an S3 server other than Amazon's.",
         show_default="as AWS's own settings say",
     ),
 ]
@@ -74,7 +74,7 @@ SheetFile = Annotated[
     typer.Option(
         "--sheet",
         help="Draw the covers to this PNG or JPEG.",
-        show_default="in ARTIFACTS/reports, but for --json",
+        show_default="in ARTIFACTS/reports; with --json, none",
     ),
 ]
 

@@ -88,7 +88,7 @@ def copy(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="TO", help="The same. It is made where there is none; what else it holds stays."
+            metavar="TO", help="As FROM. It is made where there is none; its other content stays."
         ),
     ],
     as_json: AsJson = False,

@@ -28,7 +28,7 @@ def train(
         records.Level, typer.Option(help="Which label is learnt.")
     ] = records.Level.GENRE,
     words: Annotated[
-        bool, typer.Option("--words/--no-words", help="Look at what covers say, or do not.")
+        bool, typer.Option("--words/--no-words", help="Use the words on covers, or do not.")
     ] = True,
     backbone: BackboneName = None,
     seeds: Annotated[
@@ -36,7 +36,7 @@ def train(
         typer.Option(
             min=1,
             max=20,
-            help="Fold seeds to take the mean over.",
+            help="Fold seeds that figures are averaged over.",
             show_default="5 up to 30,000 covers, else 1",
         ),
     ] = None,
@@ -65,12 +65,12 @@ def evaluate(
         str, typer.Option(help="grouped, random, published, or a table: file, split.")
     ] = "grouped",
     html: Annotated[
-        Path | None, typer.Option(help="Write all of it, with plots, to this one file.")
+        Path | None, typer.Option(help="Write the whole evaluation, with plots, to this one file.")
     ] = None,
     kind: Annotated[records.HeadKind, typer.Option(help="Which head.")] = records.HeadKind.LOGISTIC,
     level: Annotated[records.Level, typer.Option(help="Which label.")] = records.Level.GENRE,
     words: Annotated[
-        bool, typer.Option("--words/--no-words", help="Look at what covers say, or do not.")
+        bool, typer.Option("--words/--no-words", help="Use the words on covers, or do not.")
     ] = True,
     backbone: BackboneName = None,
     seeds: Annotated[
@@ -78,7 +78,7 @@ def evaluate(
         typer.Option(
             min=1,
             max=20,
-            help="Fold seeds to take the mean over.",
+            help="Fold seeds that figures are averaged over.",
             show_default="5 up to 30,000 covers, else 1",
         ),
     ] = None,

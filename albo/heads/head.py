@@ -135,8 +135,8 @@ class Head:
         """
         if choose(Prior, prior, "prior") not in self.true_genres:
             raise StaleArtifact(
-                f"head {self.name!r} was trained before albo kept what its genres' own covers read"
-                f" as; run `{MEND} --name {self.name}`"
+                f"head {self.name!r} is from an older albo, which did not keep the probabilities"
+                f" of its genres' own covers; run `{MEND} --name {self.name}`"
             )
         own = self.true_genres[prior] == self.genres.index(genre)
         return np.asarray(1.0 - self.nonconformity[prior][own][::-1])

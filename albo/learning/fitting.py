@@ -47,7 +47,7 @@ def open_job(
 ) -> Job:
     """Make the job of fitting these views' classifiers on a corpus. Raises UsageError."""
     if not any(view.always for view in views):
-        raise UsageError("no view that speaks of every cover; add the image")
+        raise UsageError("no view has something to say of every cover; add the image")
     return Job(
         features,
         {view.name: open_trainer(view, kind, corpus.genres) for view in views},

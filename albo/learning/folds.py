@@ -369,7 +369,7 @@ def _best_setting(view: NDArray[np.float32], rows: Ints, labels: Ints) -> int:
 def _fit_fusions(
     spoken: Sequence[Doubles], labels: Ints, always: Sequence[bool]
 ) -> tuple[Fusion, Fusion | None]:
-    """Fit what makes one answer of all views, and of those that always speak."""
+    """Fit the fusion of all views, and the fusion of the views that always speak."""
     alone = None
     if any(always):
         lasting = np.flatnonzero(always).tolist()

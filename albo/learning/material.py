@@ -143,9 +143,9 @@ class Gatherer:
             # The error of a damaged store names its own remedy.
             self._go_without(
                 CharactersView.name,
-                f"{error}; until then no words are looked at"
+                f"{error}; until then words are not used"
                 if there
-                else "no words are looked at; `albo words` reads what covers say",
+                else "words are not used; `albo words` reads the words on covers",
             )
             return None
         unread = sum(words is None or bool(words.error) for words in said)
@@ -155,8 +155,8 @@ class Gatherer:
         if speaking < MIN_TOGETHER:
             self._go_without(
                 CharactersView.name,
-                f"words are not looked at: {speaking} labelled covers have any, and it takes"
-                f" {MIN_TOGETHER}",
+                f"words are not used: {speaking} labelled covers have words, and {MIN_TOGETHER}"
+                " are needed",
             )
             return None
         by_cover = {one: words for one, words in zip(digests, said, strict=True) if words}
@@ -169,7 +169,7 @@ class Gatherer:
             meanings = CoverMeanings(read.folder, keep=True, note=self.note)
             MeaningView(read.reader, meanings, read.words).features(digests)
         except (MissingWeights, RuntimeFailed) as error:
-            self._go_without(MeaningView.name, f"{error}; what words mean is not looked at")
+            self._go_without(MeaningView.name, f"{error}; the meaning of words is not used")
             return (characters,)
         stored = replace(meanings, keep=False)
         return characters, MeaningView(read.reader, stored, read.words)
@@ -178,7 +178,7 @@ class Gatherer:
         """Note why a view is left out. Raises StaleArtifact where a head would lose it."""
         if view in self.replaced:
             raise StaleArtifact(
-                f"{reason}; the head there looks at them and is kept: give --no-words to replace"
+                f"{reason}; the head of that name uses them and is kept: give --no-words to replace"
                 " it, or another --name to keep both"
             )
         self.note(reason)

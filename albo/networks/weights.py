@@ -259,7 +259,10 @@ def _unknown(name: str, architecture: str) -> str:
     known = [DEFAULT, *_torchvision_names(), *(f"timm/{x}" for x in timm.list_models())]
     near = near_names(name, known) or near_names(architecture, known, least=0.5)
     hint = f"did you mean {', '.join(near)}? " if near else ""
-    return f"no backbone {name!r}; {hint}`albo backbones` lists them, timm's go by timm/NAME"
+    return (
+        f"no backbone {name!r}; {hint}`albo backbones` lists them; write timm/NAME for a network"
+        " of timm"
+    )
 
 
 def _torchvision_names() -> list[str]:
@@ -371,7 +374,7 @@ def _how_much_came(error: BaseException) -> str:
 def _check_download(file: Path, prefix: str | None) -> None:
     with file.open("rb") as opened:
         if prefix and not hashlib.file_digest(opened, "sha256").hexdigest().startswith(prefix):
-            raise OSError("what came is not the published file: its SHA-256 is another")
+            raise OSError("the downloaded file is not the published one: its SHA-256 differs")
 
 
 def _hash_in_name(stem: str) -> str | None:

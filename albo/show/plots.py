@@ -125,7 +125,7 @@ def draw_confusion(evaluation: ReviewedEvaluation) -> Plot:
             spine.set_visible(False)
         svg = drawing.finish()
     note = "Each row adds up to 100: of the covers with this label, so many in a hundred are read"
-    note += " as the genre below." + ("" if few else " Cells under 5 are not written out.")
+    note += " as the genre below." + ("" if few else " Cells under 5 show no number.")
     return drawing.plot(title, alt, note, svg, NARROWEST if few else round(side * _DENSE))
 
 
@@ -134,7 +134,7 @@ def draw_reliability(evaluation: ReviewedEvaluation) -> Plot:
     bins, summary = evaluation.reliability, evaluation.selected.summary
     error, noise = summary.ece.value, summary.noise.percentile95
     title = (
-        f"Its percentages can be taken at their word: off by {error:.1%}, no more than chance"
+        f"Its percentages can be trusted: off by {error:.1%}, no more than chance"
         f" alone would show ({noise:.1%})"
         if error <= noise
         else f"Its percentages are off by {error:.1%} on average; chance alone would show up to"
@@ -245,7 +245,10 @@ def draw_genres(evaluation: ReviewedEvaluation) -> Plot:
         axes.set_xlabel("F1 of the first guess; then the number of covers", loc="right")
         svg = drawing.finish()
     alt = "; ".join(f"{genre}: {score.f1:.2f} of {score.covers} covers" for genre, score in scored)
-    note = "F1 joins how many of a genre's covers are found and how many said to be so are."
+    note = (
+        "F1 combines how many of a genre's covers are found, and how many covers that are named so"
+        " belong to it."
+    )
     return drawing.plot(title, alt, note, svg)
 
 
@@ -259,7 +262,7 @@ def draw_learning_curve(evaluation: ReviewedEvaluation) -> Plot:
         f" {gain:.1f} points: more covers would help"
         if last.top1.low > before.top1.value
         else f"From {before.covers_per_genre:.0f} to {last.covers_per_genre:.0f} covers a genre it"
-        f" gains nothing that is sure ({gain:+.1f} points)"
+        f" has no certain gain ({gain:+.1f} points)"
     )
     with open_drawing("learning", 3.2) as drawing:
         axes = drawing.axes()

@@ -58,7 +58,7 @@ def show_plan(planned: PlannedHarvest, *, as_json: bool) -> None:
         table.add_row(part.name, str(len(part.requests)), f"{len(part.requests) * plan.limit:,}")
     table.add_row("total", str(said["charts"]), f"{said['albums_at_most']:,}", style="bold")
     terminal.console().print(table)
-    fast = "as fast as can be"
+    fast = "as fast as possible"
     usual, most = map(_duration, (said["artwork_seconds_usually"], said["artwork_seconds_at_most"]))
     charts = f"{_duration(said['chart_seconds'])} at {planned.rate:g} a minute"
     artwork = (
@@ -273,7 +273,9 @@ def show_backbones(listed: Iterable[Json]) -> None:
         sizes = (str(offer["dimension"]), str(offer["size"]))
         table.add_row(offer["name"], *sizes, here, licence)
     terminal.console().print(table)
-    terminal.say("d: numbers in a vector; px: side of the input; what is not here is fetched")
+    terminal.say(
+        "d: numbers in a vector; px: side of the input; weights that are not here are fetched"
+    )
 
 
 def print_genres(listed: Iterable[Genre]) -> None:

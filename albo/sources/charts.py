@@ -164,7 +164,7 @@ def parse_chart(data: bytes) -> Chart:
 def _not_json(data: bytes) -> str:
     head = data[:200].removeprefix(BOM_UTF8).lstrip().lower()
     if head.startswith((b"<!doctype html", b"<html")):
-        return "a web page came in place of the chart"
+        return "the answer is a web page, not a chart"
     return "not whole JSON" if head.startswith((b"{", b"[")) else "not JSON"
 
 

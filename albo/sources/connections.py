@@ -192,7 +192,7 @@ def describe_error(error: BaseException) -> str:
         if isinstance(cause, ssl.SSLError):
             return f"no secure connection: {_tls_reason(cause)}"
         if isinstance(cause, urllib3.exceptions.DecodeError):
-            return "what came cannot be unpacked"
+            return "the answer cannot be unpacked"
         strerror = "" if isinstance(cause, requests.RequestException) else _strerror(cause)
         if strerror:
             return strerror.lower()
@@ -204,7 +204,7 @@ def describe_error(error: BaseException) -> str:
     return (
         "the connection broke"
         if "onnection" in f"{type(error)}{error}"
-        else "what came is no HTTP answer"
+        else "the answer is not HTTP"
     )
 
 

@@ -218,7 +218,7 @@ class Downloads:
         self._check_status(answer)
         if answer.status_code == _NOT_MODIFIED:
             if not _CONDITIONS & answer.request.headers.keys():
-                raise DownloadFailed("304 Not Modified, though nothing was known of it")
+                raise DownloadFailed("304 Not Modified, though nothing was fetched before")
             return Download(b"", answer.url, is_unchanged=True)
         body = self._body(answer)
         etag, modified = (

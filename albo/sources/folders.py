@@ -178,7 +178,7 @@ def genre_notes(genres: Counter[str]) -> list[str]:
     if 1 < len(genres) < 2 * single:
         notes.append(
             f"{single} of {len(genres)} folders hold one cover each, as in an Artist/Album"
-            " tree: their names are hardly genres; use --genre none"
+            " tree: their names are probably not genres; use --genre none"
         )
     elif len(genres) == 1 and genres.total() > 1:
         notes.append(

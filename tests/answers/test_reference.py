@@ -293,9 +293,9 @@ def test_covers_of_one_dup_group_are_not_typical_of_one_another(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("genre", "message"),
     [
-        ("Polka", "1 cover of 'Polka' with a vector; it takes 5 .*`albo embed`"),
-        ("Tango", "0 covers of 'Tango' with a vector; it takes 5 .*`albo embed`"),
-        ("Blues", "4 covers of 'Blues' with a vector; it takes 5 .*`albo embed`"),
+        ("Polka", "1 cover of 'Polka' with a vector; 5 are needed .*`albo embed`"),
+        ("Tango", "0 covers of 'Tango' with a vector; 5 are needed .*`albo embed`"),
+        ("Blues", "4 covers of 'Blues' with a vector; 5 are needed .*`albo embed`"),
         ("Rock", "'Rock' is the only genre of 5 covers or more; embed covers of others .*typical"),
     ],
 )

@@ -406,7 +406,7 @@ def test_a_head_of_a_former_version_says_that_it_kept_no_standing(
 ) -> None:
     draft = bare[0].drafts[-1]
     assert draft.among is None
-    assert "before albo kept what its genres' own covers read as" in draft.no_standing
+    assert "did not keep the probabilities of its genres' own covers" in draft.no_standing
     assert "albo train --name default" in draft.no_standing
     assert draft.as_json("Jazz")["percentile"] is None
 

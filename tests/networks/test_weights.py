@@ -424,7 +424,7 @@ def test_a_download_of_something_else_leaves_nothing(
 ) -> None:
     with serving(lambda handler: reply(handler, squeezenet, len(squeezenet))) as (address, _):
         published_at(f"{address}/squeezenet1_1-00000000.pth")
-        with pytest.raises(MissingWeights, match="its SHA-256 is another"):
+        with pytest.raises(MissingWeights, match="its SHA-256 differs"):
             describe("squeezenet1_1")
     assert checkpoints() == []
 

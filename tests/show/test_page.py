@@ -273,7 +273,7 @@ def test_titles_say_what_was_found() -> None:
         in plots.draw_learning_curve(replace(found, learning_curve=rising)).title
     )
     assert (
-        "gains nothing that is sure (+0.0 points)"
+        "has no certain gain (+0.0 points)"
         in plots.draw_learning_curve(replace(found, learning_curve=flat)).title
     )
     counts = np.array([[8.0, 2, 0], [5, 5, 0], [0, 0, 1]])

@@ -386,7 +386,7 @@ def test_a_known_validator_that_cannot_be_sent_is_left_out(etag: str) -> None:
 
 def test_unchanged_is_no_answer_to_who_knows_nothing() -> None:
     with says(head("304 Not Modified")) as wire:
-        assert "though nothing was known" in str(failure(wire))
+        assert "though nothing was fetched before" in str(failure(wire))
     assert len(wire.heads) == 1
 
 
@@ -461,14 +461,14 @@ def test_damaged_data_is_asked_for_again_and_its_reason_given(charts: ChartServe
 def test_half_an_answer_is_none(answer: bytes) -> None:
     with says(answer, hang_up=True) as wire:
         error = failure(wire)
-    assert str(error) in {"the connection broke", "what came cannot be unpacked"}
+    assert str(error) in {"the connection broke", "the answer cannot be unpacked"}
     assert isinstance(error, HostUnavailable)
     assert len(wire.heads) == 3
 
 
 def test_damaged_packing_is_said_so() -> None:
     with says(head(Content_Encoding="gzip", Content_Length="4") + b"well") as wire:
-        assert str(failure(wire)) == "what came cannot be unpacked"
+        assert str(failure(wire)) == "the answer cannot be unpacked"
 
 
 def test_nothing_listens() -> None:
@@ -597,7 +597,7 @@ def test_a_length_that_is_none_is_not_believed(length: str) -> None:
 def test_lengths_that_contradict_each_other_are_no_answer() -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 9\r\n\r\nwell"
     with says(answer, hang_up=True) as wire:
-        assert str(failure(wire)) in {"what came is no HTTP answer", "the connection broke"}
+        assert str(failure(wire)) in {"the answer is not HTTP", "the connection broke"}
 
 
 # --- hosts and addresses -------------------------------------------------------------------------
