@@ -15,7 +15,7 @@ from albo.records import Prior, choose
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from albo.heads.head import Array
+    from albo.heads.numbers import Array
     from albo.records import Bools, Doubles, Ints
 
 

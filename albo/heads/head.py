@@ -21,7 +21,7 @@ import math
 import zipfile
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -55,13 +55,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from albo.heads.numbers import Array
     from albo.heads.predictors import Predictor
     from albo.records import Bools, Doubles, Ints, Json
-
-
-Array: TypeAlias = "NDArray[Any]"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from albo.heads.head import Array
+    from albo.heads.numbers import Array
     from albo.records import Json
 
 MEND = "albo train"
