@@ -41,14 +41,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     give_tiers(items)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
-    """Hold unit tests to what they may do, from their first fixture to their last."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Hold a unit test to what it may do, from its first fixture on."""
     _GUARD.is_unit = item.get_closest_marker("unit") is not None
-    try:
-        return (yield)
-    finally:
-        _GUARD.is_unit = False
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown() -> None:
+    """Let go: servers that the whole session shares are stopped after the last test."""
+    _GUARD.is_unit = False
 
 
 def shared_folder() -> Path:

@@ -812,7 +812,7 @@ def test_a_cover_of_which_the_network_says_nothing_is_skipped(desk: Desk, music:
     for _ in range(2):
         summary = desk.embed(music)
         assert set(reasons(summary)) == {"4.png", "same.png"}
-        assert "says nothing" in reasons(summary)["4.png"]
+        assert "gives no result" in reasons(summary)["4.png"]
         assert nothing not in desk.stored()
     desk.backbone.look = look
     summary = desk.embed(music)

@@ -371,6 +371,7 @@ def test_what_was_read_before_an_error_is_kept(
     assert (desk.read().read, desk.reader.read_count) == (5, 5)
 
 
+@pytest.mark.whole
 def test_a_server_that_cannot_be_asked_stops_the_run(desk: Desk, music: Path) -> None:
     desk.list(music)
     store = WordStore.open_or_create(desk.folder, "counting", FINGERPRINT)

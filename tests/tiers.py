@@ -35,10 +35,6 @@ _DOORS: tuple[tuple[Any, str, str], ...] = (
 )
 
 
-class NoUnitTest(Exception):
-    """A test without a marker does what only `whole` and `long` tests may do."""
-
-
 class Guard:
     """Knows whether a unit test is at work, and stops it at the doors that it may not use."""
 
@@ -46,9 +42,9 @@ class Guard:
         self.is_unit = False
 
     def check(self, deed: str) -> None:
-        """Raise NoUnitTest where a unit test is at work."""
+        """Fail where a unit test is at work; what is tested cannot catch that."""
         if self.is_unit:
-            raise NoUnitTest(f"a unit test {deed}; mark it with @pytest.mark.whole or .long")
+            pytest.fail(f"a unit test {deed}; mark it with @pytest.mark.whole or .long")
 
     def watch(self) -> None:
         """Put itself before every door; once a session."""
@@ -60,10 +56,14 @@ class Guard:
             """A socket that unit tests cannot connect or bind."""
 
             def connect(self, address: Any) -> None:  # noqa: ANN401
+                if guard.is_unit:
+                    self.close()
                 guard.check("opens a socket")
                 super().connect(address)
 
             def bind(self, address: Any) -> None:  # noqa: ANN401
+                if guard.is_unit:
+                    self.close()
                 guard.check("opens a socket")
                 super().bind(address)
 

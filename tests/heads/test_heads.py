@@ -529,7 +529,7 @@ def test_a_genres_own_covers_say_what_they_read_as_while_held_out(tmp_path: Path
 
 def test_a_head_of_a_former_version_says_what_it_lacks(tmp_path: Path) -> None:
     replace(make_head(), true_genres={}).save(tmp_path)
-    with pytest.raises(StaleArtifact, match=r"before albo kept .*`albo train --name test`"):
+    with pytest.raises(StaleArtifact, match=r"did not keep .*`albo train --name test`"):
         Head.load(tmp_path).own_probabilities("Jazz")
 
 

@@ -613,6 +613,7 @@ def test_bad_configuration_is_said_without_its_secrets(
     assert_keeps_secrets(raised.value)
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("aws")
 def test_an_endpoint_of_the_environment_is_held_to_the_same(
     monkeypatch: pytest.MonkeyPatch,
