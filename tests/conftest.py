@@ -25,7 +25,7 @@ from albo.samples import write_samples
 from albo.samples.covers import draw_sample
 from albo.samples.plan import plan_samples
 from tests.servers import S3, S3_ENV, make_bucket, mongodb_server, running_s3
-from tests.tiers import Guard, give_tiers
+from tests.tiers import Guard, give_tiers, long_tests_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -39,6 +39,7 @@ _GUARD.watch()
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give every test a tier, before `-m` chooses among them."""
     give_tiers(items)
+    long_tests_first(items)
 
 
 @pytest.hookimpl(tryfirst=True)

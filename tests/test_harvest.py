@@ -1097,6 +1097,7 @@ def test_mongodb_goes_away_in_the_middle(
         assert times == 1 or digest_of(server.body_of(path)[0]) not in stored
 
 
+@pytest.mark.long
 def test_the_whole_chain(
     samples: Path, kept_aside: list[str], mongodb: str, s3: S3, run_albo: Callable[..., Answer]
 ) -> None:

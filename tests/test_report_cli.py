@@ -515,6 +515,7 @@ def test_the_package_carries_no_more_than_a_megabyte_of_starter() -> None:
     assert inputs["manifest_sha256"] in card
 
 
+@pytest.mark.long
 def test_a_starter_head_made_again_says_the_same(speaking: Speaking, tmp_path: Path) -> None:
     into = tmp_path / "starter"
     first = make(Albo(tmp_path / "one"), speaking.manifest, into)

@@ -78,6 +78,11 @@ class Guard:
         return watched
 
 
+def long_tests_first(items: list[pytest.Item]) -> None:
+    """Sort tests so that the longest begin first: no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 def give_tiers(items: Iterable[pytest.Item]) -> None:
     """Mark as `unit` what has no tier yet, and as `whole` what asks for a fixture of that tier."""
     for item in items:
