@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Classified:
-    """What genre a query reads as, or why that cannot be said."""
+    """The genres that a query reads as, or why it could not be read."""
 
     query: str
     """The cover, as it was named."""
@@ -132,14 +132,14 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class CoverAnswer:
-    """What a head says of one cover."""
+    """A head's answer for one cover."""
 
     query: Query
     """The cover that was asked about."""
     features: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """For each view of the head, the features of the cover; none where it could not be read."""
     prediction: Prediction | None = None
-    """None where the cover could not be read."""
+    """The prediction; None where the cover could not be read."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class Consultation:
     head: Head
     """The head that answers."""
     card: Card
-    """Of the head's backbone."""
+    """The card of the head's backbone."""
     listener: Listener | None
     """The word reader; None where words are not read."""
     asking: Asking
@@ -200,7 +200,7 @@ class Consultation:
         return Classified(query.name, prediction.first(top), self.head.name, self.card.name, words)
 
     def explain(self, asked: CoverAnswer, genre: str) -> Reasons:
-        """Say why a cover is held to be of a genre, or not; it was asked with pictures."""
+        """Say why a cover reads as a genre, or not; for a map, ask with `keep_pictures`."""
         query = asked.query
         heard = None
         if self.listener is not None and query.words is not None:
@@ -226,7 +226,7 @@ class Consultation:
         except NoActivationMap as reason:
             return None, str(reason)
         except MissingWeights as error:
-            # It names folders of this machine, which are nobody's business in a report.
+            # The error names folders of this machine, which do not belong in a report.
             self.note(str(error))
             return None, f"the weights of {self.card.name}, which its map is made of, are not here"
 
@@ -346,7 +346,7 @@ def check_top(top: int) -> None:
 
 
 def note_learnt(library: Library, consultation: Consultation, asked: Collection[Digest]) -> None:
-    """Tell of covers that a head may have learnt from: their answers are no test of it."""
+    """Note how many covers a head may have learnt from: their answers do not test it."""
     if consultation.is_starter:
         return
     known: set[Digest | None] = set()

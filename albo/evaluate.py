@@ -1,8 +1,8 @@
-"""How good every way of predicting is, on covers that share no artist or artwork with the others.
+"""Score every way of predicting, on covers that share no artist or artwork with those learnt from.
 
 All views and both kinds of head are fitted side by side on the same folds, and every choice among
-them is scored from what they said of covers held out. Baselines go through the same folds: always
-the commonest genre, and the genre of the nearest cover.
+them is scored from their predictions for covers held out. Baselines go through the same folds:
+always the commonest genre, and the genre of the nearest cover.
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ DRAWN = (GROUPED, RANDOM)
 """Splits that are drawn here."""
 
 LEAK_SEEDS = 1
-"""Fold seeds of the random split that is set beside the grouped one."""
+"""The number of fold seeds of the random split that is compared with the grouped one."""
 
 SHARES = (0.125, 0.25, 0.5)
 """Shares of the groups that the learning curve learns from, before all of them."""
 
 FEWEST_FOLDS = 3
-"""Folds that a given split has at least: one to score, and two to choose settings by."""
+"""The fewest folds of a given split: one to score, and two to choose settings by."""
 
 _LEAST_GROUPS = 2
 
@@ -89,7 +89,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """One way of predicting: which classifiers it listens to, by their places."""
+    """One way of predicting: which classifiers it uses, by their places."""
 
     view: str
     head: str
@@ -139,13 +139,13 @@ def evaluate(
     split: Split | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Score every view and head, alone and together, beside the baselines.
+    """Score every view and head, alone and together, and the baselines.
 
     Parameters
     ----------
     material : as a `Gatherer` gathers it.
     settings : `kind` is that of the selected head.
-    split : how to divide; drawn by groups where None.
+    split : how to divide the covers; None for a split drawn by groups.
     progress : called with fits done and fits in all.
 
     Raises TooFewCovers, UsageError for a split that leaves nothing to learn from or to score, and
@@ -176,7 +176,7 @@ def _known_to(corpus: Corpus, sides: Mapping[Digest, Side]) -> Corpus:
 
 @dataclass(frozen=True)
 class _Work:
-    """One evaluation at work. ways : all that is scored, the selected one last."""
+    """One evaluation. ways : all ways of predicting, the selected one last."""
 
     corpus: Corpus
     settings: TrainingSettings
@@ -204,7 +204,7 @@ class _Work:
         always = [view.always for view in views]
         own = [view.name for view in views]
         (other,) = set(HeadKind) - {settings.kind}
-        # What a view's classifier is of, whatever the kind of head, is fitted once.
+        # A classifier that does not depend on the kind of head is fitted once.
         for view in (view for view in views if view.classifier == "dense"):
             features[f"{view.name}/{other}"] = features[view.name]
             trainers[f"{view.name}/{other}"] = open_trainer(view, other, corpus.genres)
@@ -220,7 +220,7 @@ class _Work:
         return cls(corpus, settings, split, seeds, job, _ways(names, own, settings.kind, other))
 
     def run(self) -> Evaluation:
-        """Do it all: every way, then the random split and fewer covers for the selected one."""
+        """Score every way, then the selected one by the other split and with fewer covers."""
         chosen = self.ways[-1]
         drawn = self.split.sides is None
         beside = self.seeds[:LEAK_SEEDS] if drawn else ()
@@ -332,9 +332,9 @@ class _Work:
         return Leak(top1[GROUPED], top1[RANDOM], difference)
 
     def _learning_parts(self) -> list[Bools]:
-        """Return the covers to learn from, bool (n,), of each share that can be learnt from.
+        """Return the covers to learn from, bool (n,), for each share that is large enough.
 
-        Without any two folds there has to be a cover for each genre, or fits have nothing to fit.
+        Without any two folds, at least as many covers as genres have to be left to fit on.
         """
         fold_of = self._divide(GROUPED, self.seeds[0])[0]
         parts = [_some_groups(self.corpus, share) for share in SHARES]
@@ -348,7 +348,7 @@ class _Work:
     def _learning_curve(
         self, way: _Way, parts: Sequence[Bools], all_of_them: ScoreSummary
     ) -> tuple[LearningPoint, ...]:
-        """Score all covers by what was learnt from some of the groups, and from all."""
+        """Score all covers by models fitted on some of the groups, and on all."""
         job, corpus = self._only(way), self.corpus
         fold_of = self._divide(GROUPED, self.seeds[0])[0]
         points = []
@@ -359,7 +359,7 @@ class _Work:
         return (*points, self._point(len(corpus.labels), all_of_them))
 
     def _point(self, covers: int, summary: ScoreSummary) -> LearningPoint:
-        """Describe what so many covers taught, less the fold that is held out."""
+        """Make a point of the curve; the fold held out is subtracted from the covers."""
         learnt = round(covers * (1 - 1 / self.settings.folds))
         each = learnt / len(self.corpus.genres)
         return LearningPoint(each, learnt, summary.top1, summary.top3)
@@ -367,7 +367,7 @@ class _Work:
 
 @dataclass(frozen=True, slots=True)
 class _Stacked:
-    """What several fold seeds gave: rows (m,), probabilities (s, m, c), sets (s, m, c)."""
+    """The results of several fold seeds: rows (m,), probabilities (s, m, c), sets (s, m, c)."""
 
     rows: Ints
     probabilities: Doubles
@@ -406,9 +406,9 @@ def _of_kind(view: str, kind: str, place: Mapping[str, int]) -> str:
 def _given(
     corpus: Corpus, sides: Mapping[Digest, Side], folds: int
 ) -> tuple[Ints, tuple[int, ...] | None]:
-    """Return each cover's fold by a split that others have drawn, and which folds are scored.
+    """Return each cover's fold by a split drawn by others, and which folds are scored.
 
-    A test part is fold 0; the part to learn from is divided by groups, to choose settings in.
+    A test part is fold 0; the training part is divided by groups, to choose settings.
     """
     side = [sides[cover.digest] for cover in corpus.covers]
     numbers = {one for one in side if isinstance(one, int)}

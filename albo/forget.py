@@ -35,7 +35,7 @@ def forget(library: Library, named: str) -> int:
         forgotten = _albums_of(named, catalog)
         gone = catalog.shown_only_by(forgotten)
         there = library.all_vectors()
-        # The catalog last: whoever is stopped before can give the same command again.
+        # The catalog comes last, so that a stopped command can be given again.
         for store in (*there, *library.all_words(), *library.all_meanings()):
             store.remove(gone)
         files.forget(album.uri for album in forgotten)
@@ -48,7 +48,7 @@ def forget(library: Library, named: str) -> int:
 def _albums_of(named: str, catalog: Catalog) -> list[Album]:
     """Find the albums of a source, a file or a digest, missing albums too.
 
-    A source that goes by just that name comes before a folder that is called so.
+    A source of exactly that name comes before a folder of that name.
     """
     source = {"-": FILES, CHARTS: CHARTS}.get(named)
     if source is None and is_address(named):
@@ -62,7 +62,7 @@ def _albums_of(named: str, catalog: Catalog) -> list[Album]:
 
 
 def _one_digest(named: str, catalog: Catalog) -> Digest:
-    """Find the one cover whose digest begins so."""
+    """Find the one cover whose digest begins with this text."""
     digests = catalog.digests(missing=True) if len(named) >= _SHORTEST_PREFIX else ()
     found = [digest for digest in digests if digest.hex().startswith(named.lower())]
     if len(found) == 1:

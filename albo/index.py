@@ -1,15 +1,15 @@
-"""The index: which covers look most like this one.
+"""The index: it finds the covers that look most like a given one.
 
 Up to 50,000 covers every query is compared with every cover ("flat": exact). Above, an inverted
-file of compressed codes proposes some hundred candidates, and these are compared exactly ("ivf").
-Either kind keeps its own copy of the vectors in a memory-mapped file, whose row number is the id,
-so that opening an index reads next to nothing; scores are true cosines in both.
+file of compressed codes proposes hundreds of candidates, and these are compared exactly ("ivf").
+Both kinds keep their own copy of the vectors in a memory-mapped file, whose row number is the id,
+so opening an index reads at most 16 MiB of them. Scores are true cosines in both.
 
 The folder holds `manifest.json` and the files that it names, each with a generation in its name:
 `vectors-G.f32` or `.f16` (raw rows), `digests-G.bin` (32 bytes a row, zeros where a cover was taken
-out) and, for ivf, `lists-G.faiss`. Rows are only ever appended to a vectors file, past the rows
-that the standing manifest speaks of; every other file is written under a new name. So a writer that
-is killed leaves the former index as it was, and a reader needs no lock.
+out) and, for ivf, `lists-G.faiss`. Rows are only appended to a vectors file, after the rows of the
+present manifest. Every other file is written under a new name. So a killed writer leaves the former
+index as it was, and a reader needs no lock.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["FLAT_UNTIL", "Index", "digest_set_hash", "open_index", "update_index"]
 
 FLAT_UNTIL = 50_000
-"""Covers up to which `auto` searches exactly; also the largest subset that is always so."""
+"""The most covers that `auto` searches exactly; also the largest subset that always is."""
 _SLACK = 8
 
 _OPEN_ATTEMPTS = 5
@@ -65,15 +65,15 @@ def open_index(
 ) -> Index:
     """Open the index in a folder, checking that it is whole.
 
-    The lists and the digests are hashed in full before they are used (FAISS must not read a file
-    that is not the one written). The vectors are numbers that can do no harm, and hashing all of
-    them would take longer than a search: above 16 MiB their length and 256 pages spread over the
-    file are checked, and each vector that a result rests on must have length one.
+    The lists and the digests are hashed in full before they are used (FAISS must read only the
+    files that were written). The vectors are harmless numbers, and hashing all of them would take
+    longer than a search. Above 16 MiB only their size and 256 pages spread over the file are
+    checked, and each vector behind a result must have length one.
 
     Parameters
     ----------
     folder : the index's folder.
-    fingerprint : the backbone's, to refuse an index of another one; None takes any.
+    fingerprint : the backbone's; an index of another one is refused. None accepts any.
     exact_until : subsets of at most that many covers are searched exactly.
 
     Raises StaleArtifact where there is none, or it is damaged or of another backbone.
@@ -110,18 +110,18 @@ def update_index(
 ) -> IndexSummary:
     """Bring the index to exactly the covers given, as far as they have vectors.
 
-    The index that stands there is changed where it is of the same backbone, kind and whole, and
-    the change is small enough; otherwise a new one is built. The caller holds the writer lock.
+    An undamaged index of the same backbone and kind is changed if the change is small enough.
+    Otherwise a new one is built. The caller holds the writer lock.
 
     Parameters
     ----------
     folder : the index's folder, made where it is missing.
     vectors : where the vectors are.
     digests : the covers that the index shall hold.
-    kind : flat, ivf, or auto (by size); None is what was asked for last, at first auto.
+    kind : flat, ivf, or auto (by size); None for the kind asked for last, at first auto.
     progress : called with the number of steps done and the number there are.
-    anew : build a new index whatever stands there.
-    most_flat : covers up to which auto chooses flat; an ivf index stays one down to 0.8 of that.
+    anew : build a new index in any case.
+    most_flat : the most covers for which auto chooses flat; ivf is kept down to 0.8 of that.
 
     Raises StaleArtifact where a vector is damaged, CannotWrite.
     """
@@ -202,8 +202,8 @@ class Index:
         Parameters
         ----------
         queries : float32 (q, d), unit rows.
-        k : how many neighbours; fewer come where there are fewer.
-        among : the only covers to look at (those of a genre); what is not in the index is ignored.
+        k : how many neighbours; all covers where there are fewer.
+        among : the only covers to search (as of a genre); others than the index's are ignored.
 
         Returns
         -------
@@ -211,8 +211,8 @@ class Index:
         the float32 nearest to the dot product of the query and the stored vector.
 
         Raises UsageError for a k below 1, and for queries of another shape, not finite or not of
-        unit length; EmptyIndex where there is no cover that the filter admits; StaleArtifact where
-        a stored vector is damaged.
+        unit length; EmptyIndex where the filter admits no cover; StaleArtifact where a stored
+        vector is damaged.
         """
         queries = self._checked(queries, k)
         rows = None if among is None else self._files.rows_of(self._files.row_of.keys() & among)
@@ -250,8 +250,8 @@ class Index:
         width = min(size, need + _SLACK)
         kernel, ids = self._files.rows.scan(queries, width, rows)
         scores = self._files.rows.scores(queries, ids)
-        # What was not fetched may be as near as what was: then fetch more, else ties would be
-        # broken by the order of rows.
+        # A row that was not fetched may be as near as one that was. Then fetch more, or the order
+        # of rows would break ties.
         enough = np.partition(scores, width - need, axis=1)[:, width - need]
         unsure = np.flatnonzero(kernel[:, -1] + ROUNDING >= enough) if width < size else ()
         found = list(zip(ids, scores, strict=True))

@@ -1,4 +1,4 @@
-"""Covers that are asked about: read, embedded, and their words read where a head wants them."""
+"""Covers that are asked about: read and embedded, with their words read where a head uses them."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from albo.records import Device, Digest, Floats, Line, Note, Pixels
 
 FEW = 8
-"""Queries up to which a start that is fast matters more than a run that is."""
+"""The most queries for which a fast start matters more than a fast run."""
 
-_BATCH = 256  # from which number on a GPU searches too
-_FEW_PICTURES = 16  # that are kept at a time, a megabyte each
+_BATCH = 256  # the fewest queries that a GPU searches
+_FEW_PICTURES = 16  # pictures kept at a time, a megabyte each
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,17 @@ class Query:
     """A cover that was asked about: its embedding, or why there is none."""
 
     name: str
-    """As the user wrote it."""
+    """The name as the user wrote it, with addresses masked."""
     digest: Digest = b""
-    """Of the file's bytes; empty where it could not be read."""
+    """The digest of the file's bytes; empty where it could not be read."""
     embeddings: Embeddings | None = None
-    """Of this cover alone (n = 1)."""
+    """The embedding of this cover alone (n = 1)."""
     words: Words | None = None
-    """The words on it; None where nobody asked."""
+    """The words on it; None where words were not read."""
     pixels: Pixels | None = None
-    """What the backbone saw; None where pictures were not to be kept."""
+    """The input of the backbone; None where pictures are not kept."""
     page: Image | None = None
-    """RGB, as the reader of words wants it; None where pictures were not to be kept."""
+    """The input of the word reader, RGB; None where pictures are not kept."""
     error: str = ""
     """Why there is no embedding, in one line."""
 
@@ -108,11 +108,11 @@ class Listener:
         pool.shutdown(wait=False)
 
     def read(self, images: Sequence[Image]) -> list[Words]:
-        """Return what these covers say, in order."""
+        """Return the words on these covers, in order."""
         return list(self._opening.result().read(images))
 
     def read_at(self, image: Image, lines: Sequence[Line]) -> tuple[str, ...]:
-        """Read an image where lines of it are known to be. As `Reader.read_at`."""
+        """Read an image at the places of known lines. As `Reader.read_at`."""
         return self._opening.result().read_at(image, lines)
 
     def features(self, words: Sequence[Words]) -> dict[str, Features]:
@@ -120,7 +120,7 @@ class Listener:
         return {view.name: view.from_words(words) for view in self._views}
 
     def meanings(self, words: Sequence[Words]) -> Floats | None:
-        """Return what was read means, float32 (n, d); None where the head does not look at it."""
+        """Return the meanings of words, float32 (n, d); None where the head does not use them."""
         found = [view for view in self._views if isinstance(view, MeaningView)]
         return found[0].from_words(words) if found else None
 
@@ -135,22 +135,22 @@ def ask(
     keep_pictures: bool = False,
     note: Note,
 ) -> Iterator[list[Query]]:
-    """Read, decode and embed the covers asked about, in order, so many at a time.
+    """Read, decode and embed the covers asked about, in order and in batches.
 
-    A cover that cannot be read says why.
+    The query of a cover that cannot be read holds the error.
 
     Parameters
     ----------
     covers
         Paths, as the user wrote them.
     card
-        Of the backbone that embeds them.
+        The card of the backbone that embeds them.
     device
-        Where it runs.
+        Where the backbone runs.
     limits
-        What a file may cost; the default limits where None.
+        The limits on files and images; None for the default limits.
     listener
-        Reads their words; None where nobody asked for them.
+        The word reader; None to read no words.
     keep_pictures
         Whether queries keep their `pixels` and `page`.
     note
@@ -182,7 +182,7 @@ def ask(
 def _query(
     one: _Decoded, embeddings: Embeddings | None, words: Words | None, *, keep_pictures: bool
 ) -> Query:
-    """Put together what became of one cover."""
+    """Make the query of one cover."""
     error = one.error
     if embeddings is not None and not np.isfinite(embeddings.vector).all():
         embeddings, error = None, "the network gives no result for this cover"
@@ -198,14 +198,14 @@ def _query(
 
 
 def _page_side() -> int:
-    """Return how large the reader of words wants its pages."""
+    """Return the longer side of the word reader's pages, in pixels."""
     from albo.words import MAX_SIDE
 
     return MAX_SIDE
 
 
 def _read_all(names: Sequence[str], card: Card, limits: Limits, page_side: int) -> list[_Decoded]:
-    """Read and decode covers, in threads where they are many.
+    """Read and decode covers, several of them in threads.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Bring covers into a library: register and embed them, update its indexes, read their words.
 
-The stages do the work (`albo.embed`, `albo.reading`, `albo.index`); here they are called one after
-the other, with what the library keeps.
+The stages do the work (`albo.embed`, `albo.reading`, `albo.index`); this module calls them one
+after the other, with the library's files.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class NetworkAsked:
     """Where the network runs."""
 
     batch_size: int | None = None
-    """Covers a batch; None for the size that suits the device."""
+    """The covers in a batch; None for the size that suits the device."""
 
 
 def register_covers(
@@ -63,7 +63,7 @@ def register_covers(
 
     Parameters
     ----------
-    sources, genre, rehash, limits, lines, words : as of `Albo.embed`.
+    sources, genre, rehash, limits, lines, words : as in `Albo.embed`.
     network : which network embeds them.
 
     Raises as `Albo.embed` does.
@@ -80,13 +80,13 @@ def register_covers(
     run = _Run(library, card, network, rehash=rehash, limits=limits)
     result = run.embed(opened, dict.fromkeys(catalogs), genre)
     if words:
-        # After covers can be found: reading takes a hundred times as long.
+        # Covers can be found before their words are read, which takes a hundred times as long.
         result = replace(result, reading=read_covers(library, network.device, limits))
     return result
 
 
 def _check_other(library: Library, name: str) -> None:
-    """Raise UsageError where a catalog that is named as a source is none, or the library's own."""
+    """Raise UsageError where a catalog named as a source is invalid, or the library's own."""
     if same_catalog(name, library.place):
         raise UsageError(
             f"{shown(name)} is the catalog that would be written; without a SOURCE, `albo"
@@ -95,7 +95,7 @@ def _check_other(library: Library, name: str) -> None:
 
 
 def _was_source(library: Library, name: str) -> bool:
-    """Say whether the catalog lists albums under this name of a source."""
+    """Tell whether the catalog lists albums of a source with this name."""
     try:
         with library.reading() as catalog:
             return bool(catalog.listed(name))
@@ -135,7 +135,7 @@ class _Run:
         ----------
         opened : the sources that are files and folders.
         catalogs : addresses of other catalogs, which are sources too.
-        genre : of all covers of those catalogs; None for the genres that they name.
+        genre : the genre of all covers of those catalogs; None for the genres that they name.
         """
         library = self.library
         with (
@@ -166,7 +166,7 @@ class _Run:
         def open_it() -> FrozenBackbone:
             asked = self.network
             backbone = open_backbone(self.card, asked.device, asked.batch_size, note=library.note)
-            # Now, and not at the end: after a kill the same command goes on with the same one.
+            # Now, so that after a kill the same command goes on with the same backbone.
             library.remember_backbone(stores.vectors, self.card)
             return backbone
 
@@ -187,7 +187,7 @@ def read_covers(library: Library, device: Device, limits: Limits | None = None) 
     Parameters
     ----------
     device : where the reader's networks run.
-    limits : what is read of a file at most.
+    limits : the limits on files and images.
 
     Raises as `Albo.words` does.
     """

@@ -1,4 +1,4 @@
-"""What there is in a library: sources, covers, genres, backbones, indexes, words, heads."""
+"""The contents of a library: sources, covers, genres, backbones, indexes, words, heads."""
 
 from __future__ import annotations
 

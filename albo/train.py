@@ -1,9 +1,9 @@
 """Train heads: fit one on a library, say how good it is, and save it.
 
-Scoring is nested. In each outer fold of a grouped cross-validation an inner one, inside the outer
-training part, chooses the classifier's setting and fits all that comes after it (fusion weights,
-temperature, nonconformity scores); the classifier is then refitted on the whole outer training
-part, and the outer fold only scores. The head that is kept is made in the same way on all covers.
+Scoring is nested. For each outer fold of a grouped cross-validation, an inner cross-validation on
+the training part chooses the classifier's setting and fits all that comes after it (fusion weights,
+temperature, nonconformity scores). Then the classifier is refitted on the whole training part, and
+the outer fold is only scored. The head that is kept is made in the same way on all covers.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Training:
     groups: Ints = field(repr=False)
     """int (n,): the group of each cover."""
     probabilities: Doubles = field(repr=False)
-    """float64 (s, n, c): of each cover while it was held out, for each of the s fold seeds."""
+    """float64 (s, n, c): p(genre) of each cover while it was held out, for each of s fold seeds."""
     sets: Bools = field(repr=False)
     """bool (s, n, c): the conformal set of each cover while it was held out, likewise."""
 
@@ -76,11 +76,11 @@ def train_head(
     Parameters
     ----------
     settings : `name` is the head's; `backbone` and `near_duplicates_measured` are filled in here.
-    backbone : whose vectors the head looks at; None for the backbone embedded with last.
-    words : look at the words on covers, where they have been read.
+    backbone : the backbone whose vectors the head uses; None for the last one used to embed.
+    words : whether to use the words read on covers.
 
     Raises EmptyCatalog, TooFewCovers, UsageError, and StaleArtifact where words are asked for and
-    cannot be looked at, though the head that would be replaced looks at them.
+    cannot be used, though the head to be replaced uses them.
     """
     folder = library.artifacts.head(settings.name)
     replaced = _views_of(folder) if words else ()
@@ -106,7 +106,7 @@ def train_head(
 
 
 def _views_of(folder: Path) -> tuple[str, ...]:
-    """Return the views of the head in a folder; none where there is no head that can be read."""
+    """Return the views of the head in a folder; () where no head can be read."""
     try:
         return Head.load(folder).views
     except StaleArtifact:
@@ -125,8 +125,8 @@ def train(
     Parameters
     ----------
     labelling : of `label_covers`; every cover has features in every view.
-    pairs : int (p, 2), near-duplicates as positions in `labelling.covers`.
-    views : what to look at, at least one.
+    pairs : int (p, 2), covers to keep together, as positions in `labelling.covers`.
+    views : the views of the head, at least one.
     progress : called with fits done and fits in all.
 
     Raises TooFewCovers where fewer than two genres have enough groups, UsageError for settings out

@@ -10,13 +10,14 @@ import signal
 import subprocess
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image, ImageDraw, ImageFont
 from pymongo import MongoClient
 
@@ -97,12 +98,24 @@ def discogs5(shared: Path) -> Path:
     return shared / "covers" / "discogs5"
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder that is made once a run, by whichever worker needs it first."""
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    folder, made = root / name, root / f"{name}.made"
+    with FileLock(root / f"{name}.lock"):
+        if not made.exists():
+            folder.mkdir()
+            make(folder)
+            made.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's drawn covers: `labels.csv`, `covers/<style>/`, `kept-aside/`."""
-    folder = tmp_path_factory.mktemp("samples")
-    write_samples(folder)
-    return folder
+    return made_once(tmp_path_factory, "samples", write_samples)
 
 
 @pytest.fixture(scope="session")
@@ -114,11 +127,13 @@ def kept_aside(samples: Path) -> list[str]:
 @pytest.fixture(scope="session")
 def sample_artifacts(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The samples, embedded, indexed and trained on; to be read, not changed."""
-    folder = tmp_path_factory.mktemp("artifacts")
-    albo = Albo(folder)
-    albo.embed([str(samples / "labels.csv")])
-    albo.train(seeds=(0,))
-    return folder
+
+    def make(folder: Path) -> None:
+        albo = Albo(folder)
+        albo.embed([str(samples / "labels.csv")])
+        albo.train(seeds=(0,))
+
+    return made_once(tmp_path_factory, "sample-artifacts", make)
 
 
 @pytest.fixture(scope="session")
@@ -247,7 +262,19 @@ class Speaking:
 @pytest.fixture(scope="session")
 def speaking(tmp_path_factory: pytest.TempPathFactory) -> Speaking:
     """Forty covers embedded, read and trained on, with the image alone first; not to be changed."""
-    folder = tmp_path_factory.mktemp("speaking")
+    folder = made_once(tmp_path_factory, "speaking", _make_speaking)
+    kept = json.loads((folder / "answers.json").read_text(encoding="utf-8"))
+    return Speaking(
+        folder,
+        folder / "covers.csv",
+        folder / "artifacts",
+        folder / "silent.png",
+        folder / "jazz.png",
+        {name: Answer(**answer) for name, answer in kept.items()},
+    )
+
+
+def _make_speaking(folder: Path) -> None:
     rng = np.random.default_rng(0)
     rows = []
     for number in range(40):
@@ -269,11 +296,10 @@ def speaking(tmp_path_factory: pytest.TempPathFactory) -> Speaking:
         ("train", ("train",)),
     ):
         seeds = ("--seeds", "1") if "train" in words else ()
-        answers[name] = run_command([*words, *seeds, "--json"], folder)
-        assert answers[name].code == 0, answers[name].err
-    return Speaking(
-        folder, manifest, folder / "artifacts", folder / "silent.png", folder / "jazz.png", answers
-    )
+        done = run_command([*words, *seeds, "--json"], folder)
+        assert done.code == 0, done.err
+        answers[name] = asdict(done)
+    (folder / "answers.json").write_text(json.dumps(answers), encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -339,10 +339,10 @@ CONTRACT = {
 
 
 def test_evaluate_prints_a_line_for_each_row_and_writes_one_page(
-    speaking: Speaking, run_albo: Callable[..., Answer], tmp_path: Path
+    speaking: Speaking, albo_line: Callable[..., Answer], tmp_path: Path
 ) -> None:
     page = tmp_path / "new folder" / "evaluation.html"
-    done = run_albo(
+    done = albo_line(
         "evaluate", "--artifacts", speaking.artifacts, "--seeds", "1", "--json", "--html", page
     )
     assert (done.code, done.err) == (0, "")
@@ -372,27 +372,27 @@ def test_evaluate_prints_a_line_for_each_row_and_writes_one_page(
 
 
 def test_the_column_of_a_manifest_is_the_published_split(
-    speaking: Speaking, run_albo: Callable[..., Answer]
+    speaking: Speaking, albo_line: Callable[..., Answer]
 ) -> None:
     asked = ("--artifacts", speaking.artifacts, "--no-words", "--json")
-    done = run_albo("evaluate", "--split", "published", *asked)
+    done = albo_line("evaluate", "--split", "published", *asked)
     assert (done.code, done.err) == (0, "")
     assert {(row["split"], row["covers"], row["view"].count("+")) for row in done.objects} == {
         ("published", 12, 0)
     }
-    same = run_albo("evaluate", "--split", speaking.manifest, *asked)
+    same = albo_line("evaluate", "--split", speaking.manifest, *asked)
     assert (same.code, same.err) == (0, "")
     assert [row["top1"] for row in same.objects] == [row["top1"] for row in done.objects]
     assert {row["split"] for row in same.objects} == {"covers.csv"}
 
 
 def test_without_such_a_column_no_split_is_published(
-    speaking: Speaking, run_albo: Callable[..., Answer], tmp_path: Path
+    speaking: Speaking, albo_line: Callable[..., Answer], tmp_path: Path
 ) -> None:
     manifest = tmp_path / "plain.csv"
     manifest.write_text(f"file,genre\n{speaking.jazz},Jazz\n", encoding="utf-8")
-    assert run_albo("embed", manifest).code == 0
-    done = run_albo("evaluate", "--split", "published")
+    assert albo_line("embed", manifest).code == 0
+    done = albo_line("evaluate", "--split", "published")
     assert done.code == 2
     assert "no manifest that was embedded has a column `published_split`; give" in done.err
 
@@ -412,7 +412,7 @@ def test_without_such_a_column_no_split_is_published(
 )
 def test_what_is_wrong_with_that_column_is_named(
     speaking: Speaking,
-    run_albo: Callable[..., Answer],
+    albo_line: Callable[..., Answer],
     tmp_path: Path,
     column: tuple[str, str],
     said: str,
@@ -423,15 +423,15 @@ def test_what_is_wrong_with_that_column_is_named(
     first = word.replace("maybe", "train")
     rows = f"{speaking.jazz},{first}\n{speaking.silent},{word}\n"
     wrong.write_text(f"file,{header}\n{rows}", encoding="utf-8")
-    assert run_albo("embed", plain, wrong).code == 0
-    done = run_albo("evaluate", "--split", "published")
+    assert albo_line("embed", plain, wrong).code == 0
+    done = albo_line("evaluate", "--split", "published")
     assert done.code == 2
     assert f"{wrong}{said}" in done.err
 
 
 @pytest.mark.parametrize("wrong", ["folder", "file/page.html", "split", "missing split", "seeds"])
 def test_wrong_places_and_words_are_refused_before_work_starts(
-    speaking: Speaking, run_albo: Callable[..., Answer], tmp_path: Path, wrong: str
+    speaking: Speaking, albo_line: Callable[..., Answer], tmp_path: Path, wrong: str
 ) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     words = {
@@ -441,7 +441,7 @@ def test_wrong_places_and_words_are_refused_before_work_starts(
         "missing split": ("--split", tmp_path / "none.csv"),
         "seeds": ("--seeds", "0"),
     }[wrong]
-    done = run_albo("evaluate", "--artifacts", speaking.artifacts, "--json", *words)
+    done = albo_line("evaluate", "--artifacts", speaking.artifacts, "--json", *words)
     assert (done.code, done.out) == (2, "")
     assert "Traceback" not in done.err
     assert "fitting" not in done.err

@@ -230,8 +230,8 @@ def test_any_text_finds_a_genre_or_is_wrong_usage(text: str) -> None:
 # --- the command ---------------------------------------------------------------------------------
 
 
-def test_the_command_prints_the_tree(run_albo: Run) -> None:
-    answer = run_albo("genres", COLUMNS="80")
+def test_the_command_prints_the_tree(albo_line: Run) -> None:
+    answer = albo_line("genres", COLUMNS="80")
     lines = answer.out.splitlines()
     assert (answer.code, answer.err, len(lines)) == (0, "", 37 + 215)
     assert lines[:2] == ["       2  Blues", "    1007    Chicago Blues"]
@@ -239,17 +239,17 @@ def test_the_command_prints_the_tree(run_albo: Run) -> None:
     assert all(len(line) <= 80 for line in lines)
 
 
-def test_the_command_prints_the_trees_asked_for(run_albo: Run) -> None:
-    answer = run_albo("genres", "k-pop", "jazz", "Disco", "11", "Funk")
+def test_the_command_prints_the_trees_asked_for(albo_line: Run) -> None:
+    answer = albo_line("genres", "k-pop", "jazz", "Disco", "11", "Funk")
     lines = answer.out.splitlines()
     assert lines[:3] == ["      51  K-Pop", "      11  Jazz", "    1052    Big Band"]
     assert lines[15:] == ["      15  R&B/Soul", "    1137    Disco", "    1139    Funk"]
 
 
-def test_the_command_answers_in_json(run_albo: Run) -> None:
-    objects = run_albo("genres", "--json").objects
+def test_the_command_answers_in_json(albo_line: Run) -> None:
+    objects = albo_line("genres", "--json").objects
     assert [Genre(o["id"], o["name"], o["umbrella_id"]) for o in objects] == list(EVERY)
-    jazz, big_band, *_ = run_albo("genres", "jazz", "--json").objects
+    jazz, big_band, *_ = albo_line("genres", "jazz", "--json").objects
     assert jazz == {"id": 11, "name": "Jazz", "umbrella": None, "umbrella_id": None}
     assert big_band == {"id": 1052, "name": "Big Band", "umbrella": "Jazz", "umbrella_id": 11}
 
@@ -264,8 +264,8 @@ def test_the_command_answers_in_json(run_albo: Run) -> None:
         (["--", "-11"], "'-11' is no genre"),
     ],
 )
-def test_the_command_refuses_what_is_no_genre(run_albo: Run, words: list[str], said: str) -> None:
-    answer = run_albo("genres", *words)
+def test_the_command_refuses_what_is_no_genre(albo_line: Run, words: list[str], said: str) -> None:
+    answer = albo_line("genres", *words)
     assert (answer.code, answer.out) == (2, "")
     (line,) = answer.err.splitlines()
     assert said in line

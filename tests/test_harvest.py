@@ -320,16 +320,16 @@ def test_what_cannot_be_asked_for(
 
 
 def test_a_dry_run_asks_nobody_and_writes_nothing(
-    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer]
+    tmp_path: Path, server: ChartServer, albo_line: Callable[..., Answer]
 ) -> None:
     words = ("harvest", "--genre", "all", "--base-url", server.url, "--dry-run")
-    said = run_albo(*words, "--contact", "me@example.org")
+    said = albo_line(*words, "--contact", "me@example.org")
     assert said.code == 0
     assert "252" in said.out
-    assert run_albo(*words, "--covers", "gs://elsewhere/x").code == 2
+    assert albo_line(*words, "--covers", "gs://elsewhere/x").code == 2
     assert "13 min at 20 a minute" in said.out
     assert "me@example.org" in said.out
-    *parts, total = run_albo(*words, "--json").objects
+    *parts, total = albo_line(*words, "--json").objects
     assert len(parts) == 37
     assert total["charts"] == sum(len(part["charts"]) for part in parts) == 252
     assert total["chart_seconds"] == 756
@@ -345,8 +345,8 @@ def harvest_words(server: ChartServer, *more: str) -> list[str]:
     return ["harvest", "--genre", "6", "--base-url", server.url, *quickly, *more]
 
 
-def test_the_command_prints_a_table(server: ChartServer, run_albo: Callable[..., Answer]) -> None:
-    said = run_albo(*harvest_words(server))
+def test_the_command_prints_a_table(server: ChartServer, albo_line: Callable[..., Answer]) -> None:
+    said = albo_line(*harvest_words(server))
     assert said.code == 0
     assert [line.split() for line in said.out.splitlines() if "Country" in line] == [
         ["Country", "2,400", "12", "12", "0", "12", "0"]
@@ -355,12 +355,12 @@ def test_the_command_prints_a_table(server: ChartServer, run_albo: Callable[...,
 
 
 def test_the_command_prints_json_alone(
-    server: ChartServer, run_albo: Callable[..., Answer]
+    server: ChartServer, albo_line: Callable[..., Answer]
 ) -> None:
     server.fail(ART, faults.status(404), times=1)
     server.fail("600x600", faults.status(404), times=1)
     server.fail("170x170", faults.status(404), times=1)
-    said = run_albo(*harvest_words(server, "--json"))
+    said = albo_line(*harvest_words(server, "--json"))
     country, total = said.objects
     reasons = {"artwork: 404 Not Found": 1}
     numbers = {"asked": 2400, "listed": 12, "new": 12, "known": 0, "covers": 11, "failed": 1}
@@ -390,11 +390,11 @@ def test_the_command_prints_json_alone(
 def test_wrong_usage_is_one_line_and_asks_nobody(
     tmp_path: Path,
     server: ChartServer,
-    run_albo: Callable[..., Answer],
+    albo_line: Callable[..., Answer],
     words: list[str],
     said: str,
 ) -> None:
-    answer = run_albo(*harvest_words(server), *words)
+    answer = albo_line(*harvest_words(server), *words)
     assert answer.code == 2
     (line,) = answer.err.splitlines()
     assert said in line
@@ -404,178 +404,178 @@ def test_wrong_usage_is_one_line_and_asks_nobody(
 
 
 def test_the_address_may_come_from_the_environment(
-    server: ChartServer, run_albo: Callable[..., Answer]
+    server: ChartServer, albo_line: Callable[..., Answer]
 ) -> None:
     words = [word for word in harvest_words(server) if word not in {"--base-url", server.url}]
-    assert run_albo(*words, ALBO_ITUNES_URL=server.url).code == 0
+    assert albo_line(*words, ALBO_ITUNES_URL=server.url).code == 0
     assert server.seen
 
 
 def test_harvested_covers_are_embedded_and_known_by_name(
-    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer]
+    tmp_path: Path, server: ChartServer, albo_line: Callable[..., Answer]
 ) -> None:
-    run_albo(*harvest_words(server))
-    (done,) = run_albo("embed", "--json").objects
+    albo_line(*harvest_words(server))
+    (done,) = albo_line("embed", "--json").objects
     assert (done["seen"], done["embedded"], done["skipped"]) == (12, 12, 0)
-    (again,) = run_albo("embed", "--json").objects
+    (again,) = albo_line("embed", "--json").objects
     assert (again["seen"], again["missing"]) == (0, 0)
     cover = next((tmp_path / "artifacts" / "covers").rglob("*.jpg"))
-    (answer,) = run_albo("similar", cover, "-k", "1", "--json").objects
+    (answer,) = albo_line("similar", cover, "-k", "1", "--json").objects
     assert answer["neighbours"][0]["uri"] == str(cover)
     assert answer["neighbours"][0]["genre"] == "Country"
-    status = run_albo("status", "--json").objects[0]
+    status = albo_line("status", "--json").objects[0]
     assert status["sources"] == {"itunes": 12}
 
 
 def test_a_store_that_is_not_there_is_not_taken_for_an_empty_one(
-    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer]
+    tmp_path: Path, server: ChartServer, albo_line: Callable[..., Answer]
 ) -> None:
-    run_albo(*harvest_words(server))
+    albo_line(*harvest_words(server))
     covers = tmp_path / "artifacts" / "covers"
     covers.rename(tmp_path / "unmounted")
-    said = run_albo("embed")
+    said = albo_line("embed")
     assert said.code == 1
     assert f"the covers' folder {covers} is not there" in said.err
     (tmp_path / "unmounted").rename(covers)
-    assert run_albo("embed", "--json").objects[0]["embedded"] == 12
+    assert albo_line("embed", "--json").objects[0]["embedded"] == 12
 
 
 def test_covers_out_of_sight_are_taken_back_without_fetching(
-    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer]
+    tmp_path: Path, server: ChartServer, albo_line: Callable[..., Answer]
 ) -> None:
-    run_albo(*harvest_words(server))
+    albo_line(*harvest_words(server))
     covers = tmp_path / "artifacts" / "covers"
     covers.rename(tmp_path / "unmounted")
     covers.mkdir()
-    assert run_albo("embed", "--json").objects[0]["skipped"] == 12
+    assert albo_line("embed", "--json").objects[0]["skipped"] == 12
     covers.rmdir()
     (tmp_path / "unmounted").rename(covers)
     server.art_fetched.clear()
     fetched = server.art_fetched
-    assert run_albo(*harvest_words(server)).code == 0
+    assert albo_line(*harvest_words(server)).code == 0
     assert server.art_fetched == fetched
     check_whole(tmp_path / "artifacts", server)
 
 
 def test_a_limit_says_nothing_of_what_is_in_the_store(
-    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer], samples: Path
+    tmp_path: Path, server: ChartServer, albo_line: Callable[..., Answer], samples: Path
 ) -> None:
     large = (samples / "labels.csv").read_bytes()
     cover = server.albums[0].artwork() + large * (1 + (1 << 20) // len(large))
     server.albums[0] = replace(server.albums[0], artwork=lambda: cover)
     with ChartServer(server.albums) as heavier:
-        run_albo(*harvest_words(heavier))
+        albo_line(*harvest_words(heavier))
     before = rows_of(tmp_path / "artifacts")
-    said = run_albo("embed", "--max-mib", "1", "--json")
+    said = albo_line("embed", "--max-mib", "1", "--json")
     assert said.objects[0]["skipped"] == 1
     assert rows_of(tmp_path / "artifacts") == before
-    assert run_albo("embed", "--json").objects[0]["embedded"] == 1
+    assert albo_line("embed", "--json").objects[0]["embedded"] == 1
 
 
 def test_what_another_catalog_says_of_a_file_is_not_believed(
-    tmp_path: Path, samples: Path, run_albo: Callable[..., Answer]
+    tmp_path: Path, samples: Path, albo_line: Callable[..., Answer]
 ) -> None:
     mine, other = sorted((samples / "covers").rglob("*.jpg"))[:2]
-    run_albo("embed", mine, other)
+    albo_line("embed", mine, other)
     claimed = Album("itunes", "1", str(mine), digest_of(other.read_bytes()))
     with open_catalog(tmp_path / "hostile.sqlite", write=True) as catalog:
         catalog.upsert([claimed])
-    assert run_albo("embed", "sqlite:///hostile.sqlite").code == 0
+    assert albo_line("embed", "sqlite:///hostile.sqlite").code == 0
     with SqliteCatalog(tmp_path / "artifacts" / "catalog.sqlite") as catalog:
         found = {album.digest for album in catalog.at([str(mine)])}
     assert found == {digest_of(mine.read_bytes())}
 
 
 def test_a_file_of_a_catalog_is_one_source_from_anywhere(
-    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer]
+    tmp_path: Path, server: ChartServer, albo_line: Callable[..., Answer]
 ) -> None:
-    run_albo(*harvest_words(server, "--catalog", "other.sqlite"))
+    albo_line(*harvest_words(server, "--catalog", "other.sqlite"))
     (tmp_path / "below").mkdir()
     where = ("--artifacts", tmp_path / "artifacts")
-    run_albo("embed", "sqlite:///other.sqlite", *where)
-    run_albo("embed", "sqlite:///../other.sqlite", *where, cwd=tmp_path / "below")
-    (status,) = run_albo("status", "--json").objects
+    albo_line("embed", "sqlite:///other.sqlite", *where)
+    albo_line("embed", "sqlite:///../other.sqlite", *where, cwd=tmp_path / "below")
+    (status,) = albo_line("status", "--json").objects
     assert status["sources"] == {f"sqlite:///{tmp_path}/other.sqlite": 12}
-    assert run_albo("forget", "sqlite:///other.sqlite").code == 0
+    assert albo_line("forget", "sqlite:///other.sqlite").code == 0
 
 
 def test_a_harvest_forgotten_by_name_comes_again(
-    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer]
+    tmp_path: Path, server: ChartServer, albo_line: Callable[..., Answer]
 ) -> None:
-    run_albo(*harvest_words(server))
-    assert run_albo("forget", "itunes", "--json").objects[0]["albums"] == 12
+    albo_line(*harvest_words(server))
+    assert albo_line("forget", "itunes", "--json").objects[0]["albums"] == 12
     assert not rows_of(tmp_path / "artifacts")
-    assert run_albo(*harvest_words(server, "--json")).objects[-1]["new"] == 12
+    assert albo_line(*harvest_words(server, "--json")).objects[-1]["new"] == 12
     check_whole(tmp_path / "artifacts", server)
 
 
 def test_an_embedding_leaves_to_a_harvest_what_is_a_harvests(
-    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer]
+    tmp_path: Path, server: ChartServer, albo_line: Callable[..., Answer]
 ) -> None:
-    run_albo(*harvest_words(server))
+    albo_line(*harvest_words(server))
     before = rows_of(tmp_path / "artifacts")
-    assert run_albo("embed", "--json").objects[0]["embedded"] == 12
+    assert albo_line("embed", "--json").objects[0]["embedded"] == 12
     covers = tmp_path / "artifacts" / "covers"
-    run_albo("embed", covers, "--genre", "none")
+    albo_line("embed", covers, "--genre", "none")
     assert rows_of(tmp_path / "artifacts") == before
     with SqliteCatalog(tmp_path / "artifacts" / "catalog.sqlite", write=True) as catalog:
         catalog.mark_missing("itunes", before)
-    run_albo(*harvest_words(server))
+    albo_line(*harvest_words(server))
     assert not any(row.missing for row in rows_of(tmp_path / "artifacts").values())
 
 
 def test_covers_that_were_moved_or_removed_are_seen_to(
-    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer]
+    tmp_path: Path, server: ChartServer, albo_line: Callable[..., Answer]
 ) -> None:
-    run_albo(*harvest_words(server))
+    albo_line(*harvest_words(server))
     (tmp_path / "artifacts").rename(tmp_path / "moved")
     where = ("--artifacts", tmp_path / "moved")
-    assert "let `albo harvest` look for its covers" in run_albo("embed", *where).err
+    assert "let `albo harvest` look for its covers" in albo_line("embed", *where).err
     fetched = server.art_fetched
-    assert run_albo(*harvest_words(server), *where).code == 0
+    assert albo_line(*harvest_words(server), *where).code == 0
     assert server.art_fetched == fetched, "they are found where they are"
     check_whole(tmp_path / "moved", server)
-    assert run_albo("embed", "--json", *where).objects[0]["embedded"] == 12
+    assert albo_line("embed", "--json", *where).objects[0]["embedded"] == 12
     shutil.rmtree(tmp_path / "moved" / "covers")
-    assert run_albo(*harvest_words(server, "--json"), *where).objects[-1]["covers"] == 12
+    assert albo_line(*harvest_words(server, "--json"), *where).objects[-1]["covers"] == 12
     check_whole(tmp_path / "moved", server)
 
 
 def test_another_catalog_is_a_source_of_covers(
-    tmp_path: Path, server: ChartServer, mongodb: str, run_albo: Callable[..., Answer]
+    tmp_path: Path, server: ChartServer, mongodb: str, albo_line: Callable[..., Answer]
 ) -> None:
-    run_albo(*harvest_words(server, "--catalog", mongodb))
-    assert "0 covers" in run_albo("status").out
-    (done,) = run_albo("embed", mongodb, "--json").objects
+    albo_line(*harvest_words(server, "--catalog", mongodb))
+    assert "0 covers" in albo_line("status").out
+    (done,) = albo_line("embed", mongodb, "--json").objects
     assert (done["seen"], done["embedded"]) == (12, 12)
     shutil.rmtree(tmp_path / "artifacts" / "covers")
-    (again,) = run_albo("embed", mongodb, "--json").objects
+    (again,) = albo_line("embed", mongodb, "--json").objects
     assert (again["known"], again["skipped"], again["missing"]) == (12, 0, 0), "nothing is read"
-    (status,) = run_albo("status", "--json").objects
+    (status,) = albo_line("status", "--json").objects
     assert status["sources"] == {mongodb: 12}
     assert status["genres"] == {"Country": 12}
     with open_catalog(mongodb, write=True) as catalog:
         catalog.forget(list(catalog.albums())[:2])
-    assert run_albo("embed", mongodb, "--json").objects[0]["missing"] == 2
-    assert run_albo("forget", mongodb).code == 0
-    same = run_albo("embed", mongodb, "--catalog", mongodb)
+    assert albo_line("embed", mongodb, "--json").objects[0]["missing"] == 2
+    assert albo_line("forget", mongodb).code == 0
+    same = albo_line("embed", mongodb, "--catalog", mongodb)
     assert same.code == 2
     assert "is the catalog that would be written" in same.err
 
 
 def test_a_damaged_or_lost_cover_is_skipped_and_fetched_again(
-    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer]
+    tmp_path: Path, server: ChartServer, albo_line: Callable[..., Answer]
 ) -> None:
-    run_albo(*harvest_words(server))
+    albo_line(*harvest_words(server))
     first, second, *_ = sorted((tmp_path / "artifacts" / "covers").rglob("*.jpg"))
     first.unlink()
     second.write_bytes(second.read_bytes()[:-1])
-    said = run_albo("embed", "--json")
+    said = albo_line("embed", "--json")
     assert said.code == 1
     assert said.objects[0]["skipped"] == 2
     assert said.err.count("albo harvest") == 2
-    assert run_albo(*harvest_words(server, "--json")).objects[-1]["covers"] == 2
-    assert run_albo("embed", "--json").objects[0]["embedded"] == 2
+    assert albo_line(*harvest_words(server, "--json")).objects[-1]["covers"] == 2
+    assert albo_line("embed", "--json").objects[0]["embedded"] == 2
     check_whole(tmp_path / "artifacts", server)
 
 
@@ -738,32 +738,34 @@ def test_a_server_that_is_down_is_given_up_soon(tmp_path: Path, server: ChartSer
     check_whole(tmp_path, server)
 
 
+@pytest.mark.whole
 def test_nobody_there_at_the_start(
-    tmp_path: Path, albums: list[Served], run_albo: Callable[..., Answer]
+    tmp_path: Path, albums: list[Served], albo_line: Callable[..., Answer]
 ) -> None:
     with ChartServer(albums) as server:
         pass
-    said = run_albo(*harvest_words(server))
+    said = albo_line(*harvest_words(server))
     assert said.code == 1
     assert "connection refused" in said.err
     with ChartServer(albums, port=server.port) as server:
-        assert run_albo(*harvest_words(server)).code == 0
+        assert albo_line(*harvest_words(server)).code == 0
         check_whole(tmp_path / "artifacts", server)
 
 
+@pytest.mark.whole
 def test_the_server_goes_away_in_the_middle(
-    tmp_path: Path, albums: list[Served], run_albo: Callable[..., Answer]
+    tmp_path: Path, albums: list[Served], albo_line: Callable[..., Answer]
 ) -> None:
     with ChartServer(albums) as server:
         server.fail(ART, faults.status(500)).times = None
         server.faults[-1].pattern = r"0000(0[5-9]|1\d)\.jpg/"  # all but the first four
-        said = run_albo(*harvest_words(server))
+        said = albo_line(*harvest_words(server))
         assert said.code == 1
         assert "500" in said.err
         before = server.art_fetched
     assert before
     with ChartServer(albums, port=server.port) as again:
-        assert run_albo(*harvest_words(again)).code == 0
+        assert albo_line(*harvest_words(again)).code == 0
         assert not before.keys() & again.art_fetched.keys()
         check_whole(tmp_path / "artifacts", again)
 
@@ -802,7 +804,7 @@ def wait_until(there: Callable[[], object], seconds: float = 30) -> None:
 
 @pytest.mark.parametrize("covers", [0, 1, 5, 11])
 def test_killed_at_any_moment(
-    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer], covers: int
+    tmp_path: Path, server: ChartServer, albo_line: Callable[..., Answer], covers: int
 ) -> None:
     slow = server.fail("bb", _slow_body)
     with started(server, tmp_path) as process:
@@ -810,7 +812,7 @@ def test_killed_at_any_moment(
         process.kill()
     stored = {bytes.fromhex(name[:64]) for name in covers_of(tmp_path) if len(name) > 64}
     slow.times = 0
-    assert run_albo(*harvest_words(server), "--artifacts", tmp_path).code == 0
+    assert albo_line(*harvest_words(server), "--artifacts", tmp_path).code == 0
     check_whole(tmp_path, server)
     for path, times in server.art_fetched.items():
         was_stored = digest_of(server.body_of(path)[0]) in stored
@@ -825,7 +827,7 @@ def _slow_body(handler: faults.Handler) -> None:
 
 
 def test_charts_that_were_read_before_a_kill_are_not_asked_for_again(
-    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer]
+    tmp_path: Path, server: ChartServer, albo_line: Callable[..., Answer]
 ) -> None:
     server.fail("genre=1038", faults.hang(60), times=1)
     with started(server, tmp_path) as process:
@@ -834,7 +836,7 @@ def test_charts_that_were_read_before_a_kill_are_not_asked_for_again(
         process.kill()
     server.answered.clear()
     server.seen.clear()
-    said = run_albo(*harvest_words(server), "--artifacts", tmp_path)
+    said = albo_line(*harvest_words(server), "--artifacts", tmp_path)
     assert said.code == 0
     assert "going on from where a run stopped: 6 of 12 charts" in said.err
     assert len([path for path in server.seen if "/rss/" in path]) == 6
@@ -847,7 +849,7 @@ def _feeds(root: Path) -> dict[str, Any]:
 
 
 def test_stopped_by_the_user(
-    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer]
+    tmp_path: Path, server: ChartServer, albo_line: Callable[..., Answer]
 ) -> None:
     slow = server.fail("bb", _slow_body)
     with started(server, tmp_path) as process:
@@ -860,7 +862,7 @@ def test_stopped_by_the_user(
     assert err.splitlines()[-1].startswith("albo: stopped; what was done is kept")
     assert covers_of(tmp_path), "what had come is stored"
     slow.times = 0
-    assert run_albo(*harvest_words(server), "--artifacts", tmp_path).code == 0
+    assert albo_line(*harvest_words(server), "--artifacts", tmp_path).code == 0
     assert max(server.art_fetched.values()) <= 2
     check_whole(tmp_path, server)
 
@@ -954,23 +956,23 @@ def s3_words(s3: S3, prefix: str) -> tuple[str, ...]:
 
 
 def test_covers_go_to_s3_and_are_embedded_from_there(
-    tmp_path: Path, server: ChartServer, s3: S3, run_albo: Callable[..., Answer]
+    tmp_path: Path, server: ChartServer, s3: S3, albo_line: Callable[..., Answer]
 ) -> None:
     words = s3_words(s3, f"covers-{uuid4().hex}")
-    assert run_albo(*harvest_words(server, *words), **s3.env).code == 0
+    assert albo_line(*harvest_words(server, *words), **s3.env).code == 0
     row = next(iter(rows_of(tmp_path / "artifacts").values()))
     assert row.album.digest is not None
     assert row.album.uri == f"{words[1]}/{row.album.digest.hex()}"
-    again = run_albo(*harvest_words(server, *words, "--json"), **s3.env).objects[-1]
+    again = albo_line(*harvest_words(server, *words, "--json"), **s3.env).objects[-1]
     assert (again["known"], again["covers"], again["failed"]) == (12, 0, 0)
-    (done,) = run_albo("embed", "--s3-endpoint", s3.endpoint, "--json", **s3.env).objects
+    (done,) = albo_line("embed", "--s3-endpoint", s3.endpoint, "--json", **s3.env).objects
     assert (done["embedded"], done["skipped"]) == (12, 0)
     local = [path for path in (tmp_path / "artifacts").rglob("*") if path.suffix == ".jpg"]
     assert not local, "no copy is made"
 
 
 def test_s3_goes_away_in_the_middle(
-    tmp_path: Path, server: ChartServer, s3: S3, run_albo: Callable[..., Answer]
+    tmp_path: Path, server: ChartServer, s3: S3, albo_line: Callable[..., Answer]
 ) -> None:
     slow = server.fail("bb", _slow_body)
     with running_s3() as endpoint:
@@ -984,9 +986,9 @@ def test_s3_goes_away_in_the_middle(
     assert f"cannot write to s3://albo-covers/x: {endpoint}" in err
     slow.times = 0
     words = s3_words(s3, f"covers-{uuid4().hex}")
-    said = run_albo(*harvest_words(server, *words), "--artifacts", tmp_path, **s3.env)
+    said = albo_line(*harvest_words(server, *words), "--artifacts", tmp_path, **s3.env)
     assert said.code == 0
-    (done,) = run_albo(
+    (done,) = albo_line(
         "embed", "--s3-endpoint", s3.endpoint, "--artifacts", tmp_path, "--json", **s3.env
     ).objects
     assert done["embedded"] == 12
@@ -998,7 +1000,7 @@ def test_s3_refuses_a_write(
     *,
     server: ChartServer,
     s3: S3,
-    run_albo: Callable[..., Answer],
+    albo_line: Callable[..., Answer],
     monkeypatch: pytest.MonkeyPatch,
     allowed: int,
 ) -> None:
@@ -1013,7 +1015,7 @@ def test_s3_refuses_a_write(
 
     with moody(s3.endpoint, refuses) as endpoint:
         words = ("--covers", f"s3://{s3.bucket}/{prefix}", "--s3-endpoint", endpoint)
-        said = run_albo(*harvest_words(server, *words), **s3.env)
+        said = albo_line(*harvest_words(server, *words), **s3.env)
         assert said.code == 1
         assert "access denied; allow these credentials s3:PutObject" in said.err
     words = s3_words(s3, prefix)
@@ -1024,7 +1026,7 @@ def test_s3_refuses_a_write(
     kept = [row.album.digest for row in rows if row.album.digest]
     assert len(kept) == allowed
     assert sorted(kept) == sorted(store.digests())
-    assert run_albo(*harvest_words(server, *words), **s3.env).code == 0
+    assert albo_line(*harvest_words(server, *words), **s3.env).code == 0
     stored = list(store.digests())
     assert sorted(stored) == sorted(digest_of(album.artwork()) for album in server.albums)
 
@@ -1035,7 +1037,7 @@ def test_killed_at_any_moment_on_servers(
     server: ChartServer,
     s3: S3,
     mongodb: str,
-    run_albo: Callable[..., Answer],
+    albo_line: Callable[..., Answer],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     use_only(s3.env, monkeypatch)
@@ -1048,7 +1050,7 @@ def test_killed_at_any_moment_on_servers(
             process.kill()
     slow.times = 0
     stored, fetched = set(store.digests()), server.art_fetched
-    assert run_albo(*harvest_words(server, *words), **s3.env).code == 0
+    assert albo_line(*harvest_words(server, *words), **s3.env).code == 0
     assert set(store.digests()) == {digest_of(album.artwork()) for album in server.albums}
     for path, times in server.art_fetched.items():
         assert times == fetched[path] or digest_of(server.body_of(path)[0]) not in stored
@@ -1059,20 +1061,20 @@ def test_killed_at_any_moment_on_servers(
 
 
 def test_no_such_bucket(
-    tmp_path: Path, server: ChartServer, s3: S3, run_albo: Callable[..., Answer]
+    tmp_path: Path, server: ChartServer, s3: S3, albo_line: Callable[..., Answer]
 ) -> None:
     words = ("--covers", "s3://albo-nowhere/x", "--s3-endpoint", s3.endpoint)
-    said = run_albo(*harvest_words(server, *words), **s3.env)
+    said = albo_line(*harvest_words(server, *words), **s3.env)
     assert said.code == 1
     assert "no such bucket" in said.err
     assert not server.seen, "nobody is asked for what cannot be kept"
-    assert run_albo(*harvest_words(server)).code == 0
+    assert albo_line(*harvest_words(server)).code == 0
     check_whole(tmp_path / "artifacts", server)
 
 
 @pytest.mark.parametrize("covers", [1, 8])
 def test_mongodb_goes_away_in_the_middle(
-    tmp_path: Path, server: ChartServer, run_albo: Callable[..., Answer], covers: int
+    tmp_path: Path, server: ChartServer, albo_line: Callable[..., Answer], covers: int
 ) -> None:
     slow = server.fail("bb", _slow_body)
     (tmp_path / "mongodb").mkdir()
@@ -1089,8 +1091,8 @@ def test_mongodb_goes_away_in_the_middle(
     slow.times = 0
     with mongodb_server(tmp_path / "mongodb") as mongodb:
         words = ("--catalog", f"{mongodb.uri}/albo", "--artifacts", tmp_path / "a")
-        assert run_albo(*harvest_words(server), *words).code == 0
-        (done,) = run_albo("embed", *words[:2], "--artifacts", tmp_path / "a", "--json").objects
+        assert albo_line(*harvest_words(server), *words).code == 0
+        (done,) = albo_line("embed", *words[:2], "--artifacts", tmp_path / "a", "--json").objects
     assert (done["embedded"], done["skipped"]) == (12, 0)
     assert len(covers_of(tmp_path / "a")) == 12
     for path, times in server.art_fetched.items():
@@ -1099,7 +1101,7 @@ def test_mongodb_goes_away_in_the_middle(
 
 @pytest.mark.long
 def test_the_whole_chain(
-    samples: Path, kept_aside: list[str], mongodb: str, s3: S3, run_albo: Callable[..., Answer]
+    samples: Path, kept_aside: list[str], mongodb: str, s3: S3, albo_line: Callable[..., Answer]
 ) -> None:
     """Charts → MongoDB and S3 → vectors → a head → an answer; then again, with nothing to do."""
     with ChartServer(served_covers(samples / "labels.csv")) as server:
@@ -1111,19 +1113,19 @@ def test_the_whole_chain(
             "AWS_ENDPOINT_URL_S3": s3.endpoint,
         }
         words = ("harvest", "--genre", "all", "--rate", "0", "--art-rate", "0", "--json")
-        total = run_albo(*words, **env).objects[-1]
+        total = albo_line(*words, **env).objects[-1]
         assert (total["listed"], total["covers"], total["failed"]) == (300, 300, 0)
-        total = run_albo(*words, **env).objects[-1]
+        total = albo_line(*words, **env).objects[-1]
         assert (total["new"], total["known"], total["covers"]) == (0, 300, 0)
         assert max(server.art_fetched.values()) == 1
-    (embedded,) = run_albo("embed", "--json", **env).objects
+    (embedded,) = albo_line("embed", "--json", **env).objects
     assert (embedded["embedded"], embedded["skipped"], embedded["indexed"]) == (300, 0, 300)
-    assert run_albo("embed", "--json", **env).objects[0]["embedded"] == 0
-    (trained,) = run_albo("train", "--seeds", "1", "--json", **env).objects
+    assert albo_line("embed", "--json", **env).objects[0]["embedded"] == 0
+    (trained,) = albo_line("train", "--seeds", "1", "--json", **env).objects
     assert trained["covers"] == 300
     assert trained["top1"]["value"] > 0.9
-    (answer,) = run_albo("classify", kept_aside[0], "--json", **env).objects
+    (answer,) = albo_line("classify", kept_aside[0], "--json", **env).objects
     assert answer["decided"]
-    (near,) = run_albo("similar", kept_aside[0], "-k", "1", "--json", **env).objects
+    (near,) = albo_line("similar", kept_aside[0], "-k", "1", "--json", **env).objects
     assert near["neighbours"][0]["uri"].startswith(env["ALBO_COVERS"])
     assert near["neighbours"][0]["genre"] == answer["predictions"][0]["genre"]

@@ -75,6 +75,7 @@ def test_shells_can_complete(run_albo: Run) -> None:
     assert answer.out.split() == ["similar"]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("command", ["embed", "similar", "classify"])
 def test_a_device_that_is_not_here_is_refused_before_any_work(
     albo_line: Run, tmp_path: Path, command: str
@@ -300,7 +301,7 @@ def test_an_inverted_file_of_too_few_covers_is_said_to_be_none(
 
 
 def test_embed_and_status_count_the_same_files_as_skipped(
-    run_albo: Run, samples: Path, tmp_path: Path
+    albo_line: Run, samples: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "in" / "Jazz"
     folder.mkdir(parents=True)
@@ -308,11 +309,11 @@ def test_embed_and_status_count_the_same_files_as_skipped(
     shutil.copy(covers[0], folder)
     shutil.copy(covers[1], folder / os.fsdecode(b"caf\xe9.jpg"))
     (folder / "broken.jpg").write_text("no image")
-    answer = run_albo("embed", tmp_path / "in")
+    answer = albo_line("embed", tmp_path / "in")
     assert answer.code == 1
     assert "1 skipped (they will be tried again), 1 that could not be listed" in answer.out
     assert "1 genre from the folders' names: Jazz 1" in answer.err.splitlines()
-    assert len(run_albo("status", "--json").objects[0]["skipped"]) == 1
+    assert len(albo_line("status", "--json").objects[0]["skipped"]) == 1
 
 
 # --- readers beside a writer ---------------------------------------------------------------------

@@ -536,36 +536,38 @@ def read_texts(root: Path, file: Path) -> list[str]:
     return [line.text for line in said.lines]
 
 
+@pytest.mark.whole
 def test_the_command_reads_what_has_been_embedded(
-    run_albo: Callable[..., Answer], shelf: Path, tmp_path: Path
+    albo_line: Callable[..., Answer], shelf: Path, tmp_path: Path
 ) -> None:
-    assert run_albo("embed", shelf).code == 0
-    first = run_albo("words")
+    assert albo_line("embed", shelf).code == 0
+    first = albo_line("words")
     assert (first.code, first.err) == (0, "")
     assert "3 covers: 3 read with rapidocr on cpu in " in first.out
     assert "3 lines on 2 of them" in first.out
-    again = run_albo("words", "--json")
+    again = albo_line("words", "--json")
     assert again.code == 0
     [said] = again.objects
     assert (said["covers"], said["read"], said["known"], said["device"]) == (3, 0, 3, None)
     assert read_texts(tmp_path / "artifacts", shelf / "one.png") == ["BLUE TRAIN", "JOHN COLTRANE"]
     assert read_texts(tmp_path / "artifacts", shelf / "white.png") == []
-    assert "words     rapidocr: 3 covers read\n" in run_albo("status").out
+    assert "words     rapidocr: 3 covers read\n" in albo_line("status").out
 
 
+@pytest.mark.whole
 def test_embed_with_words_answers_for_both_and_names_what_cannot_be_read(
-    run_albo: Callable[..., Answer], shelf: Path
+    albo_line: Callable[..., Answer], shelf: Path
 ) -> None:
-    both = run_albo("embed", shelf, "--words", "--json")
+    both = albo_line("embed", shelf, "--words", "--json")
     assert both.code == 0, both.err
     embedded, read = both.objects
     assert (embedded["embedded"], embedded["indexed"]) == (3, 3)
     assert (read["covers"], read["read"], read["lines"], read["with_words"]) == (3, 3, 3, 2)
     draw(shelf / "new.png", 3)
-    assert run_albo("embed", shelf).code == 0
+    assert albo_line("embed", shelf).code == 0
     draw(shelf / "new.png", 4)
-    assert "1 not read yet; run `albo words`" in run_albo("status").out
-    failed = run_albo("words")
+    assert "1 not read yet; run `albo words`" in albo_line("status").out
+    failed = albo_line("words")
     assert failed.code == 1
     assert failed.err.count("\n") == 1
     assert failed.err.startswith(f"albo: {shelf / 'new.png'}: it has changed since")
@@ -713,14 +715,15 @@ def test_a_killed_command_loses_no_more_than_five_seconds_and_goes_on(
     assert len(rest) + len(kept) == len(set(rest) | set(kept)) == 89
 
 
-def test_real_covers(run_albo: Callable[..., Answer], itunes36: Path, tmp_path: Path) -> None:
+@pytest.mark.whole
+def test_real_covers(albo_line: Callable[..., Answer], itunes36: Path, tmp_path: Path) -> None:
     few = tmp_path / "few"
     few.mkdir()
     for file in sorted(itunes36.rglob("*.jpg"))[:8]:
         (few / file.name).symlink_to(file)
-    answer = run_albo("embed", few, "--words", "--json")
+    answer = albo_line("embed", few, "--words", "--json")
     assert answer.code == 0, answer.err
     read = answer.objects[1]
     assert (read["read"], read["failed"]) == (8, 0)
     assert read["with_words"] >= 4
-    assert run_albo("words", "--json").objects[0]["known"] == 8
+    assert albo_line("words", "--json").objects[0]["known"] == 8

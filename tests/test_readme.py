@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from albo.samples import write_samples
 from tests.conftest import REPOSITORY
 
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ def console_commands() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def home(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the README assumes: `covers/`, `covers.csv`, `new-cover.jpg`."""
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the README assumes: `covers/`, `covers.csv`, `new-cover.jpg`.
+
+    Sixteen drawn covers a style are enough: more would be read and trained on for minutes.
+    """
     folder = tmp_path_factory.mktemp("home")
-    shutil.copytree(samples / "covers", folder / "covers")
-    shutil.copy(samples / "labels.csv", folder / "covers.csv")
-    shutil.copy(min((samples / "kept-aside").iterdir()), folder / "new-cover.jpg")
+    write_samples(folder, per_style=16).rename(folder / "covers.csv")
+    shutil.copy(min((folder / "kept-aside").iterdir()), folder / "new-cover.jpg")
     commands = folder / "bin"
     commands.mkdir()
     albo = commands / "albo"

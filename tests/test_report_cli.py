@@ -47,8 +47,8 @@ def places(path: Path) -> list[str]:
 # --- why -----------------------------------------------------------------------------------------
 
 
-def test_why_is_said_and_drawn(run_albo: Run, artifacts: Path, speaking: Speaking) -> None:
-    said = run_albo("classify", speaking.jazz, "--explain", "why.png")
+def test_why_is_said_and_drawn(albo_line: Run, artifacts: Path, speaking: Speaking) -> None:
+    said = albo_line("classify", speaking.jazz, "--explain", "why.png")
     assert said.code == 0
     assert "nearest covers: " in said.out
     assert "why Jazz, in log-odds: " in said.out
@@ -61,9 +61,9 @@ def test_why_is_said_and_drawn(run_albo: Run, artifacts: Path, speaking: Speakin
 
 
 @pytest.mark.usefixtures("artifacts")
-def test_why_in_json_adds_up(run_albo: Run, speaking: Speaking) -> None:
-    plain = run_albo("classify", speaking.jazz, speaking.silent, "--json")
-    said = run_albo("classify", speaking.jazz, speaking.silent, "--explain", "why.png", "--json")
+def test_why_in_json_adds_up(albo_line: Run, speaking: Speaking) -> None:
+    plain = albo_line("classify", speaking.jazz, speaking.silent, "--json")
+    said = albo_line("classify", speaking.jazz, speaking.silent, "--explain", "why.png", "--json")
     for one, without in zip(said.objects, plain.objects, strict=True):
         why = one.pop("why")
         assert one == without
@@ -81,32 +81,32 @@ def test_why_in_json_adds_up(run_albo: Run, speaking: Speaking) -> None:
 
 
 @pytest.mark.usefixtures("artifacts")
-def test_a_head_of_trees_has_no_map_and_says_so(run_albo: Run, speaking: Speaking) -> None:
-    assert run_albo("train", "--kind", "lightgbm", "--name", "trees", "--seeds", "1").code == 0
-    said = run_albo("classify", speaking.jazz, "--explain", "why.png", "--json")
+def test_a_head_of_trees_has_no_map_and_says_so(albo_line: Run, speaking: Speaking) -> None:
+    assert albo_line("train", "--kind", "lightgbm", "--name", "trees", "--seeds", "1").code == 0
+    said = albo_line("classify", speaking.jazz, "--explain", "why.png", "--json")
     (why,) = [one["why"] for one in said.objects]
     assert why["map"] is None
     assert why["no_map"].startswith("a head of trees has no map")
     assert "no map of the picture: a head of trees" in (
-        run_albo("classify", speaking.jazz, "--explain", "why.png").out
+        albo_line("classify", speaking.jazz, "--explain", "why.png").out
     )
 
 
 @pytest.mark.usefixtures("artifacts")
 def test_a_picture_of_another_kind_is_refused_before_any_work(
-    run_albo: Run, speaking: Speaking
+    albo_line: Run, speaking: Speaking
 ) -> None:
     for words in (
         ("classify", speaking.jazz, "--explain", "why.gif"),
         ("typical", "--genre", "Jazz", "--sheet", "sheet.tiff"),
     ):
-        said = run_albo(*words)
+        said = albo_line(*words)
         assert (said.code, said.out) == (2, "")
         assert "give it a name that ends in .png or .jpg" in said.err
 
 
-def test_too_many_covers_for_a_picture_are_refused_before_any_work(run_albo: Run) -> None:
-    said = run_albo("classify", *["x.jpg"] * 101, "--explain", "why.png")
+def test_too_many_covers_for_a_picture_are_refused_before_any_work(albo_line: Run) -> None:
+    said = albo_line("classify", *["x.jpg"] * 101, "--explain", "why.png")
     assert said.code == 2
     assert "101 covers are too many for a picture; explain 100 at a time" in said.err
 
@@ -115,9 +115,9 @@ def test_too_many_covers_for_a_picture_are_refused_before_any_work(run_albo: Run
 
 
 def test_a_report_is_one_file_and_a_few_lines(
-    run_albo: Run, artifacts: Path, speaking: Speaking
+    albo_line: Run, artifacts: Path, speaking: Speaking
 ) -> None:
-    said = run_albo("report", speaking.jazz, "--as", "jazz")
+    said = albo_line("report", speaking.jazz, "--as", "jazz")
     assert said.code == 0
     (page,) = (artifacts / "reports").iterdir()
     assert page.name.startswith("jazz-")
@@ -133,8 +133,8 @@ def test_a_report_is_one_file_and_a_few_lines(
 
 
 @pytest.mark.usefixtures("artifacts")
-def test_a_report_in_json_says_all_of_it(run_albo: Run, speaking: Speaking) -> None:
-    said = run_albo("report", speaking.jazz, "--as", "Metal", "--html", "r.html", "--json")
+def test_a_report_in_json_says_all_of_it(albo_line: Run, speaking: Speaking) -> None:
+    said = albo_line("report", speaking.jazz, "--as", "Metal", "--html", "r.html", "--json")
     (one,) = said.objects
     assert set(one) == KEYS
     assert one["genre"] == "Metal"
@@ -146,26 +146,26 @@ def test_a_report_in_json_says_all_of_it(run_albo: Run, speaking: Speaking) -> N
 
 
 def test_a_title_that_is_named_is_looked_for(
-    run_albo: Run, artifacts: Path, speaking: Speaking
+    albo_line: Run, artifacts: Path, speaking: Speaking
 ) -> None:
-    said = run_albo("report", speaking.jazz, "--as", "Jazz", "--title", "Blue Bebop")
+    said = albo_line("report", speaking.jazz, "--as", "Jazz", "--title", "Blue Bebop")
     assert "read its title at 55 pixels: Blue Bebop" in said.out
-    said = run_albo("report", speaking.jazz, "--as", "Jazz", "--title", "Night Train")
+    said = albo_line("report", speaking.jazz, "--as", "Jazz", "--title", "Night Train")
     assert "its title, Night Train, is not among the words that albo read on it" in said.out
     pages = sorted((artifacts / "reports").iterdir(), key=lambda page: page.stat().st_mtime_ns)
     assert len(pages) == 2, "another question does not replace the answer to the first"
     assert "“<bdi>Night Train</bdi>”" in pages[1].read_text(encoding="utf-8")
-    (one,) = run_albo(
+    (one,) = albo_line(
         "report", speaking.jazz, "--as", "Jazz", "--title", "bebop!", "--json"
     ).objects
     assert (one["title"], one["title_found"]) == ("bebop!", True)
 
 
-def test_drafts_side_by_side(run_albo: Run, artifacts: Path, speaking: Speaking) -> None:
+def test_drafts_side_by_side(albo_line: Run, artifacts: Path, speaking: Speaking) -> None:
     broken = artifacts.parent / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff not a picture")
     page = artifacts.parent / "drafts.html"
-    said = run_albo(
+    said = albo_line(
         "report", speaking.silent, broken, speaking.jazz, "--as", "Jazz", "--html", page
     )
     assert said.code == 1
@@ -173,13 +173,13 @@ def test_drafts_side_by_side(run_albo: Run, artifacts: Path, speaking: Speaking)
     assert "C is ahead of A: " in said.out
     assert "names the right genre first for " in said.out
     assert page.is_file()
-    objects = run_albo(
+    objects = albo_line(
         "report", speaking.silent, broken, speaking.jazz, "--as", "Jazz", "--html", page, "--json"
     ).objects
     assert [one.get("draft") for one in objects] == ["A", None, "C"]
-    twins = run_albo("report", speaking.jazz, speaking.jazz, "--as", "Jazz", "--html", page)
+    twins = albo_line("report", speaking.jazz, speaking.jazz, "--as", "Jazz", "--html", page)
     assert "A and B are the very same file" in twins.out
-    twins = run_albo("report", speaking.jazz, speaking.jazz, "--as", "Jazz", "--json")
+    twins = albo_line("report", speaking.jazz, speaking.jazz, "--as", "Jazz", "--json")
     assert [(one["place"], one["same_file_as"]) for one in twins.objects] == [
         (1, ["B"]),
         (1, ["A"]),
@@ -189,17 +189,17 @@ def test_drafts_side_by_side(run_albo: Run, artifacts: Path, speaking: Speaking)
 
 
 def test_a_cover_that_is_known_is_recognised(
-    run_albo: Run, artifacts: Path, speaking: Speaking
+    albo_line: Run, artifacts: Path, speaking: Speaking
 ) -> None:
     known = speaking.folder / "0.png"
-    said = run_albo("report", known, "--as", "Jazz", "--json")
+    said = albo_line("report", known, "--as", "Jazz", "--json")
     assert said.objects[0]["same_as"][0] == str(known)
     assert "the head may have learnt it from there" in said.err
     assert artifacts.is_dir()
 
 
-def test_without_words_nothing_is_read(run_albo: Run, artifacts: Path, speaking: Speaking) -> None:
-    said = run_albo("report", speaking.jazz, "--as", "Jazz", "--no-words", "--json")
+def test_without_words_nothing_is_read(albo_line: Run, artifacts: Path, speaking: Speaking) -> None:
+    said = albo_line("report", speaking.jazz, "--as", "Jazz", "--no-words", "--json")
     (one,) = said.objects
     assert one["words"] is None
     assert one["title"] is None
@@ -208,9 +208,9 @@ def test_without_words_nothing_is_read(run_albo: Run, artifacts: Path, speaking:
 
 
 def test_a_head_that_looks_at_the_image_alone_is_told_the_title_too(
-    run_albo: Run, artifacts: Path, speaking: Speaking
+    albo_line: Run, artifacts: Path, speaking: Speaking
 ) -> None:
-    said = run_albo("report", speaking.jazz, "--as", "Jazz", "--head", "image", "--json")
+    said = albo_line("report", speaking.jazz, "--as", "Jazz", "--head", "image", "--json")
     (one,) = said.objects
     assert [view["view"] for view in one["why"]["views"]] == ["image"]
     assert one["words"]
@@ -219,7 +219,7 @@ def test_a_head_that_looks_at_the_image_alone_is_told_the_title_too(
 
 
 def test_no_file_of_the_users_is_replaced(
-    run_albo: Run, artifacts: Path, speaking: Speaking
+    albo_line: Run, artifacts: Path, speaking: Speaking
 ) -> None:
     """Where the output's name is forgotten, the cover after it takes its place."""
     cover = artifacts.parent / "cover.png"
@@ -231,14 +231,14 @@ def test_no_file_of_the_users_is_replaced(
         ("typical", "--genre", "Jazz", "--sheet", cover),
         ("report", "--as", "Jazz", "--html", artifacts / "catalog.sqlite", cover),
     ):
-        said = run_albo(*words)
+        said = albo_line(*words)
         assert said.code == 2
         assert said.out == ""
     assert cover.read_bytes() == before
-    assert run_albo("status").code == 0
+    assert albo_line("status").code == 0
     for _ in range(2):  # its own it may replace
-        assert run_albo("classify", cover, "--explain", "why.jpg").code == 0
-        assert run_albo("report", cover, "--as", "Jazz", "--html", "r.html").code == 0
+        assert albo_line("classify", cover, "--explain", "why.jpg").code == 0
+        assert albo_line("report", cover, "--as", "Jazz", "--html", "r.html").code == 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
@@ -289,7 +289,7 @@ def test_a_report_that_is_stopped_while_it_is_written_leaves_nothing(
     ],
 )
 def test_what_a_report_refuses(
-    run_albo: Run,
+    albo_line: Run,
     artifacts: Path,
     speaking: Speaking,
     *,
@@ -298,7 +298,7 @@ def test_what_a_report_refuses(
     says: str,
 ) -> None:
     before = places(artifacts.parent)
-    said = run_albo("report", speaking.jazz, *words)
+    said = albo_line("report", speaking.jazz, *words)
     assert said.code == code
     assert says in said.err
     assert len([line for line in said.err.splitlines() if line.startswith("albo:")]) == 1
@@ -308,12 +308,12 @@ def test_what_a_report_refuses(
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\xff\xd8\xff\xe0" + bytes(50)])
 def test_a_report_on_a_broken_file_says_why_and_leaves_nothing(
-    run_albo: Run, artifacts: Path, content: bytes
+    albo_line: Run, artifacts: Path, content: bytes
 ) -> None:
     broken = artifacts.parent / "broken.jpg"
     broken.write_bytes(content)
     before = places(artifacts.parent)
-    said = run_albo("report", broken, "--as", "Jazz")
+    said = albo_line("report", broken, "--as", "Jazz")
     assert said.code == 1
     assert said.out == ""
     assert f"{broken}: " in said.err
@@ -321,26 +321,28 @@ def test_a_report_on_a_broken_file_says_why_and_leaves_nothing(
 
 
 def test_a_genre_with_too_few_covers_says_how_many_it_takes(
-    run_albo: Run, artifacts: Path, speaking: Speaking
+    albo_line: Run, artifacts: Path, speaking: Speaking
 ) -> None:
     rows = "".join(f"{speaking.folder / name},Polka\n" for name in ("silent.png", "jazz.png"))
     manifest = artifacts.parent / "polka.csv"
     manifest.write_text(f"file,genre\n{rows}", encoding="utf-8")
-    assert run_albo("embed", manifest).code == 0
-    report = run_albo("report", speaking.jazz, "--as", "polka")
+    assert albo_line("embed", manifest).code == 0
+    report = albo_line("report", speaking.jazz, "--as", "polka")
     assert report.code == 1
     assert (
         "does not know 'Polka', of which there are 2 covers here; a head needs 5, of 5"
         in report.err
     )
     assert "embed more of them with `albo embed`, then run `albo train`" in report.err
-    typical = run_albo("typical", "--genre", "Polka")
+    typical = albo_line("typical", "--genre", "Polka")
     assert typical.code == 1
     assert "2 covers of 'Polka' with a vector; 5 are needed to say what is typical" in typical.err
 
 
 @pytest.mark.usefixtures("artifacts")
-def test_an_old_head_says_what_it_lacks(run_albo: Run, artifacts: Path, speaking: Speaking) -> None:
+def test_an_old_head_says_what_it_lacks(
+    albo_line: Run, artifacts: Path, speaking: Speaking
+) -> None:
     """A head of a former version: its scores are there, but not of which genre each is."""
     from albo.heads import Head
 
@@ -348,7 +350,7 @@ def test_an_old_head_says_what_it_lacks(run_albo: Run, artifacts: Path, speaking
     head = Head.load(folder)
     object.__setattr__(head, "true_genres", {})
     head.save(folder)
-    said = run_albo("report", speaking.jazz, "--as", "Jazz", "--head", "image", "--json")
+    said = albo_line("report", speaking.jazz, "--as", "Jazz", "--head", "image", "--json")
     assert said.code == 0
     assert said.objects[0]["percentile"] is None
     page = next((artifacts / "reports").iterdir()).read_text(encoding="utf-8")
@@ -356,10 +358,10 @@ def test_an_old_head_says_what_it_lacks(run_albo: Run, artifacts: Path, speaking
 
 
 def test_an_index_out_of_step_is_told_and_the_head_answers(
-    run_albo: Run, artifacts: Path, speaking: Speaking
+    albo_line: Run, artifacts: Path, speaking: Speaking
 ) -> None:
     shutil.rmtree(artifacts / "index")
-    said = run_albo("report", speaking.jazz, "--as", "Jazz", "--json")
+    said = albo_line("report", speaking.jazz, "--as", "Jazz", "--json")
     assert said.code == 1, "the rest was done"
     assert said.objects[0]["votes"] is None
     assert said.objects[0]["typicality"] is None
@@ -369,15 +371,15 @@ def test_an_index_out_of_step_is_told_and_the_head_answers(
 
 
 def test_where_no_cover_could_be_embedded_nothing_is_compared(
-    run_albo: Run, speaking: Speaking, tmp_path: Path
+    albo_line: Run, speaking: Speaking, tmp_path: Path
 ) -> None:
     (tmp_path / "covers").mkdir()
     (tmp_path / "covers" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
-    assert run_albo("embed", "covers").code == 1
-    said = run_albo("report", speaking.jazz, "--as", "Rock", "--html", "r.html", "--json")
+    assert albo_line("embed", "covers").code == 1
+    said = albo_line("report", speaking.jazz, "--as", "Rock", "--html", "r.html", "--json")
     assert said.code == 0
     assert (said.objects[0]["votes"], said.objects[0]["typicality"]) == (None, None)
-    why = run_albo("classify", speaking.jazz, "--explain", "why.png", "--json")
+    why = albo_line("classify", speaking.jazz, "--explain", "why.png", "--json")
     assert why.code == 0
     assert "votes" not in why.objects[0]["why"]
 
@@ -386,10 +388,10 @@ def test_where_no_cover_could_be_embedded_nothing_is_compared(
 
 
 def test_typical_covers_and_oddities_are_one_order_from_both_ends(
-    run_albo: Run, artifacts: Path
+    albo_line: Run, artifacts: Path
 ) -> None:
-    first = run_albo("typical", "--genre", "jazz", "-k", "100", "--json").objects
-    last = run_albo("oddities", "--genre", "JAZZ", "-k", "100", "--json").objects
+    first = albo_line("typical", "--genre", "jazz", "-k", "100", "--json").objects
+    last = albo_line("oddities", "--genre", "JAZZ", "-k", "100", "--json").objects
     assert len(first) == 20
     assert [one["rank"] for one in first] == list(range(1, 21))
     assert [one["digest"] for one in first] == [one["digest"] for one in reversed(last)]
@@ -400,21 +402,21 @@ def test_typical_covers_and_oddities_are_one_order_from_both_ends(
     assert not (artifacts / "reports").exists(), "with --json a sheet is drawn where one is named"
 
 
-def test_typical_covers_are_listed_and_drawn(run_albo: Run, artifacts: Path) -> None:
-    said = run_albo("typical", "--genre", "Metal", "-k", "3")
+def test_typical_covers_are_listed_and_drawn(albo_line: Run, artifacts: Path) -> None:
+    said = albo_line("typical", "--genre", "Metal", "-k", "3")
     assert said.code == 0
     assert [line.split()[0] for line in said.out.splitlines() if ".png" in line] == ["1", "2", "3"]
     with Image.open(artifacts / "reports" / "typical-Metal.png") as drawn:
         assert drawn.width > 400
-    named = run_albo("oddities", "--genre", "Metal", "--sheet", "odd.jpg", "--json")
+    named = albo_line("oddities", "--genre", "Metal", "--sheet", "odd.jpg", "--json")
     assert len(named.objects) == 20
     assert (artifacts.parent / "odd.jpg").is_file()
 
 
 @pytest.mark.usefixtures("artifacts")
 @pytest.mark.parametrize("command", ["typical", "oddities"])
-def test_a_genre_that_nobody_has_gets_the_nearest_names(run_albo: Run, command: str) -> None:
-    said = run_albo(command, "--genre", "Jass")
+def test_a_genre_that_nobody_has_gets_the_nearest_names(albo_line: Run, command: str) -> None:
+    said = albo_line(command, "--genre", "Jass")
     assert said.code == 2
     assert (
         said.err.strip()
@@ -422,8 +424,8 @@ def test_a_genre_that_nobody_has_gets_the_nearest_names(run_albo: Run, command: 
     )
 
 
-def test_where_nothing_is_embedded_it_is_said(run_albo: Run) -> None:
-    said = run_albo("typical", "--genre", "Jazz")
+def test_where_nothing_is_embedded_it_is_said(albo_line: Run) -> None:
+    said = albo_line("typical", "--genre", "Jazz")
     assert said.code == 1
     assert "run `albo embed SOURCE`" in said.err
 
@@ -432,9 +434,9 @@ def test_where_nothing_is_embedded_it_is_said(run_albo: Run) -> None:
 
 
 def test_a_fresh_installation_answers_from_the_starter_head(
-    run_albo: Run, speaking: Speaking, tmp_path: Path
+    albo_line: Run, speaking: Speaking, tmp_path: Path
 ) -> None:
-    said = run_albo("classify", speaking.jazz, "--json")
+    said = albo_line("classify", speaking.jazz, "--json")
     assert said.code == 0
     (one,) = said.objects
     assert one["head"] == "starter"
@@ -450,9 +452,9 @@ def test_a_fresh_installation_answers_from_the_starter_head(
 
 
 def test_a_report_of_the_starter_head_needs_no_collection(
-    run_albo: Run, speaking: Speaking, tmp_path: Path
+    albo_line: Run, speaking: Speaking, tmp_path: Path
 ) -> None:
-    said = run_albo("report", speaking.jazz, "--as", "country", "--html", "r.html", "--json")
+    said = albo_line("report", speaking.jazz, "--as", "country", "--html", "r.html", "--json")
     assert said.code == 0
     (one,) = said.objects
     assert one["genre"] == "Country"
@@ -460,28 +462,28 @@ def test_a_report_of_the_starter_head_needs_no_collection(
     assert (one["votes"], one["typicality"]) == (None, None)
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "starter head" in page
-    unknown = run_albo("report", speaking.jazz, "--as", "Hip Hip")
+    unknown = albo_line("report", speaking.jazz, "--as", "Hip Hip")
     assert unknown.code == 2
     assert "head 'starter' does not know 'Hip Hip'; did you mean Hip-Hop" in unknown.err
-    others = run_albo("report", speaking.jazz, "--as", "Jazz", "--head", "starter")
+    others = albo_line("report", speaking.jazz, "--as", "Jazz", "--head", "starter")
     assert others.code == 2
     assert "head 'starter' does not know 'Jazz'; there are Country" in others.err
     assert "albo train" not in others.err, "training teaches the starter nothing"
-    assert run_albo("report", speaking.jazz, "--as", "hiphop", "--html", "r.html").code == 0
+    assert albo_line("report", speaking.jazz, "--as", "hiphop", "--html", "r.html").code == 0
 
 
 def test_a_head_of_ones_own_goes_before_the_starter(
-    run_albo: Run, artifacts: Path, speaking: Speaking
+    albo_line: Run, artifacts: Path, speaking: Speaking
 ) -> None:
-    own = run_albo("classify", speaking.jazz, "--json")
+    own = albo_line("classify", speaking.jazz, "--json")
     assert own.objects[0]["head"] == "default"
     assert "starter" not in own.err
-    asked = run_albo("classify", speaking.jazz, "--head", "starter", "--json")
+    asked = albo_line("classify", speaking.jazz, "--head", "starter", "--json")
     assert asked.objects[0]["head"] == "starter"
     assert asked.err == ""
     shutil.rmtree(artifacts / "heads")
-    assert "starter" in run_albo("classify", speaking.jazz).err
-    assert "the starter head answers" in run_albo("status").out
+    assert "starter" in albo_line("classify", speaking.jazz).err
+    assert "the starter head answers" in albo_line("status").out
 
 
 def test_a_starter_head_of_other_weights_is_refused(

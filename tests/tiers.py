@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TIERS = ("unit", "whole", "long")
 WHOLE_FIXTURES = frozenset(
-    {"mongodb", "mongodb_uri", "run_albo", "s3", "sample_artifacts", "speaking"}
+    {"mongodb", "mongodb_uri", "run_albo", "s3", "sample_artifacts", "server", "speaking"}
 )
 """Fixtures that run processes or networks: who asks for one is no unit test."""
 

@@ -1,8 +1,8 @@
 """Heads predict genres from features, with numpy alone, and say why.
 
-`views` are what a head looks at, `predictors` (with `grams`, `trees`) answer for one view, `fusion`
-joins and calibrates them, `head` is the whole, `kept` its files. `reasons` and `maps` say why;
-`starter` comes with albo. `albo.learning` fits.
+`views` make features, `predictors` (with `grams`, `trees`) predict from one view, `fusion` joins
+and calibrates them, `head` is the whole, `kept` its files. `reasons` and `maps` say why; `starter`
+comes with albo. `albo.learning` fits.
 """
 
 import lazy_loader

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """How n covers fared while they were held out, by prior."""
+    """The nonconformity of n covers while they were held out, by prior."""
 
     nonconformity: Mapping[Prior, Doubles]
     """For each prior float64 (n,): 1 - p(true genre), ascending."""
@@ -31,7 +31,7 @@ class Scores:
 
     @classmethod
     def of(cls, probabilities: Doubles, labels: Ints, frequencies: Doubles) -> Scores:
-        """Sort what was said of covers: probabilities (n, c), labels int (n,)."""
+        """Make sorted scores of predictions: probabilities (n, c), labels int (n,)."""
         rows = np.arange(len(labels))
         nonconformity: dict[Prior, Doubles] = {}
         true_genres: dict[Prior, Ints] = {}
@@ -43,7 +43,7 @@ class Scores:
         return cls(nonconformity, true_genres)
 
     def arrays(self, prefix: str) -> dict[str, Array]:
-        """Return them under the names that they have in a file."""
+        """Return the arrays under their names in a file."""
         kept = ("nonconformity", self.nonconformity), ("true_genres", self.true_genres)
         return {
             f"{prefix}{name}.{prior}": array for name, of in kept for prior, array in of.items()
@@ -51,7 +51,7 @@ class Scores:
 
     @classmethod
     def restore(cls, arrays: Mapping[str, Array], prefix: str) -> Scores:
-        """Make them of a file's arrays; heads of former versions have no true genres."""
+        """Make scores from a file's arrays; heads of former versions have no true genres."""
         found = {prior: arrays.get(f"{prefix}true_genres.{prior}") for prior in Prior}
         return cls(
             {prior: arrays[f"{prefix}nonconformity.{prior}"] for prior in Prior},
@@ -76,7 +76,7 @@ class Fusion:
     """float64 (v,): the weight of each view, not negative."""
 
     temperature: float
-    """What the weighed sum is divided by, above 0."""
+    """The divisor of the weighted sum, above 0."""
 
     def __call__(self, spoken: Sequence[Doubles]) -> Doubles:
         """Return probabilities (n, c); NaN where a view that has a weight is silent."""
@@ -87,14 +87,14 @@ class Fusion:
 def answer(
     spoken: Sequence[Doubles], together: Fusion, alone: Fusion | None, frequencies: Doubles
 ) -> Doubles:
-    """Make one answer of what views said of n covers: probabilities, float64 (n, c).
+    """Fuse the views' predictions for n covers into probabilities, float64 (n, c).
 
     Parameters
     ----------
     spoken : float64 (n, c) for each view: its log-probabilities, NaN where it says nothing.
     together : the fusion of all views.
-    alone : the fusion for covers that one of the views says nothing of; None where there is none.
-    frequencies : float64 (c,), of the genres: the answer where no fusion has anything to say.
+    alone : the fusion for covers of which an optional view says nothing, or None.
+    frequencies : float64 (c,), of the genres: the answer where no fusion has one.
     """
     fused = together(spoken)
     for fallback in (alone, None):
@@ -107,9 +107,9 @@ def answer(
 
 
 def weigh_prior(probabilities: Doubles, frequencies: Doubles, prior: Prior) -> Doubles:
-    """Return probabilities under the prior: as they are, or with the corpus's divided out.
+    """Return probabilities under the prior: as they are, or with the frequencies divided out.
 
-    Saerens, Latinne and Decaestecker 2002, eq. 4. Raises UsageError for another prior.
+    Saerens, Latinne and Decaestecker 2002, eq. 4. Raises UsageError for an unknown prior.
     """
     if choose(Prior, prior, "prior") is Prior.CORPUS:
         return probabilities
@@ -120,7 +120,8 @@ def weigh_prior(probabilities: Doubles, frequencies: Doubles, prior: Prior) -> D
 def conformal_sets(probabilities: Doubles, nonconformity: Doubles, coverage: float) -> Bools:
     """Return bool (n, c): where 1 - p is at most the ceil((n + 1) coverage)-th smallest score.
 
-    With too few scores for the coverage asked for, every genre is in the set.
+    The most probable genre is always in the set. With too few scores for the coverage asked for,
+    every genre is.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ class Grams:
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Grams:
-        """Take folded texts to pieces."""
+        """Split folded texts into grams."""
         rows = [_grams_of(text) for text in texts]
         lengths = np.array([0, *(len(ids) for ids, _ in rows)], np.int64)
         none = np.empty(0, np.uint32), np.empty(0, np.float32)
@@ -50,7 +50,7 @@ class Grams:
 
     @property
     def nbytes(self) -> int:
-        """What they take in memory."""
+        """The bytes that they take in memory."""
         return self.starts.nbytes + self.ids.nbytes + self.counts.nbytes
 
     @property
@@ -60,7 +60,7 @@ class Grams:
 
     @property
     def rows(self) -> Ints:
-        """The text that each gram is of: int64 (g,)."""
+        """The text of each gram: int64 (g,)."""
         return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
 
     def __getitem__(self, rows: Any) -> Grams:  # noqa: ANN401  (positions, a mask or a slice)
@@ -83,7 +83,7 @@ def _grams_of(text: str) -> tuple[NDArray[np.uint32], Floats]:
 
 
 def runs_of(word: str) -> Iterable[str]:
-    """Go through the grams of one word, a blank at either end; a lone blank is none."""
+    """Yield the grams of one word with a blank at either end; a lone blank is no gram."""
     for length in range(SHORTEST, LONGEST + 1):
         for start in range(len(word) - length + 1):
             run = word[start : start + length]

@@ -1,18 +1,18 @@
 """A fitted, calibrated head, and its files.
 
-A head holds one predictor for each view, and what makes their log-probabilities one calibrated
-answer: fusion weights, a temperature, the genre frequencies and the nonconformity scores. It was
-fitted elsewhere; nothing is fitted here, and importing this needs numpy alone.
+A head holds one predictor for each view, and the numbers that fuse their log-probabilities into one
+calibrated answer: fusion weights, a temperature, the genre frequencies and the nonconformity
+scores. It was fitted elsewhere; nothing is fitted here, and importing this needs numpy alone.
 
     log p(genre | cover)  ~  sum over views of weight * log p_view(genre | cover), / temperature
 
-Some views are silent of some covers: there are no words on them. These are answered by the views
-that always speak, with weights and a temperature of their own; that part of a head is a head too.
+Some views say nothing of some covers, as of covers without words. The views that always speak
+answer for these, with weights and a temperature of their own. They are stored as `Head.alone`.
 
 On disk: `manifest.json` names `head-<checksum>.npz` (plain arrays) and, for LightGBM, one
 `<view>-<checksum>.txt` in LightGBM's own format. The manifest is written last and replaces the
-former one in a single step; what that one named is removed only after. So a reader finds the old
-head or the new one, whole, and needs no lock; writers take turns.
+former one in a single step; the former one's files are removed after that. So a reader finds the
+whole old head or the whole new one, and needs no lock. Writers take turns.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class Head:
     def own_probabilities(self, genre: str, prior: Prior = Prior.CORPUS) -> Doubles:
         """Return p(genre) of that genre's own covers while they were held out: (n,), ascending.
 
-        What a cover's p(genre) is to be compared with. Raises StaleArtifact where it was not kept.
+        A cover's p(genre) is compared with these. Raises StaleArtifact where they were not kept.
         """
         if choose(Prior, prior, "prior") not in self.true_genres:
             raise StaleArtifact(
@@ -146,7 +146,7 @@ class Head:
         prior : "corpus" refers to the frequencies of genres in the corpus, "uniform" divides them
             out.
 
-        Raises UsageError for a view that is missing, features of another width, another prior.
+        Raises UsageError for a missing view, features of another width, or an unknown prior.
         """
         said = self._fused(self._spoken(features))
         return weigh_prior(said, self.frequencies, prior)
@@ -199,13 +199,13 @@ class Head:
         decide: float = 0.5,
         coverage: float = 0.9,
     ) -> list[Prediction]:
-        """Say of n covers what they read as: all genres best first, the set, and if it is decided.
+        """Predict n covers: all genres best first, the conformal set, and whether it is decided.
 
         Parameters
         ----------
-        features, prior : as of `predict`.
-        decide : the least top probability of a cover that is decided.
-        coverage : as of `conformal_set`.
+        features, prior : as in `predict`.
+        decide : the least top probability of a decided answer.
+        coverage : as in `conformal_set`.
 
         Raises as `predict` and `conformal_set` do, and UsageError unless 0 <= decide <= 1.
         """
@@ -247,13 +247,13 @@ class Head:
         }
 
     def _fusion_of(self, rows: list[Doubles]) -> Fusion:
-        """Return what fuses the views for one cover: another where one of them is silent."""
+        """Return the fusion for one cover: that of `alone` where a view is silent."""
         silent = any(np.isnan(row[0]) for row, own in zip(rows, self.weights, strict=True) if own)
         alone = self._fusion_alone()
         return alone if silent and alone is not None else Fusion(self.weights, self.temperature)
 
     def _views_said(self, spoken: list[Doubles], cover: int) -> tuple[Said, ...]:
-        """Say what each view said of a cover by itself, and what weight that had."""
+        """Return each view's own prediction for a cover, and its weight."""
         rows = [view[cover] for view in spoken]
         fusion = self._fusion_of(rows)
         return tuple(
@@ -273,7 +273,7 @@ class Head:
         )
 
     def save(self, folder: Path) -> None:
-        """Write the head; one that stands there is replaced in a single step.
+        """Write the head; a former one is replaced in a single step.
 
         The caller holds the writer lock. Raises CannotWrite.
         """
@@ -294,8 +294,8 @@ class Head:
     def load(cls, folder: Path) -> Head:
         """Read a head and check all of it.
 
-        Raises StaleArtifact where it is missing, damaged or no head: the message names what is
-        wrong and the mending command.
+        Raises StaleArtifact where it is missing, damaged or no head: the message names the fault
+        and the mending command.
         """
         for _ in range(3):
             manifest = read_manifest(folder, WHAT, mending_command(folder))
@@ -345,7 +345,7 @@ def _manifest_of(head: Head, content: Mapping[str, bytes], texts: Mapping[str, s
 
 
 def _restore(folder: Path, manifest: Json) -> Head:
-    """Make a head of what its files hold; FileNotFoundError where one is gone."""
+    """Make a head from its files. Raises FileNotFoundError where one is gone."""
     try:
         return _assemble(manifest, read_contents(folder, manifest))
     except FileNotFoundError:
@@ -402,7 +402,7 @@ def _assemble(manifest: Json, contents: Mapping[str, bytes]) -> Head:
 
 
 def _check_head(head: Head, views: int) -> None:
-    """Check that all parts are of one head. Raises ValueError."""
+    """Check that all parts fit together. Raises ValueError."""
     words = (head.name, head.kind, head.level, head.backbone, *head.fingerprints.values())
     if not all(isinstance(word, str) for word in (*words, *head.genres)):
         raise ValueError("a name that is no text")

@@ -1,4 +1,4 @@
-"""A head as files: written, checked and read."""
+"""The files of a head: written, checked and read."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def sha256(data: bytes) -> str:
 
 
 def name_by_content(stem: str, suffix: str, data: bytes) -> str:
-    """Name a file by what is in it: `stem-<16 hex digits>.suffix`."""
+    """Name a file by its content: `stem-<16 hex digits>.suffix`."""
     return f"{stem}-{sha256(data)[:16]}.{suffix}"
 
 
@@ -60,7 +60,7 @@ def unpack(data: bytes) -> dict[str, Array]:
 
 
 def remove_others(folder: Path, named: set[str]) -> None:
-    """Remove what a former manifest named, or a killed writer left."""
+    """Remove files that a former manifest named or a killed writer left."""
     remove_unnamed(folder, _MADE_HERE, named)
     sweep(folder)
 

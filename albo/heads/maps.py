@@ -2,10 +2,10 @@
 
 The pooled top is the mean of a map over its places, and a linear classifier is a sum over the
 pooled top. So the part of a logit that comes from the pooled top is a sum over places, exactly. The
-middle stages' part is not: their deviations are of all places together.
+middle stages' part is not, as their deviations are over all places together.
 
-The network that gives the map is exported once, as `albo.runtimes` does it, but in float32: a map
-is read off a few covers, and nothing is gained by rounding it.
+The network that gives the map is exported once, as `albo.runtimes` does it, but in float32: maps
+are made for few covers, so rounding would gain nothing.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class ActivationMap:
     """float64 (h, w), rows from the top; its sum is `mapped`."""
 
     mapped: float
-    """What the pooled top adds to the genre's logit, beyond the mean of the other genres."""
+    """The pooled top's part of the genre's logit, beyond the mean of the other genres."""
 
     unmapped: float
-    """What the middle stages add to it."""
+    """The middle stages' part of it."""
 
     @property
     def share(self) -> float:
-        """How much of what the image says the map shows, by size: 0 to 1."""
+        """The share of the image's evidence that the map shows, by size: 0 to 1."""
         whole = abs(self.mapped) + abs(self.unmapped)
         return abs(self.mapped) / whole if whole else 0.0
 
@@ -55,10 +55,10 @@ class ActivationMap:
 def spread(
     predictor: LogisticPredictor, genre: int, pooled: Floats, middle: Floats
 ) -> ActivationMap:
-    """Spread over a cover's places what its pooled top says for a genre.
+    """Spread the pooled top's evidence for a genre over a cover's places.
 
-    Zhou et al. 2016, eq. 2, with the classifier's standardisation: a number that is cut off counts
-    for what it is cut to, and a genre's logit is taken against the mean of the others.
+    Zhou et al. 2016, eq. 2, with the classifier's standardisation: a clipped number counts with its
+    clipped value, and a genre's logit is taken against the mean of the others.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def spread(
     scaler = predictor.scaler
     cut = scaler(np.concatenate([vector, middle]).astype(np.float32)[None])[0].astype(np.float64)
     plain = (vector - scaler.mean[:depth]) / scaler.scale[:depth]
-    # 1 where nothing is cut off. What is next to its mean never is, and would be a poor divisor.
+    # 1 where nothing is clipped. A number near its mean never is, and would be a poor divisor.
     kept = np.divide(cut[:depth], plain, out=np.ones(depth), where=np.abs(plain) > 1)
     slopes = weights[:depth] * kept / scaler.scale[:depth]
     evidence = slopes @ (maps - scaler.mean[:depth, None]) / maps.shape[1]
@@ -83,7 +83,7 @@ def spread(
 
 
 class Mapper:
-    """Maps what a linear classifier of the image says of covers onto them; see `open_mapper`."""
+    """Maps a linear image classifier's evidence onto covers; see `open_mapper`."""
 
     def __init__(self, predictor: LogisticPredictor, compiled: Any) -> None:  # noqa: ANN401
         self.predictor = predictor
@@ -106,9 +106,9 @@ def open_mapper(card: Card, predictor: Predictor, note: Note = lambda _line: Non
 
     Parameters
     ----------
-    note : called with one line when the network is exported, which is done where no export exists.
+    note : called with one line when the network is exported, once, where no export exists.
 
-    Raises NoActivationMap where there can be none, MissingWeights, RuntimeFailed.
+    Raises NoActivationMap where no map can be made, MissingWeights, RuntimeFailed.
     """
     if not isinstance(predictor, LogisticPredictor):
         raise NoActivationMap("a head of trees has no map: only a linear one is a sum over places")

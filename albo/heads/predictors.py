@@ -1,8 +1,8 @@
 """Predictors: a view's fitted classifier, in numpy alone (except LightGBM's trees).
 
-A predictor was fitted elsewhere, by its trainer. It says for covers how probable each genre is to
-its view; of a cover that its view says nothing of, a row of NaN. It is kept as plain arrays and
-text, and checked when it is read again, as artifacts are passed on.
+A predictor was fitted elsewhere, by its trainer. It gives each cover's genre probabilities by its
+view, or a row of NaN where the view says nothing. It is stored as plain arrays and text, and
+checked when it is read, as people pass artifacts on.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _GRAM_ROWS = 256
 
 
 class Predictor(Protocol):
-    """A view's fitted classifier: what it says of covers, and how it is kept."""
+    """A view's fitted classifier: how it predicts, and how it is stored."""
 
     kind: ClassVar[str]
     """Its key in `PREDICTORS`."""
@@ -47,16 +47,16 @@ class Predictor(Protocol):
         ...
 
     def arrays(self) -> dict[str, Array]:
-        """Return the arrays it consists of; never of objects."""
+        """Return the arrays it consists of; none holds objects."""
         ...
 
     def text(self) -> str:
-        """Return what it keeps as text, "" where nothing."""
+        """Return its text, "" where it has none."""
         ...
 
     @classmethod
     def restore(cls, arrays: Mapping[str, Array], text: str) -> Predictor:
-        """Make it of what it kept. Raises ValueError or KeyError where that cannot be."""
+        """Make it of its arrays and text. Raises ValueError or KeyError where they do not fit."""
         ...
 
 
@@ -64,8 +64,7 @@ class Predictor(Protocol):
 class Scaler:
     """Standardises features: (x - mean) / scale, cut off at three standard deviations.
 
-    The cut keeps one odd number, of which a blank or broken cover has many, from outweighing the
-    rest.
+    So no odd number outweighs the rest; a blank or broken cover has many odd numbers.
     """
 
     mean: Floats
@@ -75,7 +74,7 @@ class Scaler:
     """float32 (p,): the standard deviation of each number, above 0."""
 
     def __call__(self, features: Floats) -> Floats:
-        """Return float32 (n, p). Raises UsageError where p is another."""
+        """Return float32 (n, p). Raises UsageError for another p."""
         if features.shape[1:] != self.mean.shape:
             raise UsageError(
                 f"features of shape {features.shape}, the head reads (n, {len(self.mean)});"
@@ -132,7 +131,7 @@ class LogisticPredictor:
         }
 
     def text(self) -> str:
-        """Return nothing."""
+        """Return "", as it has no text."""
         return ""
 
     @classmethod
@@ -175,7 +174,7 @@ class LightgbmPredictor:
         return model_number(self.model, "num_class")
 
     def reduce(self, features: Floats) -> Floats:
-        """Return float32 (n, k), what the trees see."""
+        """Return the input of the trees, float32 (n, k)."""
         parts = [
             self.scaler(features[first : first + _BATCH]) @ self.components
             for first in range(0, max(len(features), 1), _BATCH)
@@ -246,7 +245,7 @@ class UnitPredictor:
         return said
 
     def logits(self, features: Floats) -> Doubles:
-        """Return float64 (n, c) before normalising; the zero vector has those of the bias."""
+        """Return float64 (n, c) before normalising; the zero vector gets the bias."""
         return np.asarray(features @ self.weights + self.bias, np.float64)
 
     def arrays(self) -> dict[str, Array]:
@@ -254,7 +253,7 @@ class UnitPredictor:
         return {"weights": self.weights, "bias": self.bias}
 
     def text(self) -> str:
-        """Return nothing."""
+        """Return "", as it has no text."""
         return ""
 
     @classmethod
@@ -311,8 +310,8 @@ class GramPredictor:
     def contributions(self, text: Grams, parts: Grams) -> Doubles:
         """Return what each part of a text adds to its logits: float64 (k, c).
 
-        The words of a text add up to all of its logits except the bias. A gram counts as often as a
-        piece has it.
+        The words of a text add up to all of its logits except the bias. A gram counts as often as
+        it occurs in a piece.
 
         Parameters
         ----------
@@ -338,7 +337,7 @@ class GramPredictor:
         }
 
     def text(self) -> str:
-        """Return nothing."""
+        """Return "", as it has no text."""
         return ""
 
     @classmethod
@@ -372,7 +371,7 @@ def weigh_grams(
 
 
 def _known(features: Grams, ids: NDArray[np.uint32]) -> tuple[Bools, Ints]:
-    """Return which grams are known, (g,), and the places of those that are in `ids`."""
+    """Return which grams are known, (g,), and the places of the known ones in `ids`."""
     places = np.searchsorted(ids, features.ids)
     places[places == len(ids)] = 0
     known = ids[places] == features.ids
@@ -385,4 +384,4 @@ PREDICTORS: dict[str, type[Predictor]] = {
     UnitPredictor.kind: UnitPredictor,
     GramPredictor.kind: GramPredictor,
 }
-"""By kind, for reading them again."""
+"""The predictor classes by kind, to read stored ones."""

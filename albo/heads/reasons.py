@@ -1,10 +1,10 @@
-"""Why a head says what it says of one cover: its views, the words, and where on the cover.
+"""Why a head predicts what it predicts for one cover: by view, by word, by place on the cover.
 
-All of it is in one unit: what something adds to the log-odds of a genre against the others, after
-fusion and calibration; against the mean of their logits, so that no other genre decides alone. +0.7
-makes the genre twice as likely beside the others, -0.7 half. It is read off the very numbers that
-decide, so the parts add up; only what a line means has no parts, and counts for what is lost when
-the line is left out.
+All evidence has one unit: its part of a genre's log-odds against the others, after fusion and
+calibration. The others count with the mean of their logits, so that none decides alone. +0.7 makes
+the genre twice as likely against the others, -0.7 half as likely. The evidence is computed from the
+numbers that decide, so the parts add up. Only the meaning of a line has no parts: it counts with
+the loss when the line is left out.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 _MOST_LINES = 24
-"""Lines of a cover whose meaning is weighed, the tallest: each takes a while."""
+"""The most lines of a cover whose meaning is weighed, the tallest ones: each takes time."""
 
 
 _NAMES = {"image": "picture", "characters": "letters", "meaning": "meaning"}
@@ -40,18 +40,18 @@ _NAMES = {"image": "picture", "characters": "letters", "meaning": "meaning"}
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """The words on one cover, and the means to look at some of them again."""
+    """The words on one cover, and the function that encodes some of them again."""
 
     words: Words
     """The words that were read."""
 
     meanings: Meanings
-    """Makes words features of the view of meanings; gives None where a head has no such view."""
+    """Turns words into features of the meaning view; None where a head has no such view."""
 
 
 @dataclass(frozen=True, slots=True)
 class ViewReason:
-    """What one view adds for a genre."""
+    """The evidence of one view for a genre."""
 
     view: str
     """The view's name."""
@@ -60,13 +60,13 @@ class ViewReason:
     """What it adds to the genre's log-odds."""
 
     def __str__(self) -> str:
-        """Say it in two words: the view as people call it, and its evidence."""
+        """Return the view's plain name and its evidence."""
         return f"{_NAMES.get(self.view, self.view)} {signed(self.evidence)}"
 
 
 @dataclass(frozen=True, slots=True)
 class WordReason:
-    """What a word or a line adds for a genre."""
+    """The evidence of a word or a line for a genre."""
 
     text: str
     """The word, or the line."""
@@ -78,7 +78,7 @@ class WordReason:
     """What it adds to the genre's log-odds."""
 
     def __str__(self) -> str:
-        """Say it in three words; the text is a stranger's."""
+        """Return text, evidence and view; the text is untrusted."""
         return f"{self.text} {signed(self.evidence)} ({_NAMES.get(self.view, self.view)})"
 
 
@@ -134,9 +134,9 @@ def explain(
 
     Parameters
     ----------
-    features : for each view of the head, those of the one cover. heard : what it says.
+    features : for each view of the head, those of the one cover. heard : its words.
     locate : maps the image classifier's evidence for a genre, by its place among the head's genres;
-        None where that cannot be, and `no_map` says why.
+        None where no map can be made, and `no_map` says why.
     """
     place = head.genres.index(genre)
     shares = head.shares(features)

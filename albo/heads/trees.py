@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_trees(text: str, width: int) -> None:
-    """Check LightGBM's text before LightGBM, which trusts it, follows its numbers into memory.
+    """Check a model's text before LightGBM, which trusts its numbers, reads it.
 
     People pass artifacts on, and a forged artifact has matching checksums. A feature, a child or a
     number of leaves that does not exist would kill the process, and a tree that leads back to
@@ -67,7 +67,7 @@ def _check_tree(tree: str, width: int) -> None:
     _numbers(fields, "threshold", nodes)
     decisions = _numbers(fields, "decision_type", nodes).astype(np.int64)
     order = np.arange(nodes)
-    # A child was always made after its parent, so a walk down a tree comes to an end.
+    # A child always comes after its parent, so a walk down a tree ends.
     sound = all(((child > order) & (child < nodes) | (child < 0)).all() for child in children)
     if not sound or min(child.min() for child in children) < -leaves or (decisions & 1).any():
         raise ValueError("a tree whose branches lead nowhere")

@@ -1,9 +1,9 @@
-"""Views: what a head looks at, and the plug for further ones.
+"""Views: how a head looks at covers, and how to add further views.
 
-A view turns covers into features and says which classifier reads them; the head fuses what the
-views' classifiers say. One view knows nothing of another. To add one: a class with the members of
-`View` and, where none of the existing classifiers suits it, a predictor in `PREDICTORS` of
-`albo.heads.predictors` and a trainer in `TRAINERS` of `albo.learning.trainers`, under the name of
+A view turns covers into features and names the classifier that reads them. The head fuses the
+classifiers' predictions. Views are independent of one another. To add one, write a class with the
+members of `View`. If no existing classifier suits it, add a predictor to `PREDICTORS` of
+`albo.heads.predictors` and a trainer to `TRAINERS` of `albo.learning.trainers`, under the name of
 its classifier.
 """
 
@@ -31,7 +31,7 @@ HINT_WEIGHT = 5.0
 
 
 class Features(Protocol):
-    """What a view says of n covers: n rows, picked by an array of positions.
+    """A view's features of n covers: n rows, indexed by an array of positions.
 
     They may be of any kind that the view's classifier reads: a float32 array, a sparse matrix,
     an array of texts.
@@ -39,7 +39,7 @@ class Features(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Covers first."""
+        """The shape; the first axis is the covers."""
         ...
 
     def __getitem__(self, rows: Any, /) -> Any:  # noqa: ANN401  (its own kind, fewer rows)
@@ -49,7 +49,7 @@ class Features(Protocol):
 
 @dataclass(frozen=True)
 class Hints:
-    """What is known of genres before any cover was seen: k texts that name them."""
+    """Knowledge of the genres before any cover is seen: k texts that name them."""
 
     features: Any
     """The view's features of the k texts."""
@@ -71,7 +71,7 @@ class View(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """What made the features, exactly; a head refuses features of another fingerprint."""
+        """Identifies how the features were made; a head refuses those of another fingerprint."""
         ...
 
     @property
@@ -87,7 +87,7 @@ class View(Protocol):
         """How many numbers each part has, where the features are several parts side by side.
 
         A dense classifier gives every block the same weight, however many numbers it has. () where
-        the features are one thing.
+        the features have one part.
         """
         ...
 
@@ -101,7 +101,7 @@ class View(Protocol):
         ...
 
     def hints(self, genres: Sequence[str]) -> Hints | None:
-        """Return what the names of these genres tell this view; None where they tell it nothing."""
+        """Return this view's features of the genres' names; None where names tell it nothing."""
         ...
 
     def features(self, digests: Sequence[Digest]) -> Features:
@@ -178,7 +178,7 @@ class ImageView:
 class CharactersView:
     """How the words are written: runs of characters, in any script, within words.
 
-    It learns names, languages, scripts and parts of words that the reader read half right.
+    It learns names, languages, scripts and the correct parts of words that the reader misread.
     """
 
     reader: str
@@ -194,14 +194,14 @@ class CharactersView:
     """As `View.classifier`."""
 
     blocks: ClassVar[tuple[int, ...]] = ()
-    """(): the features are one thing."""
+    """(): the features have one part."""
 
     always: ClassVar[bool] = False
     """False: the view says nothing of a cover without words."""
 
     @property
     def fingerprint(self) -> str:
-        """The reader's fingerprint, and the version of how its words are taken to pieces."""
+        """The reader's fingerprint, and the version of the rules that split its words."""
         return f"{self.reader}/{VERSION}"
 
     def hints(self, genres: Sequence[str]) -> Hints:
@@ -210,7 +210,7 @@ class CharactersView:
         return Hints(Grams.of(map(fold_text, texts)), labels, weights)
 
     def features(self, digests: Sequence[Digest]) -> Grams:
-        """Return the grams of what these covers say."""
+        """Return the grams of the words on these covers."""
         return self.from_words([self.words.get(digest) for digest in digests])
 
     @staticmethod
@@ -220,7 +220,7 @@ class CharactersView:
 
 
 class Meanings(Protocol):
-    """A sentence encoder: it turns texts into vectors of what they mean."""
+    """A sentence encoder: it turns texts into vectors of their meaning."""
 
     @property
     def fingerprint(self) -> str:
@@ -243,7 +243,7 @@ class Meanings(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MeaningView:
-    """What the words mean, whatever words they are: one vector for all lines of a cover."""
+    """The meaning of the words: one vector for all lines of a cover."""
 
     reader: str
     """The fingerprint of the word reader."""
@@ -261,23 +261,23 @@ class MeaningView:
     """As `View.classifier`."""
 
     blocks: ClassVar[tuple[int, ...]] = ()
-    """(): the features are one thing."""
+    """(): the features have one part."""
 
     always: ClassVar[bool] = False
     """False: the view says nothing of a cover without words."""
 
     @property
     def fingerprint(self) -> str:
-        """The reader's and the encoder's fingerprints, and the version of how lines are joined."""
+        """The reader's and the encoder's fingerprints, and the version of the joining of lines."""
         return f"{self.reader}/{self.meanings.fingerprint}/{VERSION}"
 
     def hints(self, genres: Sequence[str]) -> Hints:
-        """Return what the genres' names and their subgenres' mean."""
+        """Return the meanings of the names of the genres and their subgenres."""
         texts, labels, weights = _name_texts(genres)
         return Hints(self.meanings.encode(texts), labels, weights)
 
     def features(self, digests: Sequence[Digest]) -> Floats:
-        """Return float32 (n, d): what these covers' words mean, zero rows where there are none."""
+        """Return the meaning of these covers' words: float32 (n, d), zero rows without words."""
         return self.meanings.of_covers(
             {
                 digest: self._text_of(self.words[digest]) if digest in self.words else ""
@@ -286,7 +286,7 @@ class MeaningView:
         )
 
     def from_words(self, words: Sequence[Words]) -> Floats:
-        """Return what words just read mean: float32 (n, d)."""
+        """Return the meaning of words just read: float32 (n, d)."""
         return self.meanings.encode([self._text_of(said) for said in words])
 
     def _text_of(self, words: Words) -> str:
@@ -294,7 +294,7 @@ class MeaningView:
 
 
 def _name_texts(genres: Sequence[str]) -> tuple[list[str], Ints, Doubles]:
-    """Return texts that name these genres, the genre of each, and what each counts for.
+    """Return texts that name these genres, the genre of each, and the weight of each.
 
     A genre of the iTunes store brings its subgenres' names: "Blues" brings "Chicago Blues".
     """

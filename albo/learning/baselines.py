@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 _SHARPNESS = 20.0
-"""Cosines are multiplied by it before the softmax; what is right comes from the temperature."""
+"""The factor of cosines before the softmax; the fitted temperature corrects it."""
 _BLOCK = 1024
 
 
 @dataclass(frozen=True)
 class _MajorityPredictor:
-    """Says of every cover how frequent the genres are. frequencies : float64 (c,)."""
+    """Predicts the genre frequencies for every cover. frequencies : float64 (c,)."""
 
     kind: ClassVar[str] = "majority"
 
@@ -48,9 +48,9 @@ class MajorityTrainer:
 
 @dataclass(frozen=True)
 class _NearestPredictor:
-    """Ranks genres by their nearest cover; so the first is the genre of the nearest of all.
+    """Ranks genres by their nearest cover: the first genre is that of the nearest cover.
 
-    vectors : float32 (n, d), unit rows, sorted by genre. starts : of each genre that is there.
+    vectors : float32 (n, d), unit rows, sorted by genre. starts : each genre's first row.
     """
 
     kind: ClassVar[str] = "nearest"
@@ -78,7 +78,7 @@ class NearestTrainer:
     """The one setting; it changes nothing."""
 
     def path(self, features: Floats, labels: Ints, genres: int) -> Iterator[Any]:
-        """Sort them by genre."""
+        """Sort the covers by genre."""
         order = np.argsort(labels, kind="stable")
         present, starts = np.unique(labels[order], return_index=True)
         yield _NearestPredictor(features[order], starts, present, genres)

@@ -87,7 +87,7 @@ class Bootstrap:
         Parameters
         ----------
         value : the figure itself.
-        layers : for each seed, what is summed over covers: (n, k).
+        layers : for each seed, the values to sum over covers: (n, k).
         figure : makes the figures (draws,) from the sums (draws, k) and the covers drawn (draws,).
         without_bias : move the replicates so that their mean is the value. A calibration error is
             a sum of absolute values: resampling adds noise, which can only make it larger.
@@ -104,9 +104,9 @@ class Bootstrap:
 
 
 def ratios(above: Doubles, below: Doubles, bootstrap: Bootstrap) -> list[Interval]:
-    """Return of each column the ratio of sums over covers (n, k), with its interval.
+    """Return each column's ratio of sums over covers (n, k), with its interval.
 
-    Draws in which a column's lower sum is 0 say nothing and are left out. 0 where all are.
+    Draws in which a column's divisor is 0 are left out. The ratio is 0 where all are left out.
     """
     columns = above.shape[1]
     sums = bootstrap.sums(np.concatenate([above, below], axis=1))
@@ -121,7 +121,7 @@ def ratios(above: Doubles, below: Doubles, bootstrap: Bootstrap) -> list[Interva
 
 
 def _over(above: Doubles, below: Doubles) -> Doubles:
-    """Divide, giving nan where there is nothing below."""
+    """Divide; NaN where the divisor is 0."""
     ratio: Doubles = np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
     return ratio
 

@@ -1,7 +1,6 @@
-"""What an evaluation found, as records: `evaluate` fills them, the page and the tables show them.
+"""The records of an evaluation: `evaluate` fills them, the page and the tables show them.
 
-Nothing is computed here but sentences and JSON. Genres are named by their position in
-`Evaluation.genres` wherever there are arrays.
+Only sentences and JSON are made here. In arrays, a genre is its position in `Evaluation.genres`.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ class Leak:
     """Top-1 accuracy of the same way of predicting under the random split."""
 
     difference: Interval
-    """Random less grouped, with an interval from the same covers resampled alike."""
+    """Random minus grouped, with an interval from the same resampled covers."""
 
     def describe(self) -> str:
         """Say what a random split would have claimed, in two sentences."""
@@ -67,7 +66,7 @@ class Leak:
         return f"{said} On these covers that is no sure difference."
 
     def as_json(self) -> Json:
-        """Return the object of all three."""
+        """Return all three as a JSON object."""
         return {
             "grouped": self.grouped.as_json(),
             "random": self.random.as_json(),
@@ -104,21 +103,21 @@ class Row:
     """The share of covers whose artist is known, 0 to 1."""
 
     selected: bool = False
-    """Whether `classify` would use it: it was chosen inside the training folds."""
+    """Whether `classify` would use it: all views, and the kind of head asked for."""
 
     leaky: bool = False
     """Whether covers of one artist or artwork are on both sides of the split."""
 
     leak: Leak | None = None
-    """What the other split adds; only the selected row has it."""
+    """The leak against the other split; only the selected row has it."""
 
     @property
     def is_baseline(self) -> bool:
-        """Whether nothing was fitted for it."""
+        """Whether it is a baseline, without a head."""
         return self.head == NO_HEAD
 
     def describe(self) -> str:
-        """Name it in a few words: views, head, and the split where it is not the usual one."""
+        """Name it in a few words: views, head, and a split other than grouped."""
         head = "" if self.is_baseline else f", {self.head}"
         split = [] if self.split == "grouped" else [f"{self.split} split"]
         remarks = ", ".join([*split, *(["leaky"] if self.leaky else [])])
@@ -182,7 +181,7 @@ class Mistake:
     """The probability of that guess."""
 
     conformal_set: tuple[str, ...]
-    """The genres that the cover may be of."""
+    """The genres in its conformal set."""
 
     words: tuple[str, ...] = ()
     """The lines on the cover."""
@@ -191,7 +190,7 @@ class Mistake:
     """The covers most like it, nearest first."""
 
     def as_json(self) -> Json:
-        """Return the cover's object with what was said of it."""
+        """Return the cover's object with its guess, set, words and neighbours."""
         return {
             **self.cover.labelled_json(),
             "guess": self.guess,
@@ -218,7 +217,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What was evaluated on what; Mitchell et al. 2019.
+    """The model card, after Mitchell et al. 2019: what was evaluated, and on which covers.
 
     Attributes
     ----------
@@ -238,9 +237,9 @@ class ModelCard:
     libraries : the name and the version of each library.
     artists_known : the share of covers whose artist is known, 0 to 1.
     groups_needed : how many groups a genre needs to be scored.
-    first_year, last_year : of the albums' release; None where unknown.
+    first_year, last_year : the albums' first and last year of release; None where unknown.
     from_charts : how many covers come from charts.
-    conflicting, unlabelled : how many covers have several labels, and none.
+    conflicting, unlabelled : how many covers have several labels, and how many none.
     left_out : the genres with too few groups.
     near_duplicates_measured : whether the near-duplicate threshold was measured for the backbone.
     """
@@ -313,7 +312,7 @@ class ModelCard:
 class Evaluation:
     """Every way of predicting with its scores, and all answers of the selected way.
 
-    Everything but `rows` is of the selected way.
+    All fields but `rows` describe the selected way.
     """
 
     rows: tuple[Row, ...]
@@ -375,15 +374,15 @@ class ReviewedEvaluation(Evaluation):
     """float64 (c, c): mean counts of covers, rows the true genre, columns the first guess."""
 
     card: ModelCard
-    """What was evaluated on what."""
+    """The model card."""
 
     mistakes: tuple[Mistake, ...] = ()
     """The most confident mistakes, the surest first."""
 
     def lines(self) -> list[Json]:
-        """Return the objects that `albo evaluate --json` prints: a row each.
+        """Return the objects that `albo evaluate --json` prints, one for each row.
 
-        That of the selected row holds all else that was found as well, but the pictures.
+        The selected row's object also holds all other results, without the pictures.
         """
         found = self.as_json()
         del found["rows"], found["leak"]

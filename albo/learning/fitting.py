@@ -67,7 +67,7 @@ def fit_head(
     views: Sequence[View],
     settings: TrainingSettings | None = None,
 ) -> Head:
-    """Fit a head on these covers alone, and score nothing: for a split that others have drawn.
+    """Fit a head on these covers alone, without scores: for a split drawn by others.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def fit_head(
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """What a head is told about its making, beside what was fitted."""
+    """What a head records about its training, besides the fitted numbers."""
 
     views: Sequence[View]
     """The views that it looks at."""
@@ -135,7 +135,7 @@ def make_head(job: Job, calibration: Calibration, corpus: Corpus, making: Making
 
 
 def describe_fit(corpus: Corpus, views: Sequence[View], settings: TrainingSettings) -> Json:
-    """Return what was fitted on what, for the JSON object of `albo train`."""
+    """Describe the head and its covers, for the JSON object of `albo train`."""
     counts = np.bincount(corpus.labels)
     known = [bool(cover.artists) for cover in corpus.covers]
     return {
@@ -158,7 +158,7 @@ def describe_fit(corpus: Corpus, views: Sequence[View], settings: TrainingSettin
 
 
 def describe_scores(corpus: Corpus, summary: ScoreSummary) -> Json:
-    """Return how good it is, for the JSON object of `albo train`."""
+    """Return the head's scores, for the JSON object of `albo train`."""
     groups = [
         len(np.unique(corpus.groups[corpus.labels == place])) for place in range(len(corpus.genres))
     ]

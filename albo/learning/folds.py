@@ -1,12 +1,12 @@
-"""Cross-validation, nested: classifiers fitted without folds, and all that is fitted after them.
+"""Nested cross-validation of the classifiers, and all that is fitted after them.
 
-Folds are shared between the levels: the inner folds of the training part without fold i are the
-other folds, so the model without i and j serves both as i's inner one that holds out j and as j's
-that holds out i, and the models without i alone are the inner ones of the head that is kept. With
-five folds that makes 16 fits where separate inner folds would take 35, and no cover is ever scored,
-nor anything tuned, by a model that has seen a cover of its group.
+Folds are shared between the levels. The inner folds of fold i's training part are the other folds,
+so the model without i and j serves twice: as i's inner model that holds out j, and as j's that
+holds out i. The models without i alone are also the inner models of the head that is kept. Five
+folds take 16 fits, where separate inner folds would take 35. No model scores or tunes on a cover
+whose group it has seen.
 
-What classifiers say of covers held out is kept for every view and setting. So any choice among the
+The predictions for covers held out are kept for every view and setting, so any choice among the
 views is scored without another fit.
 """
 
@@ -39,10 +39,10 @@ HeldOut: TypeAlias = "list[NDArray[np.float32]]"
 of its g settings; NaN where the view says nothing of a cover."""
 
 MIN_TOGETHER = 20
-"""Covers that all views speak of, from which on a fusion is fitted."""
+"""The fewest covers with all views for which a fusion is fitted."""
 
 _FIT_BYTES = 1 << 30
-"""What the features copied by all fits at work may take together."""
+"""The most bytes that the feature copies of all running fits take together."""
 
 
 def count_fits(folds: int, scored: int | None = None) -> int:
@@ -58,9 +58,9 @@ def count_fits(folds: int, scored: int | None = None) -> int:
 
 
 def draw_folds(labels: Ints, groups: Ints, folds: int, seed: int) -> Ints:
-    """Return each cover's fold, int (n,): no group in two, genres spread evenly.
+    """Return each cover's fold, int (n,): each group in one fold, genres spread evenly.
 
-    Raises TooFewCovers where there are fewer groups than folds, or no genre has as many covers.
+    Raises TooFewCovers where there are fewer groups than folds, or all genres have fewer covers.
     """
     import warnings
 
@@ -78,7 +78,7 @@ def draw_folds(labels: Ints, groups: Ints, folds: int, seed: int) -> Ints:
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     fold_of = np.empty(len(labels), np.int64)
     with warnings.catch_warnings():
-        # Covers of a genre may be fewer than folds where another has drawn the split.
+        # A genre may have fewer covers than folds in a split drawn by others.
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
         for fold, (_, held_out) in enumerate(splitter.split(labels, labels, groups)):
             fold_of[held_out] = fold
@@ -125,13 +125,13 @@ class Calibration:
     """float64 (c,): each genre's share of the covers."""
 
     scores: Scores
-    """How the covers fared with all views."""
+    """The scores of the covers with all views."""
 
     scores_alone: Scores
-    """How the covers fared with the views that always speak."""
+    """The scores of the covers with the views that always speak."""
 
     def say(self, held_out: HeldOut, rows: Ints) -> Doubles:
-        """Return the probabilities (n, c) of what was said of these n covers."""
+        """Return the calibrated probabilities (n, c) of these n covers."""
         spoken = _chosen(held_out, self.choice, rows)
         return answer(spoken, self.together, self.alone, self.frequencies)
 
@@ -155,7 +155,7 @@ class CrossValidation:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What classifiers that were fitted without some folds said of the covers in these folds."""
+    """Predictions for the covers of each fold, by classifiers fitted without that fold."""
 
     fold_of: Ints
     """int (n,): each cover's fold."""
@@ -164,7 +164,7 @@ class Fitted:
     """The folds that can be scored."""
 
     said: Mapping[tuple[int, ...], HeldOut] = field(repr=False)
-    """The log-probabilities, by the folds that were left out beside a cover's own."""
+    """The log-probabilities, by the folds that were left out besides a cover's own."""
 
     learnt: Bools
     """bool (n,): the covers to fit and calibrate on; the others are only scored."""
@@ -173,7 +173,7 @@ class Fitted:
     """For each view, whether it always speaks."""
 
     def of_views(self, places: Sequence[int]) -> Fitted:
-        """Return the same of some of the views, by their places."""
+        """Return the predictions of some views alone, by their places."""
         fewer = {left: [held[place] for place in places] for left, held in self.said.items()}
         always = tuple(self.always[place] for place in places)
         return replace(self, said=fewer, always=always)
@@ -204,7 +204,7 @@ class Job:
     def cross_validate(
         self, fold_of: Ints, learnt: Bools | None = None, scored: tuple[int, ...] | None = None
     ) -> Fitted:
-        """Fit without each fold that is to be scored, and without each of these and another.
+        """Fit without each scored fold, and without each pair of folds with a scored one.
 
         Parameters
         ----------
@@ -219,7 +219,7 @@ class Job:
         return self._fit_all(fold_of, without, wanted, learnt)
 
     def hold_out(self, fold_of: Ints) -> Fitted:
-        """Fit without each fold alone: enough to tune on all covers, and to score none."""
+        """Fit without each single fold: enough to tune on all covers, but not to score them."""
         return self._fit_all(fold_of, _singles(fold_of), (), None)
 
     def _fit_all(
@@ -231,9 +231,9 @@ class Job:
     ) -> Fitted:
         """Fit without each of these sets of folds, several at a time.
 
-        Fits are small: one a core, each on one thread, is faster than one on all cores, and by far
-        where other work takes part of the machine and a fit's threads wait for one another. Where
-        memory is for fewer fits than there are cores, they share the cores.
+        Fits are small, so one fit per core, each on one thread, is faster than one fit on all
+        cores. It is much faster where other work takes part of the machine and a fit's threads wait
+        for each other. Where memory allows fewer fits than cores, the fits share the cores.
         """
         from joblib import cpu_count
         from threadpoolctl import threadpool_limits
@@ -268,9 +268,9 @@ class Job:
         learnt: Bools,
         held_out: Mapping[tuple[int, ...], HeldOut],
     ) -> None:
-        """Fit on all other folds, and write what is said of the covers left out in its places.
+        """Fit on all other folds, and write the predictions for the covers left out.
 
-        No other fit writes there, and what was said is held nowhere else.
+        No other fit writes to these places of `held_out`, and there is no other copy.
         """
         outside = np.isin(fold_of, left_out)
         rows, inside = np.flatnonzero(outside), np.flatnonzero(~outside & learnt)
@@ -285,7 +285,7 @@ class Job:
                     place[number][setting, rows[own]] = said[own]
 
     def score(self, fitted: Fitted, coverage: float) -> CrossValidation:
-        """Score folds by what was fitted and tuned without them."""
+        """Score each fold with the models fitted and tuned without it."""
         fold_of = fitted.fold_of
         rows = np.flatnonzero(np.isin(fold_of, fitted.scored))
         probabilities = np.empty((len(fold_of), self.genres))
@@ -304,13 +304,13 @@ class Job:
     def calibrate(
         self, fitted: Fitted, without: tuple[int, ...] = (), rows: Ints | None = None
     ) -> Calibration:
-        """Fit all that comes after the classifiers, on what was said of covers held out.
+        """Fit all that comes after the classifiers, on predictions for covers held out.
 
         Parameters
         ----------
-        fitted : the classifiers, and what they said of covers held out.
+        fitted : the classifiers' predictions for covers held out.
         without : the folds that are left out besides a cover's own.
-        rows : the covers that count; None for all.
+        rows : the covers to fit on; None for all.
         """
         held_out = fitted.said[without]
         rows = np.arange(len(self.labels)) if rows is None else rows
@@ -347,7 +347,7 @@ def _singles(fold_of: Ints) -> list[tuple[int, ...]]:
 
 
 def _each(left_out: tuple[int, ...]) -> list[tuple[int, tuple[int, ...]]]:
-    """Return each fold with the others left out beside it."""
+    """Return each fold left out, with the other folds left out."""
     return [(fold, tuple(other for other in left_out if other != fold)) for fold in left_out]
 
 
@@ -356,7 +356,7 @@ def _chosen(held_out: HeldOut, choice: Sequence[int], rows: Ints) -> list[Double
 
 
 def _best_setting(view: NDArray[np.float32], rows: Ints, labels: Ints) -> int:
-    """Return the place of the setting that predicted best the covers that the view speaks of."""
+    """Return the place of the best setting, on the covers of which the view says something."""
     heard = ~np.isnan(view[0, rows, 0])
     if not heard.any():
         return 0
@@ -428,10 +428,10 @@ def fit_temperature(logits: Doubles, labels: Ints) -> float:
 
 
 def fit_weights(spoken: Sequence[Doubles], labels: Ints) -> Doubles:
-    """Return the weights, not negative and of sum 1, that fuse the views' log-probabilities best.
+    """Return the weights, at least 0 and of sum 1, that fuse the views' log-probabilities best.
 
-    The measure is the negative log-likelihood at the best temperature, on these covers; on them the
-    fusion is never worse than the best single view. Returns float64 (v,).
+    The measure is the negative log-likelihood of these covers at the best temperature. On them the
+    fusion is at least as good as the best single view. Returns float64 (v,).
 
     Parameters
     ----------
@@ -463,7 +463,7 @@ def fit_weights(spoken: Sequence[Doubles], labels: Ints) -> Doubles:
         for start in starts
     ]
     both = [best, min(found, key=lambda weights: loss(weights)[0])]
-    # Weights near nothing say that no view is better than chance; temperatures end before that.
+    # Weights near 0 mean that no view is better than chance; temperatures stop before that.
     scaled = [weights / weights.sum() for weights in both if weights.sum() > 0]
     return min(
         scaled,

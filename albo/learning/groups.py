@@ -1,9 +1,9 @@
-"""Which covers may not stand on both sides of a split.
+"""Which covers have to be on the same side of a split.
 
-A group is a connected component of covers that share an artist, a `dup_group`, or are
-near-duplicates of one another. A head that is scored on covers of a group it was fitted on is
-scored on what it has seen: the same artwork in another scan, or the next album of a band that
-always looks alike.
+A group is a connected component of covers that share an artist or a `dup_group`, or are
+near-duplicates of one another. A head that is scored on a group it was fitted on is scored on
+covers it has seen: the same artwork in another scan, or the next album of a band whose covers look
+alike.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 Artist: TypeAlias = tuple[str, str]
-"""Name and id."""
+"""An artist's name and id."""
 
 _NOBODY = frozenset(
     """
@@ -54,7 +54,7 @@ _NOBODY = frozenset(
     artista sconosciuto|no artist|not available|n a
     """.replace("\n", "|").split("|")
 )
-"""Names that stand for nobody in particular."""
+"""Names that stand for no particular artist."""
 
 _CAST_OF = re.compile(r"(original )?((off )?broadway |london |studio )?cast (recording )?of .+")
 
@@ -64,14 +64,14 @@ _RARE_COVERS = range(2, 13)
 
 
 def _fold(name: str) -> str:
-    """NFKC, casefold, runs of white space to one blank: how names are compared."""
-    # Casefolding can leave what NFKC would compose, so the normal form is taken on both sides.
+    """Return a name as names are compared: NFKC, casefold, runs of white space to one blank."""
+    # Casefolding can leave characters that NFKC composes, so NFKC comes before and after it.
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return " ".join(folded.split())
 
 
 def _bare(name: str) -> str:
-    """Fold, and drop accents and punctuation: "[V.A.]" and "va" are one, "Künstler" "kunstler"."""
+    """Fold, and drop accents and punctuation: "[V.A.]" gives "va", "Künstler" "kunstler"."""
     letters = unicodedata.normalize("NFKD", _fold(name).replace("ł", "l").replace("đ", "d"))
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
     plain = unicodedata.normalize("NFKC", plain)
@@ -82,37 +82,36 @@ _BARE = frozenset(_bare(name) for name in _NOBODY if name.strip())
 
 
 def is_compilation(artist: str) -> bool:
-    """Tell whether an artist's name stands for nobody in particular.
+    """Tell whether an artist's name stands for no particular artist.
 
-    Compilations, soundtracks and casts ("Various Artists", "V.A.", "Original Cast", "Artistes
-    Divers"), and what stands where nobody is known ("Unknown Artist"); not the blank name.
+    True for compilations, soundtracks and casts ("Various Artists", "V.A.", "Original Cast",
+    "Artistes Divers") and for placeholders ("Unknown Artist"); False for the blank name.
     """
     bare = _bare(artist)
     return bare in _BARE or _CAST_OF.fullmatch(bare) is not None
 
 
 def is_known(artist: str, artist_id: str = "") -> bool:
-    """Tell whether a cover's artist is known: a name or an id, and none of a compilation."""
+    """Tell whether a cover's artist is known: it has a name or an id, and is no compilation."""
     return bool(artist.strip() or artist_id.strip()) and not is_compilation(artist)
 
 
 def group_covers(
     artists: Sequence[Sequence[Artist]], dup_groups: Sequence[Sequence[str]], pairs: Ints
 ) -> Ints:
-    """Find the groups of covers: the connected components of all that links two of them.
+    """Find the groups of covers: the connected components of the links between them.
 
     Parameters
     ----------
-    artists : for each of n covers, the names and ids it is known under, "" where one is unknown.
-        Names are compared after NFKC and casefold, white space folded. An artist with an id goes
-        by it, so two of one name stay apart; but where another cover has that name and no id, it
-        may be any of them, so it is linked to all.
-    dup_groups : for each of n covers, its marks of the same artwork; of one meaning in all sources.
+    artists : for each of n covers, its artists' names and ids, "" where one is unknown. Names are
+        compared after NFKC and casefold, white space folded. Ids tell artists of the same name
+        apart. A cover with that name and no id may be by any of them, so it is linked to all.
+    dup_groups : for each of n covers, its marks of the same artwork; equal in all sources.
     pairs : int (p, 2), near-duplicates as positions from 0 to n - 1.
 
     Returns int64 (n,): the group of each cover, numbered from 0 in the order of first appearance.
     Names and ids of compilations (`is_compilation`) and blanks link nothing.
-    Raises UsageError where the columns differ in length or a pair names no cover.
+    Raises UsageError where the columns differ in length or a pair names a cover that is not there.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -140,16 +139,16 @@ def group_covers(
 
 
 def rare_line_links(lines: Sequence[Sequence[str]], *, nameless: Sequence[bool]) -> Ints:
-    """Link covers without an artist that bear the same rare line: most such lines name one.
+    """Link covers without an artist that bear the same rare line: most such lines name an artist.
 
-    A line is rare where 2 to 12 covers bear it; it has at least 7 letters, and is the same however
-    it is written and spaced, as readers lose spaces.
+    A rare line is on 2 to 12 covers and has at least 7 letters. Only the letters are compared,
+    without their case, as word readers lose spaces.
 
     Parameters
     ----------
-    lines : of n covers, what stands on them.
-    nameless : of n covers, whether no artist is known. Only these are linked; a line that an
-        artist's covers bear as well is counted with them.
+    lines : for each of n covers, the lines read on it.
+    nameless : for each of n covers, whether its artist is unknown. Only these covers are linked;
+        the others are counted to tell whether a line is rare.
 
     Returns int64 (p, 2): the first cover of each line with each of the others.
     """
@@ -172,7 +171,7 @@ def _letters(line: str) -> str:
 
 
 def _artist_marks(artists: Sequence[Sequence[Artist]]) -> Iterator[tuple[int, tuple[str, str]]]:
-    """Yield each cover with each mark that its artists go by."""
+    """Yield each cover with each mark that identifies its artists."""
     known = [
         (cover, _fold(name), artist_id.strip())
         for cover, own in enumerate(artists)

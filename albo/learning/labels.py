@@ -25,12 +25,12 @@ SEEDS = (0, 1, 2, 3, 4)
 """Fold seeds whose mean is reported for small corpora."""
 
 SMALL_CORPUS = 30_000
-"""Covers up to which the folds are drawn with every seed: some ten minutes on two cores. Above, by
-default, with the first alone, and the report says so; intervals are narrow there."""
+"""The most covers for which folds are drawn with every seed: some ten minutes on two cores. Larger
+corpora use the first seed by default, and the report says so; their intervals are narrow."""
 
 MIN_GENRES = 2
 FOLDS = range(3, 21)
-"""How many folds there may be."""
+"""The numbers of folds that are allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +111,15 @@ class TrainingSettings:
             raise UsageError("no fold seeds; give at least one")
 
     def seeds_for(self, covers: int) -> tuple[int, ...]:
-        """Return the fold seeds for so many covers."""
+        """Return the fold seeds for this number of covers."""
         return self.seeds or (SEEDS if covers <= SMALL_CORPUS else SEEDS[:1])
 
 
 def label_covers(albums: Iterable[Album], level: Level = Level.GENRE) -> Labelling:
     """Take the labels of covers from the albums that bear them.
 
-    Labels are taken as written. A digest with several different ones is left out and counted; so is
-    one with none. Where albums differ in artist or dup_group, the cover is linked by each. Covers
+    Labels are taken as written. A cover with several different labels, or with none, is left out
+    and counted. Where albums differ in artist or dup_group, the cover is linked by each. Covers
     come in the order of their digests.
     """
     of_digest: defaultdict[Digest, list[Album]] = defaultdict(list)
@@ -213,7 +213,7 @@ def _too_few(labelling: Labelling, groups_of: Mapping[str, set[int]], min_groups
 
 
 def note_few_seeds(seeds: Sequence[int], command: str, note: Note) -> None:
-    """Note that scores are of fewer fold seeds than `SEEDS`, and how to have all."""
+    """Note that scores use fewer fold seeds than `SEEDS`, and how to use all."""
     if len(seeds) < len(SEEDS):
         drawn = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
         note(

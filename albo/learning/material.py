@@ -1,4 +1,4 @@
-"""Material for fitting and evaluating heads: labels, views, and links that no split may part."""
+"""Material for fitting and evaluating heads: labels, views, and covers to keep together."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Material:
-    """Covers with labels, and how they are looked at."""
+    """Covers with labels, and the views of them."""
 
     labelling: Labelling
     """The covers to learn from, all of which have a vector."""
@@ -86,10 +86,10 @@ class Gatherer:
     """Told of the stage "comparing"."""
 
     replaced: Collection[str] = ()
-    """The views of the head that is to be replaced: none of them may be left out."""
+    """The views of the head that is to be replaced: the new head needs them all."""
 
     def gather(self, albums: Iterable[Album], level: Level, *, words: bool = True) -> Material:
-        """Label covers, link what may not be parted, and open every view there is."""
+        """Label covers, link those that a split keeps together, and open every available view."""
         labelling = self._labelled(albums, level)
         digests = [cover.digest for cover in labelling.covers]
         links, measured = self._near_duplicates(digests)
@@ -132,7 +132,7 @@ class Gatherer:
         return links, measured
 
     def _read_words(self, digests: Sequence[Digest]) -> _ReadWords | None:
-        """Return the words on these covers; None where they are too few to be looked at."""
+        """Return the words on these covers; None where they cannot be used."""
         try:
             reader = reader_card()
             folder = self.artifacts.words(reader_key(reader.name, reader.fingerprint))
@@ -163,7 +163,7 @@ class Gatherer:
         return _ReadWords(store.folder, reader.fingerprint, by_cover)
 
     def _word_views(self, read: _ReadWords, digests: Sequence[Digest]) -> tuple[View, ...]:
-        """Make the views of words; the meanings of these covers' texts are encoded now and kept."""
+        """Make the views of words; encode and store the meanings of these covers' texts."""
         characters = CharactersView(read.reader, read.words)
         try:
             meanings = CoverMeanings(read.folder, keep=True, note=self.note)
@@ -175,7 +175,7 @@ class Gatherer:
         return characters, MeaningView(read.reader, stored, read.words)
 
     def _go_without(self, view: str, reason: str) -> None:
-        """Note why a view is left out. Raises StaleArtifact where a head would lose it."""
+        """Note why a view is left out. Raises StaleArtifact where the replaced head has it."""
         if view in self.replaced:
             raise StaleArtifact(
                 f"{reason}; the head of that name uses them and is kept: give --no-words to replace"
@@ -193,13 +193,13 @@ def gather_material(
     words: bool = True,
     replaced: Collection[str] = (),
 ) -> Material:
-    """Gather the material of a library, under its writer lock: vectors of meanings are stored.
+    """Gather the material of a library, under its writer lock, as vectors of meanings are stored.
 
     Parameters
     ----------
-    backbone : whose vectors are looked at; None for the backbone embedded with last.
-    purpose : the command, told to those who wait for the lock.
-    words : look at the words on covers, where they have been read.
+    backbone : the backbone whose vectors are used; None for the last one used to embed.
+    purpose : the command, shown to users who wait for the lock.
+    words : whether to use the words read on covers.
     replaced : the views of the head that is to be replaced.
 
     Raises EmptyCatalog, UsageError, and StaleArtifact where a view of the head that is to be

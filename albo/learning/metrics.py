@@ -2,10 +2,10 @@
 
 All is computed on arrays. `labels` are int (n,), positions of genres; `probabilities` float (n, c),
 rows that sum to one; `sets` bool (n, c), true where a genre is in a cover's conformal set; `groups`
-int (n,). Cross-validation repeated over several fold seeds scores the same covers several times:
-there `probabilities` and `sets` are (s, n, c), one layer for each seed, a figure is the mean over
-the seeds, and an interval resamples the groups alike in every seed. Genres that tie are ranked in
-their order, as everywhere in albo.
+int (n,). Cross-validation over several fold seeds scores the same covers several times. Then
+`probabilities` and `sets` are (s, n, c), one layer for each seed. A figure is the mean over the
+seeds, and an interval resamples the same groups in every seed. Genres that tie are ranked in their
+order, as everywhere in albo.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Real: TypeAlias = "NDArray[np.floating[Any]]"
 
 BINS = 15
 SHARES = tuple(percent / 100 for percent in range(5, 101, 5))
-"""Of covers answered, where only the surest are."""
+"""The shares of covers answered by `risk_coverage`, the surest first."""
 
 _ONE_LAYER = 2  # axes
 
@@ -39,7 +39,7 @@ _ONE_LAYER = 2  # axes
 def accuracy_top_k(labels: Ints, probabilities: Real, k: int) -> float:
     """Return the share of covers whose genre is among the `k` most probable.
 
-    Raises TooFewCovers where there is none to score, UsageError for shapes that do not fit.
+    Raises TooFewCovers where there is no cover to score, UsageError for shapes that do not fit.
     """
     layers = _layers(labels, probabilities)
     return float(np.mean([_ranks(labels, layer) < k for layer in layers]))
@@ -84,8 +84,8 @@ def calibration_noise(
 ) -> Noise:
     """Return the calibration error of labels drawn from the probabilities themselves.
 
-    Only whether the first guess is right enters the error, so that alone is drawn, for each cover
-    alike in every seed's layer. Raises TooFewCovers where there is no cover.
+    The error depends only on whether first guesses are right, so only that is drawn: for each cover
+    with the same random number in every seed's layer. Raises TooFewCovers where there is no cover.
     """
     layers = _stacked(probabilities)
     count = layers.shape[1]
@@ -149,11 +149,11 @@ def reliability(
     draws: int = 1000,
     seed: int = 0,
 ) -> tuple[Bin, ...]:
-    """Return, of each bin of the top probability that holds covers, how often the guess is right.
+    """Return, for each bin of the top probability that holds covers, how often the guess is right.
 
     Murphy and Winkler 1977; bins as in `expected_calibration_error`, covers of all seeds together.
-    A bin with few covers has an interval that is too narrow: resampling knows nothing of what is
-    not there. Raises as `accuracy_top_k` does.
+    A bin with few covers has an interval that is too narrow: resampling only repeats these covers.
+    Raises as `accuracy_top_k` does.
     """
     layers = _layers(labels, probabilities)
     count, total = len(labels), np.zeros((3, len(labels), bins))
@@ -181,8 +181,8 @@ def risk_coverage(
 ) -> tuple[Answered, ...]:
     """Return the accuracy when only the surest 5 %, 10 %, … 100 % of covers are answered.
 
-    El-Yaniv and Wiener 2010. In each seed the covers of the highest top probability are answered,
-    of equals the first; at least one is. Intervals are for the thresholds as they are. Raises as
+    El-Yaniv and Wiener 2010. In each seed the covers with the highest top probability are answered:
+    at least one, and the first of equals. Intervals take the thresholds as fixed. Raises as
     `accuracy_top_k` does.
     """
     layers = _layers(labels, probabilities)
@@ -209,10 +209,10 @@ def risk_coverage(
 def paired_difference(
     labels: Ints, first: Real, second: Real, groups: Ints, *, draws: int = 1000, seed: int = 0
 ) -> Interval:
-    """Return top-1 accuracy of the first less that of the second, on the same covers.
+    """Return the first top-1 accuracy minus the second, on the same covers.
 
-    Both are resampled by the same groups: what makes both right or wrong together does not widen
-    the interval. They may differ in the number of seeds. Raises as `accuracy_top_k` does.
+    Both are resampled by the same groups, so covers that both get right or wrong do not widen the
+    interval. They may differ in the number of seeds. Raises as `accuracy_top_k` does.
     """
     hits = [
         np.mean([_ranks(labels, layer) < 1 for layer in _layers(labels, probabilities)], axis=0)
@@ -348,7 +348,7 @@ def _mean_f1(sums: Doubles) -> Doubles:
 
 
 def _gaps(labels: Ints, layer: Real) -> Doubles:
-    """Return per cover, in the column of its bin, whether the guess is right less confidence."""
+    """Return each cover's hit (0 or 1) minus its confidence, in the column of its bin."""
     confidence, bin_of = _binned(layer, BINS)
     gaps = np.zeros((len(labels), BINS))
     gaps[np.arange(len(labels)), bin_of] = (layer.argmax(1) == labels) - confidence
@@ -375,7 +375,7 @@ def _stacked(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _layers(labels: Ints, values: NDArray[Any]) -> NDArray[Any]:
-    """Check shapes at the door and give one layer a first axis: (s, n, c)."""
+    """Check shapes, and give a single layer a first axis: (s, n, c)."""
     if len(labels) == 0:
         raise nothing_to_score()
     layers = _stacked(values)

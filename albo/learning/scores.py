@@ -93,7 +93,7 @@ class ScoreSummary:
     """The mean number of genres in a conformal set."""
 
     set_size_interval: Interval
-    """The same with its interval."""
+    """The mean set size with its interval."""
 
     brier: Interval
     """The Brier score, 0 to 2."""

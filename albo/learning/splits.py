@@ -1,7 +1,8 @@
-"""Splits that others have drawn: which covers to learn from, and which to be scored on.
+"""Splits drawn by others: which covers to learn from, and which to score.
 
-A table, CSV or Parquet, with a column `split` (train, test, or the number of a fold) or `fold`, and
-a column `digest` or `file`, relative to the table. A manifest may hold a `published_split` as well.
+A split is a CSV or Parquet table with a column `split` (train, test, or the number of a fold) or
+`fold`, and a column `digest` or `file`, relative to the table. A manifest may have a column
+`published_split` as well.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Side: TypeAlias = "Literal['train', 'test'] | int"
 """The side of a cover: to learn from, to be scored on, or the number of its fold."""
 
 COLUMNS = ("split", "fold", "published_split")
-"""The columns that may name a side, the first of choice first."""
+"""The columns that may name a side, the preferred one first."""
 PUBLISHED = ("published_split",)
 """The column of a manifest."""
 
@@ -39,22 +40,22 @@ _WORDS: Mapping[str, Literal["train", "test"]] = {
 
 
 Sides: TypeAlias = "Mapping[str, set[Side]]"
-"""By digest (hex) or a file's full path, every side that a split puts it on."""
+"""The sides that a split names for each cover, by its digest (hex) or its file's full path."""
 
 
 def read_split(path: Path, columns: Sequence[str] = COLUMNS) -> dict[str, set[Side]]:
     """Return the sides of each cover by its digest (hex) or its file's full path.
 
-    Rows that name no side are left out. So are a manifest's rows that cannot be read, as when it is
-    embedded; in any other table such a row is an error, since a split is of use only when whole.
+    Rows without a side are left out. A manifest's rows that cannot be read are left out too, as by
+    `albo embed`. In any other table such a row is an error, as a split has to be complete.
 
     Parameters
     ----------
     path : a CSV or Parquet table, by the rules for manifests.
-    columns : columns that may name the side; the first that the table has does.
+    columns : columns that may name the side; the first one in the table is used.
 
-    Raises NoSplit where the table lacks a column that a split has, UsageError where it cannot be
-    read or a row names no side that there is.
+    Raises NoSplit where the table lacks a column that a split needs, UsageError where it cannot be
+    read or a row names an unknown side.
     """
     _check_file(path)
     folder = os.path.dirname(os.path.realpath(path))  # noqa: PTH120
@@ -96,8 +97,8 @@ def _key(column: str, value: str, folder: str) -> str:
 def sides_of(albums: Iterable[Album], sides: Sides) -> tuple[dict[Digest, Side], int]:
     """Return the side of each cover, by the digests and files of its albums.
 
-    A cover that is put on two sides is on none, since a head would be scored on a cover that it has
-    learnt. Returns the sides, and how many such covers there are.
+    A cover on two sides is left out, as a head would be scored on a cover that it has learnt.
+    Returns the sides, and the number of covers left out.
     """
     found: dict[Digest, set[Side]] = {}
     for album in albums:
@@ -121,7 +122,7 @@ def _side(said: str, path: Path, row: int) -> Side:
 
 
 def _check_file(path: Path) -> None:
-    """Raise UsageError for what cannot be a split, before any of it is read."""
+    """Raise UsageError for a file that cannot be a split, before it is read."""
     remedy = "give grouped, random, published, or a CSV or Parquet table"
     try:
         found = path.stat()

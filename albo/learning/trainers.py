@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 MOST_GRAMS = 100_000
-"""Grams that a head knows at most: with 36 genres 14 MB of weights."""
+"""The most grams that a head knows: 14 MB of weights with 36 genres."""
 
 
 class Trainer(Protocol):
@@ -58,7 +58,7 @@ class LogisticTrainer:
     ----------
     grid : inverse strengths of the penalty, scikit-learn's C, ascending, so that each fit starts
         where the last ended.
-    blocks : as of a view.
+    blocks : as in `View.blocks`.
     tolerance : a fit ends where the gradient's largest entry is below it.
     """
 
@@ -85,7 +85,7 @@ class UnitTrainer:
     Attributes
     ----------
     grid : scikit-learn's C, ascending.
-    hints : what the genres' own names tell the view; None where they tell it nothing.
+    hints : the view's features of the genres' names; None where names tell it nothing.
     tolerance : a fit ends where the gradient's largest entry is below it.
     """
 
@@ -115,9 +115,9 @@ class GramTrainer:
     Attributes
     ----------
     grid : scikit-learn's C, ascending.
-    hints : as of `UnitTrainer`.
-    least : the number of texts that a gram has to be in. A gram of a single text tells nothing of
-        others.
+    hints : as in `UnitTrainer`.
+    least : the number of texts that a gram has to be in. A gram of a single text tells nothing
+        about others.
     tolerance : a fit ends where the gradient's largest entry is below it.
     """
 
@@ -160,8 +160,8 @@ def _vocabulary(texts: Sequence[Grams], least: int) -> tuple[NDArray[np.uint32],
         ids, within = np.zeros(1, np.uint32), np.zeros(1, np.int64)
     shared = np.flatnonzero(within >= least)
     if not len(shared):
-        shared = np.zeros(1, np.int64)  # the texts share no gram, so the first one stands
-    # Of too many those in most texts, of equals the first; ascending again.
+        shared = np.zeros(1, np.int64)  # the texts share no gram, so the first one is kept
+    # Keep up to MOST_GRAMS: those in most texts, of equals the first, in ascending order.
     commonest = np.argsort(-within[shared], kind="stable")[:MOST_GRAMS]
     kept = np.sort(shared[commonest])
     count = sum(grams.shape[0] for grams in texts)
@@ -200,9 +200,9 @@ def _softmax_path(
     for strength in grid:
         model.set_params(C=strength)
         with warnings.catch_warnings():
-            # What 500 steps leave to be gained is far below what folds differ by.
+            # The gain left after 500 steps is far below the differences between folds.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            # Many genres of few covers each are no regression problem.
+            # Many genres with few covers each are not a regression problem.
             warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
             model.fit(rows, known, weights_of)
         weights, bias = _as_softmax(model.coef_.T, model.intercept_)
@@ -216,9 +216,9 @@ class LightgbmTrainer:
     Attributes
     ----------
     grid : numbers of rounds, ascending; each is a prefix of one fit.
-    blocks : as of a view.
+    blocks : as in `View.blocks`.
     components : the most principal components that are kept, k.
-    threads : the threads of one fit; several fits go on at once.
+    threads : the threads of one fit; several fits run at once.
     """
 
     grid: tuple[float, ...] = (20, 40, 60)
@@ -227,7 +227,7 @@ class LightgbmTrainer:
     threads: int = 1
 
     def path(self, features: Floats, labels: Ints, genres: int) -> Iterator[LightgbmPredictor]:
-        """Fit on float32 (n, p), and yield its first rounds, as many as each setting says."""
+        """Fit on float32 (n, p), and yield the fit's first rounds, as many as each setting says."""
         import lightgbm
 
         scaler = fit_scaler(features)
@@ -241,8 +241,8 @@ class LightgbmTrainer:
                 "num_leaves": 15,
                 "max_bin": 63,
                 "min_data_in_leaf": max(1, min(20, len(labels) // (4 * genres))),
-                # In proportion to the covers: were it fixed, a refit on more of them would spread
-                # its probabilities wider than what its calibration was fitted on.
+                # In proportion to the covers. With a fixed value, a refit on more covers would
+                # spread its probabilities wider than those that its calibration was fitted on.
                 "lambda_l2": len(labels) / 100,
                 "feature_fraction": 0.3,
                 "bagging_fraction": 0.8,
@@ -292,8 +292,8 @@ TRAINERS: dict[tuple[str, str], Callable[[View, Sequence[str]], Trainer]] = {
     ("unit", ""): _unit,
     ("grams", ""): _grams,
 }
-"""By a view's classifier and the head's kind, "" for any: makes the trainer of a view, for these
-genres."""
+"""The functions that make a view's trainer for some genres, by the view's classifier and the head's
+kind ("" for any)."""
 
 
 def open_trainer(view: View, kind: str, genres: Sequence[str]) -> Trainer:
@@ -308,7 +308,7 @@ def fit_scaler(features: Floats) -> Scaler:
     """Fit the standardisation of float32 (n, p); numbers that never vary get scale 1."""
     mean = features.mean(axis=0, dtype=np.float64)
     spread = features.std(axis=0, dtype=np.float64)
-    # Below this a spread is rounding, and dividing by it would make signal of noise.
+    # A smaller spread is rounding, and dividing by it would turn noise into signal.
     varies = spread > 1e-6 * np.maximum(np.abs(mean), 1.0) * (np.abs(mean) > 0) + 1e-12
     return Scaler(mean.astype(np.float32), np.where(varies, spread, 1.0).astype(np.float32))
 
@@ -328,8 +328,8 @@ def block_weights(blocks: tuple[int, ...], width: int) -> Floats:
 def rotate(rows: Floats) -> tuple[Floats, Floats | None]:
     """Turn rows (n, p) with n < p into the space they span: (n, n), and the rotation (p, n).
 
-    A penalty on the length of the weights alone does not see a rotation, so the fit is the same
-    one, in fewer numbers: weights = rotation @ turned weights. None where n >= p.
+    A penalty on the length of the weights does not change under rotation, so the fit is the same,
+    in fewer numbers: weights = rotation @ turned weights. No rotation (None) where n >= p.
     """
     if rows.shape[0] >= rows.shape[1]:
         return rows, None
@@ -338,7 +338,7 @@ def rotate(rows: Floats) -> tuple[Floats, Floats | None]:
 
 
 def _as_softmax(weights: Floats, bias: Floats) -> tuple[Floats, Floats]:
-    """Return a column for each genre; scikit-learn keeps one, the difference, for two genres."""
+    """Return a column for each genre; for two genres scikit-learn keeps only the difference."""
     if weights.shape[1] > 1:
         return weights, bias
     half = weights * np.float32(0.5), bias * np.float32(0.5)

@@ -1,8 +1,8 @@
 """Nearest covers: the files of indexes, near-duplicates, typicality.
 
-`albo.index` searches; here `updates` builds and tunes indexes, `lists` holds compressed codes,
-`rows` exact vectors, `manifest` their files. `duplicates` and `typicality` compare covers with each
-other. Albums are unknown here.
+`albo.index` searches. Here `updates` builds and tunes indexes, `lists` holds compressed codes,
+`rows` exact vectors, `manifest` the files of indexes. `duplicates` and `typicality` compare covers
+with each other. No module here knows albums.
 """
 
 import lazy_loader

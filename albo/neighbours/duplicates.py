@@ -1,12 +1,12 @@
 """Near-duplicates: the same artwork in another scan, crop, size or compression.
 
 Two covers are near-duplicates where the cosine of their vectors reaches a threshold. Up to 50,000
-covers every pair is compared; above, each cover with its nearest 64 as an inverted file over
-principal components proposes them, and these are compared exactly.
+covers every pair is compared. Above, an inverted file over principal components proposes the
+nearest 64 of each cover, and these are compared exactly.
 
-Near-duplicates chain: where a series of records keeps one layout, the first can be like the second
-and the second like the third while the first and the third are not. A group here is a connected
-component, as it is in splitting; what shows a chain is that `lowest` lies below the threshold.
+Near-duplicates form chains: in a series of records with one layout, the first cover can be like the
+second and the second like the third, but the first not like the third. A group here is a connected
+component, as in splits. In a chain, `lowest` is below the threshold.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 
 EXACT_UNTIL = 50_000
-"""Covers up to which every pair is compared."""
+"""The most covers for which every pair is compared."""
 
 _BLOCK_ROWS = 2048
 _ROUNDING = 2e-6
-"""How far a float32 dot product of two equal unit rows may stand from 1."""
+"""How far a float32 dot product of two equal unit rows may be from 1."""
 
 _NEAREST = 64
 _NPROBE = 16
@@ -48,21 +48,21 @@ _LEADERS = 32
 
 @dataclass(frozen=True, slots=True)
 class DuplicateGroup:
-    """Covers that near-duplicate links join."""
+    """Covers joined by near-duplicate links."""
 
     rows: tuple[int, ...]
     """The positions of two or more covers among all vectors given, the most alike first."""
 
     scores: tuple[float, ...]
-    """For each cover the cosine to the cover of the group that is most like it, descending.
+    """For each cover its cosine to the most similar cover of the group, descending.
 
-    None is below the threshold.
+    All of them reach the threshold.
     """
 
     lowest: float
     """The lowest cosine of a cover to the group's first.
 
-    It is below the threshold where some covers are joined through others only.
+    It is below the threshold where some covers are joined only through others.
     """
 
 
@@ -73,7 +73,7 @@ def near_duplicate_links(
     *,
     exact_until: int = EXACT_UNTIL,
 ) -> Ints:
-    """Link near-duplicates so that the connected components come out right, and no more.
+    """Link near-duplicates, with only the links that the connected components need.
 
     Each cover of a component is linked to the component's first: at most n - 1 links however many
     pairs there are, in little memory. A link need not be a near-duplicate pair itself.
@@ -83,8 +83,8 @@ def near_duplicate_links(
     vector : float32 or float16 (n, d), unit rows.
     threshold : the least cosine, above 0 and up to 1.
     progress : called with the number of steps done and the number there are.
-    exact_until : n up to which every pair is compared; above, a cover is compared with its
-        64 nearest only, so of more near-duplicates than that some pairs are left out.
+    exact_until : the largest n for which every pair is compared. Above, a cover is compared with
+        its 64 nearest only, so pairs are left out where it has more near-duplicates.
 
     Returns int64 (p, 2), i < j, ascending by j.
     Raises UsageError for a threshold out of range and rows that are not of unit length.
@@ -102,7 +102,7 @@ def duplicate_groups(
     *,
     exact_until: int = EXACT_UNTIL,
 ) -> list[DuplicateGroup]:
-    """Group near-duplicates: the connected components of two covers and more.
+    """Group near-duplicates: the connected components of two or more covers.
 
     Parameters and errors as `near_duplicate_links`. Returns the groups, the one with the most
     alike pair first; equal ones by their first row.
@@ -134,7 +134,7 @@ def _find_components(
     for first, second, score in _find_pairs(vector, threshold, progress, exact_until):
         np.maximum.at(best, first, score)
         np.maximum.at(best, second, score)
-        # Most pairs of a crowd of like covers join what is joined already.
+        # Most pairs of a crowd of similar covers are joined already.
         apart = labels[first] != labels[second]
         if apart.any():
             labels = _join(labels, first[apart], second[apart])
@@ -158,7 +158,7 @@ def _join(labels: Ints, first: Ints, second: Ints) -> Ints:
 def _find_pairs(
     vector: Floats | Halves, threshold: float, progress: Progress | None, exact_until: int
 ) -> Iterator[Pairs]:
-    """Go through the near-duplicates in pieces: rows i < j and their cosines.
+    """Yield the near-duplicates in blocks: rows i < j and their cosines.
 
     Each pair comes once where every pair is compared, else perhaps several times.
     """
@@ -167,7 +167,7 @@ def _find_pairs(
     if vector.ndim != 2:  # noqa: PLR2004
         raise UsageError(f"vectors of shape {vector.shape}; give (n, d)")
     report = progress or (lambda _done, _total: None)
-    # A cosine of 1 is asked of equal rows, whose float32 dot product may round below it.
+    # Equal rows have to reach a threshold of 1, but their dot product may round below it.
     least = min(threshold, 1 - _ROUNDING)
     if len(vector) <= exact_until:
         return _compare_all(vector, least, report)
@@ -204,8 +204,8 @@ def _compare_all(vector: Floats | Halves, least: float, report: Progress) -> Ite
 def _compare_nearest(vector: Floats | Halves, least: float, report: Progress) -> Iterator[Pairs]:
     """Compare each cover with its nearest in a space of fewer dimensions.
 
-    A projection brings rows nearer, never further: all pairs of squared distance 2 - 2 cos and
-    less stay within that, but for the error of the codes.
+    A projection never moves rows apart: pairs within a squared distance of 2 - 2 cos stay within
+    it, except for the error of the codes.
     """
     projection, lists = _build_lists(vector)
     radius = 2 - 2 * least + _CODE_ERROR
@@ -230,11 +230,11 @@ def _compare_nearest(vector: Floats | Halves, least: float, report: Progress) ->
 def _compare_crowd(
     vector: Floats | Halves, crowd: Ints, least: float, report: Callable[[int], None]
 ) -> Iterator[Pairs]:
-    """Join what is crowded: covers whose nearest may be any of the many that are as near.
+    """Join crowds: covers with more near covers than the search returns.
 
     A few of them are compared with all, then twice as many of those that were not reached, and so
-    on: like covers are joined at once, and where none reaches another, as where the projection
-    alone made them near, no pair is compared twice, in blocks like those of `_compare_all`.
+    on. So similar covers are joined at once. Covers that only the projection made near are compared
+    in blocks like those of `_compare_all`, each pair once.
 
     Parameters
     ----------
@@ -269,7 +269,7 @@ def _compare(vector: Floats | Halves, first: Ints, second: Ints, least: float) -
 
 
 def _build_lists(vector: Floats | Halves) -> tuple[Any, Any]:
-    """Fit PCA and an inverted file of 8-bit codes to a sample, and put all rows in."""
+    """Fit PCA and an inverted file of 8-bit codes to a sample, and add all rows."""
     faiss = load_faiss()
     count, dimension = vector.shape
     components = min(dimension, _COMPONENTS)

@@ -20,9 +20,9 @@ _TRAINING_BYTES = 128 << 20
 class Lists:
     """PCA, inverted lists and 4-bit product-quantised codes: they propose candidates.
 
-    Distances are Euclidean, whose order on unit vectors is that of the cosine, and which the PCA's
-    centring leaves alone, unlike inner products. Jégou, Douze & Schmid 2011 (product quantisation);
-    André, Kermarrec & Le Scouarnec 2015 (fast scan).
+    Distances are Euclidean. On unit vectors they have the order of the cosine, and the PCA's
+    centring does not change them, unlike inner products. Jégou, Douze & Schmid 2011 (product
+    quantisation); André, Kermarrec & Le Scouarnec 2015 (fast scan).
     """
 
     def __init__(self, index: Any) -> None:  # noqa: ANN401  (FAISS has no types)
@@ -53,7 +53,7 @@ class Lists:
 
     @classmethod
     def deserialise(cls, content: bytes, dimension: int, count: int, nlist: int) -> Lists:
-        """Read what `serialised` made; raises ValueError for what is not as given."""
+        """Read the bytes of `serialised`. Raises ValueError where they do not fit the arguments."""
         faiss = load_faiss()
         try:
             index = faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8))
@@ -80,10 +80,10 @@ class Lists:
         self._clear_places_left()
 
     def _clear_places_left(self) -> None:
-        """Zero what removed codes left behind the last one of each list.
+        """Zero the removed codes that are left behind the last code of each list.
 
-        FAISS (1.15) adds a code by or-ing it into its place in the last block, as if that were
-        empty: over what a removal left there the new code becomes a mixture of both.
+        FAISS (1.15) adds a code by or-ing it into its place in the last block, as if the place were
+        empty. Over a removed code, the new code becomes a mixture of both.
         """
         faiss = load_faiss()
         lists = faiss.downcast_InvertedLists(self._ivf.invlists)
@@ -98,13 +98,13 @@ class Lists:
     def nearest(
         self, queries: Floats, width: int, nprobe: int, rows: Ints | None, capacity: int
     ) -> Ints:
-        """Propose candidates: ids (q, width), -1 where the lists looked at hold fewer.
+        """Propose candidates: ids (q, width), -1 where the lists searched hold fewer.
 
         Parameters
         ----------
         queries : float32 (q, d), rows of unit length.
-        width : how many candidates of each query.
-        nprobe : how many lists are looked at.
+        width : how many candidates to propose for each query.
+        nprobe : how many lists are searched.
         rows : the only ids to propose; None for all.
         capacity : one above the highest id.
         """
@@ -112,8 +112,8 @@ class Lists:
         if rows is None:
             inner = faiss.SearchParametersIVF(nprobe=nprobe)
         else:
-            # The nearest lists may hold none of the rows (another genre's corner): only lists
-            # that hold some are counted among the nprobe.
+            # The nearest lists may hold none of the rows (but those of another genre), so only
+            # lists that hold some are counted among the nprobe.
             lists = np.zeros(self.nlist, dtype=np.bool_)
             lists[self._list_of(capacity)[rows]] = True
             admitted = np.zeros(capacity, dtype=np.bool_)
@@ -141,9 +141,9 @@ class Lists:
 
 
 def choose_nlist(count: int) -> int:
-    """Return how many lists to make for so many covers: the power of two nearest to 4 √n.
+    """Return how many lists to make for n covers: the power of two nearest to 4 √n.
 
-    Never so many that a list has fewer than 39 covers to be trained on (FAISS asks for as many).
+    Each list has at least 39 covers to be trained on, as FAISS asks.
     """
     wanted = 2 ** round(math.log2(4 * math.sqrt(max(1, count))))
     return int(max(1, min(wanted, count // 39)))

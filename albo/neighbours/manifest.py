@@ -61,18 +61,18 @@ class VectorStore(Protocol):
         """Every cover that has a vector."""
 
     def batches(self, among: Collection[Digest]) -> Iterator[tuple[Sequence[Digest], Halves]]:
-        """Go through the vectors of those covers: some digests and float16 (n, d) at a time."""
+        """Yield the vectors of those covers in batches: digests and float16 (n, d)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchTuning:
-    """How an inverted file is searched, and how well that does."""
+    """How an inverted file is searched, and with what recall."""
 
     nlist: int
     """The number of lists."""
 
     nprobe: int
-    """How many lists are looked into for a query."""
+    """How many lists are searched for a query."""
 
     candidates: int
     """How many covers the lists propose for a query, to be compared exactly."""
@@ -140,7 +140,7 @@ class IndexManifest:
     """How the lists are searched; None for a flat index."""
 
     flat_until: int = 0
-    """Covers up to which auto stays flat, where codes could not tell the covers apart."""
+    """The most covers for which auto stays flat, after codes could not tell covers apart."""
 
     libraries: dict[str, str] = field(default_factory=dict)
     """The versions of the libraries that made it."""
@@ -161,7 +161,7 @@ class IndexManifest:
 
     @classmethod
     def parse(cls, content: Json) -> IndexManifest:
-        """Read a manifest's content. Raises KeyError, TypeError or ValueError where it is none."""
+        """Read a manifest's content. Raises KeyError, TypeError or ValueError if invalid."""
         given: Json = {name: _natural(content[name]) for name in _COUNTS}
         given |= {name: _text(content[name]) for name in _TEXTS}
         given |= {name: IndexKind(content[name]) for name in ("kind", "asked_kind")}
@@ -264,9 +264,9 @@ class IndexFiles:
 def digest_set_hash(digests: Collection[Digest]) -> str:
     """Return a short text that is the same for the same set of digests, whatever their order.
 
-    The digests are added up as 256-bit columns of four 64-bit words, and the sums and the number
-    are hashed: a set of 50,000 takes milliseconds. Digests are SHA-256 already, so sums of
-    different sets do not meet by chance.
+    The digests are added up as rows of four 64-bit words, and the sums and the number of digests
+    are hashed: a set of 50,000 takes milliseconds. Digests are SHA-256 already, so different sets
+    do not have equal sums by chance.
     """
     unique = digests if isinstance(digests, set | frozenset) else frozenset(digests)
     words = np.frombuffer(b"".join(unique), dtype="<u8").reshape(-1, 4)
@@ -284,7 +284,7 @@ def read_index_manifest(folder: Path) -> IndexManifest:
 
 
 def find_index_manifest(folder: Path) -> IndexManifest | None:
-    """Return the manifest in the folder, whatever its files are like; None where there is none."""
+    """Return the folder's manifest, its files unchecked; None where it is missing or damaged."""
     with suppress(StaleArtifact):
         return read_index_manifest(folder)
     return None
@@ -301,7 +301,7 @@ def find_whole_index(folder: Path, vectors: VectorStore) -> IndexFiles | None:
 
 
 def next_generation(folder: Path, former: IndexManifest | None) -> int:
-    """Return a generation that no file in the folder has: a reader may still hold any of them."""
+    """Return a generation above those of all files in the folder, which readers may still use."""
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     matches = [match for match in map(_NAME.fullmatch, names) if match]
     used = [int(next(filter(None, match.groups()))) for match in matches]
@@ -332,7 +332,7 @@ def open_index_files(folder: Path, manifest: IndexManifest) -> IndexFiles:
 
 
 def map_rows(path: Path, manifest: IndexManifest) -> Rows:
-    """Map the first rows of a vectors file; past them there may be what a killed writer left."""
+    """Map the rows of a vectors file; a killed writer may have left further rows after them."""
     shape = (manifest.rows, manifest.dimension)
     needed = manifest.rows * manifest.row_bytes
     size = path.stat().st_size
@@ -373,7 +373,7 @@ def _read_file(folder: Path, wanted: _File) -> bytes:
 
 
 def remove_others(folder: Path, kept: set[str]) -> None:
-    """Remove former generations' files, and what killed writers left."""
+    """Remove the files of former generations and of killed writers."""
     sweep(folder)
     remove_unnamed(folder, _NAME, kept)
 

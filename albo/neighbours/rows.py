@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 ROUNDING = 4e-6
-"""How far float32 sums of 4,096 products of unit rows may stand from the true cosine."""
+"""How far float32 sums of 4,096 products of unit rows may be from the true cosine."""
 
 UNIT_TOLERANCE = 0.01
 """How far the length of a vector that is given to an index may be from 1."""
 
 _KEPT_TOLERANCE = 0.025
-"""How far a kept row's length may be from 1: wider than where rows come in, as they are rounded."""
+"""How far a stored row's length may be from 1: more than `UNIT_TOLERANCE`, as rows are rounded."""
 
 _BLOCK_BYTES = 32 << 20
 _CACHE_BYTES = 1 << 20
@@ -63,7 +63,7 @@ class Rows:
     def blocks(
         self, ids: Ints | None, bytes_each: int = _BLOCK_BYTES
     ) -> Iterator[tuple[Any, Floats]]:
-        """Go through the rows asked for, all for None: their ids and the rows, as `take`."""
+        """Yield the rows asked for, all for None, in blocks: their ids, and the rows as `take`."""
         step = max(1, bytes_each // (4 * self._matrix.shape[1]))
         count = len(self._matrix) if ids is None else len(ids)
         for start in range(0, count, step):
@@ -74,9 +74,9 @@ class Rows:
                 yield ids[some], self.take(ids[some])
 
     def scan(self, queries: Floats, k: int, ids: Ints | None) -> tuple[Floats, Ints]:
-        """Compare each query with each of the rows: the k highest scores, descending, and ids.
+        """Compare each query with each row; return the k highest scores, descending, and ids.
 
-        k is at most the number of rows. Scores are as FAISS adds them up: good to `ROUNDING`.
+        k is at most the number of rows. Scores are FAISS's float32 sums, accurate to `ROUNDING`.
         """
         faiss = load_faiss()
         if ids is None and self._matrix.dtype == np.float32:
@@ -100,10 +100,10 @@ class Rows:
         return best, nearest
 
     def _keep_in_memory(self) -> None:
-        """Copy the file into memory at the second whole scan, where one will not be the last.
+        """Copy the file into memory at the second full scan, as more are likely to follow.
 
-        One search alone is soonest done on the mapped file. Many go faster over large memory pages,
-        which a mapped file does not have: by a third for a query at a time.
+        A single search is fastest on the mapped file. Many are faster with large memory pages,
+        which a mapped file does not have: by a third for one query at a time.
         """
         self._scans += 1
         if self._scans == 2 and self._matrix.nbytes <= _MOST_KEPT_BYTES:  # noqa: PLR2004
@@ -112,8 +112,8 @@ class Rows:
     def scores(self, queries: Floats, ids: Ints) -> Floats:
         """Return the cosine of each query and its own rows: float32 (q, c); -inf for id -1.
 
-        Added up in float64 and rounded once, so that equal vectors have equal scores wherever
-        they stand in the file.
+        Scores are added up in float64 and rounded once, so equal vectors have equal scores at any
+        place in the file.
         """
         width = ids.shape[1]
         out = np.empty(ids.shape, dtype=np.float32)
@@ -128,7 +128,7 @@ class Rows:
         return out
 
     def scan_on_gpu(self, queries: Floats, k: int, live: Ints) -> Ints | None:
-        """Propose k candidates a query by brute force on a GPU: ids (q, k); None without one."""
+        """Propose k candidates a query by brute force on a GPU: ids (q, k); None without a GPU."""
         found = self._gpu_search(queries, k, live)
         return None if found is None else live[found[1]]
 

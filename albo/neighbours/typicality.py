@@ -1,11 +1,11 @@
-"""How like its genre a cover looks, apart from any classifier.
+"""How typical of its genre a cover looks, without any classifier.
 
-A cover's typicality of a genre is how much nearer it is to that genre's covers, by the mean cosine,
-than to those of the average genre. A mean of cosines is a product with a mean of vectors, so all of
-it takes one pass. What genres have in common is taken off: without that a plain cover is near to
-every genre, and genres are told apart less well, some sets' hardly at all (`make bench`).
+A cover's typicality of a genre is its mean cosine to that genre's covers, minus the average of this
+mean over all genres. A mean of cosines is a product with a mean of vectors, so one pass is enough.
+The average is subtracted because a plain cover is near to every genre. Without that, genres are
+told apart less well, and hardly at all in some data sets (`make bench`).
 
-Covers that share a group, such as an artist's, are not held to be typical of one another.
+Covers of one group, such as an artist's, do not count towards each other's typicality.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 LEAST_COVERS = 5
-"""Covers of a genre from which on it is said what is typical of them."""
+"""The fewest covers of a genre for which typicality is given."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class GenreMeans:
     def of(
         cls, batches: Iterable[tuple[Ints, Floats | Halves]], genres: int, dimension: int
     ) -> GenreMeans:
-        """Add up covers as they come: the genres (n,) of some, and their vectors (n, d)."""
+        """Add up batches of covers: their genres (n,), and their vectors (n, d)."""
         sums = np.zeros((genres, dimension))
         counts = np.zeros(genres, np.int64)
         for labels, vectors in batches:
@@ -50,7 +50,7 @@ class GenreMeans:
         return cls(sums, counts)
 
     def without(self, genre: int, vectors: Floats) -> GenreMeans:
-        """Return the same without some of a genre's covers, (k, d), but not without all of them."""
+        """Return the means without some of a genre's covers, (k, d); at least one has to stay."""
         sums, counts = self.sums.copy(), self.counts.copy()
         sums[genre] -= vectors.sum(axis=0, dtype=np.float64)
         counts[genre] -= len(vectors)
@@ -61,9 +61,9 @@ class GenreMeans:
         return _beyond_average(vectors @ (self.sums / self.counts[:, None]).T)
 
     def own_typicality(self, genre: int, vectors: Floats, groups: Ints) -> Doubles:
-        """Return how typical a genre's covers are of each genre, of it without their group: (n, c).
+        """Return how typical a genre's covers are of each genre, own groups left out: (n, c).
 
-        A cover whose group is all of the genre has 0 there.
+        A cover whose group is the whole genre has 0 for that genre.
 
         Parameters
         ----------
@@ -84,9 +84,9 @@ class GenreMeans:
 
 
 def _cosines_within(vectors: Doubles, group_of: Ints, sizes: Ints) -> Doubles:
-    """Return each row's summed products with those of its group, itself too: (n,).
+    """Return each row's summed products with the rows of its group, itself included: (n,).
 
-    Most covers of a large corpus are alone in theirs, so only the others are added up.
+    Most covers of a large corpus are alone in their group, so only the others are added up.
     """
     within = np.asarray(np.einsum("ij,ij->i", vectors, vectors))
     shared = np.flatnonzero(sizes[group_of] > 1)
@@ -117,7 +117,7 @@ class Standing:
 
     @property
     def percentile(self) -> float:
-        """The share that it is above, half of its equals counted: 0 to 1."""
+        """The share of the others below it, equal ones counted half: 0 to 1."""
         return (self.below + self.equal / 2) / self.count
 
 

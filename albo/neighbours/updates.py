@@ -42,12 +42,12 @@ if TYPE_CHECKING:
 
 
 RECALL_FLOOR = 0.95
-"""Recall@10 under which an inverted file is not kept."""
+"""Recall@10 below which changed lists are rebuilt, and `auto` builds a flat index instead."""
 
 RECALL_AIM = 0.97
-"""Recall@10 that the tuning stops at: a margin over the floor for other queries than its own."""
+"""Recall@10 at which the tuning stops: a margin over the floor for other queries."""
 _IVF_LEAST = 1_000
-"""Covers below which lists and codes cannot be trained well."""
+"""The fewest covers on which lists and codes can be trained well."""
 
 _STAY_IVF = 0.8
 _MOST_GROWTH = 2.0
@@ -130,7 +130,7 @@ def update_index_files(
 
 
 class _IndexUpdate:
-    """One update of an index: from what stands there to what is wanted."""
+    """One update of an index, from its present covers to the wanted ones."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class _IndexUpdate:
         self._added, self._removed = wanted - held, held - wanted
 
     def run(self) -> IndexSummary:
-        """Do it; the manifest, written last, makes it stand."""
+        """Run the update; the manifest is written last and makes it valid."""
         standing = self._standing
         if standing is None or standing.manifest.kind is not self._base.kind:
             return self._build()
@@ -163,7 +163,7 @@ class _IndexUpdate:
         return self._change_ivf(standing, standing.lists)
 
     def _confirm(self, old: IndexManifest) -> IndexSummary:
-        """Let it stand, but for what the manifest says of its origin."""
+        """Keep the files, and update what the manifest says of their origin."""
         manifest = replace(
             self._base, rows=old.rows, files=old.files, tuning=old.tuning, generation=old.generation
         )
@@ -187,7 +187,7 @@ class _IndexUpdate:
         return self._commit(replace(manifest, tuning=tuning), table, name, lists, rebuilt=True)
 
     def _build_flat_instead(self, recall: float) -> IndexSummary:
-        """Search exactly what does not lend itself to codes, until there is twice as much."""
+        """Build a flat index where codes fail; it stays flat up to twice as many covers."""
         self._base = replace(
             self._base,
             kind=IndexKind.FLAT,
@@ -241,7 +241,7 @@ class _IndexUpdate:
         yield from self._blocks_of(self._added)
 
     def _blocks_of(self, names: set[Digest]) -> _Blocks:
-        """Go through some covers' vectors, once each."""
+        """Yield the vectors of some covers, each once."""
         left = set(names)
         for found, block in self._vectors.batches(names):
             fresh = [at for at, name in enumerate(found) if name in left]
@@ -258,8 +258,8 @@ class _IndexUpdate:
         with plain_write_errors(path):
             self._folder.mkdir(parents=True, exist_ok=True)
             with path.open("r+b" if start else "wb") as file:
-                # Past the last row that the manifest speaks of there may be what a killed writer
-                # left: it is written over.
+                # Rows after the manifest's last row were left by a killed writer, and are
+                # overwritten.
                 file.seek(start * base.row_bytes)
                 for names, block in blocks:
                     file.write(_as_rows(block, base.row_type).data)
@@ -334,18 +334,17 @@ def _choose_kind(
 
 
 def _is_outgrown(tuning: SearchTuning, count: int, rows: int) -> bool:
-    """Tell whether lists made for other covers than these should be made anew."""
+    """Tell whether the covers have changed so much that lists should be made anew."""
     holes = (rows - count) / rows
     growth = count / max(1, tuning.trained_on)
     return holes > _MOST_HOLES or not 1 / _MOST_GROWTH < growth < _MOST_GROWTH
 
 
 def _tune(rows: Rows, lists: Lists, live: Ints, former: SearchTuning | None = None) -> SearchTuning:
-    """Look into as many lists, and at as many candidates, as recall@10 needs.
+    """Choose the numbers of lists and of candidates that recall@10 needs.
 
-    Queries are a fixed sample of the covers themselves, each left out of its own neighbours;
-    settings grow from the former ones until the aim is reached. Where none reaches it, the
-    best is returned.
+    Queries are a fixed sample of the covers, each left out of its own neighbours. Settings grow
+    from the former ones until the aim is reached. If none reaches it, the best is returned.
     """
     sample = draw(np.random.default_rng(1), len(live), _TUNING_QUERIES)
     queries = rows.take(live[sample])
@@ -373,7 +372,7 @@ def _tune(rows: Rows, lists: Lists, live: Ints, former: SearchTuning | None = No
 
 
 def _least_scores(found: tuple[Floats, Ints], own: Ints, depth: int) -> Floats:
-    """Return the score that a query's last true neighbour has, the query itself left out: (q,)."""
+    """Return the score of each query's last true neighbour, the query itself left out: (q,)."""
     scores, ids = found
     others = np.where(ids == own[:, None], -np.inf, scores)
     order = np.sort(others, axis=1)
@@ -384,8 +383,8 @@ def _least_scores(found: tuple[Floats, Ints], own: Ints, depth: int) -> Floats:
 def _as_rows(block: Floats | Halves, row_type: np.dtype[Any]) -> NDArray[Any]:
     """Return stored vectors as rows of the index's file.
 
-    float16 rows stay as they are where float16 is wanted, and get back unit length where float32
-    is: either way the index has the same vectors. Raises StaleArtifact for what is far from it.
+    For float16, rows stay as they are. For float32, they are scaled back to unit length. Either way
+    the index has the same vectors. Raises StaleArtifact for a row far from unit length.
     """
     unit = unit_rows(
         block,

@@ -1,9 +1,9 @@
 """How answers look: in the terminal, as pages, as pictures.
 
-`terminal` prints lines and draws the bar of progress; `tables`, `scores` and `verdicts` print
-answers. `evaluation_page` and `report_page` fill the pages of `templates` (layout and sizes of
-pictures are there), with drawings of `plots`. `sheet` and `poster` draw pictures. Nothing is
-computed or decided here.
+`terminal` prints lines and draws the progress bar; `tables`, `scores` and `verdicts` print answers.
+`evaluation_page` and `report_page` fill the pages of `templates` (layout and sizes of pictures are
+there), with drawings of `plots`. `sheet` and `poster` draw pictures. Nothing is computed or decided
+here.
 """
 
 import lazy_loader

@@ -39,10 +39,10 @@ _VARIABLES = {
 }
 
 WIDTH = 4.4
-"""Inches of a drawing."""
+"""The width of a drawing in inches."""
 
 NARROWEST = 300
-"""CSS pixels below which a drawing's text gets too small to read."""
+"""The least width, in CSS pixels, at which a drawing's text can be read."""
 
 _LONGEST = 26  # characters of a genre's name
 _STYLE: dict[str, Any] = {
@@ -83,7 +83,7 @@ class Plot:
     """A plot, ready for a page."""
 
     title: str
-    """What it shows, said plainly."""
+    """What it shows, in plain words."""
 
     alt: str
     """The same in words, for people who cannot see it."""
@@ -95,7 +95,7 @@ class Plot:
     """The drawing, an SVG element."""
 
     width: int
-    """CSS pixels below which its text gets too small to read; the page lets it scroll there."""
+    """The least width, in CSS pixels, at which its text can be read; below it the page scrolls."""
 
 
 class Drawing:
@@ -117,7 +117,7 @@ class Drawing:
         return _for_a_page(out.getvalue())
 
     def plot(self, title: str, alt: str, note: str, svg: str, width: int = NARROWEST) -> Plot:
-        """Put the drawing together with what it says."""
+        """Make a plot of the drawing and its texts."""
         told = escape(printable(f"{title}. {alt}."))
         svg = svg.replace("<svg ", f'<svg role="img" aria-label="{told}" ', 1)
         return Plot(title, alt, note, svg, width)
@@ -127,12 +127,12 @@ class Drawing:
 def open_drawing(name: str, height: float, width: float = WIDTH) -> Iterator[Drawing]:
     """Open a drawing of this size in inches.
 
-    matplotlib's settings are those of these drawings until it is closed, and none of the user's.
+    Until it is closed, matplotlib has the settings of these drawings, and not the user's.
     """
     from matplotlib import style
     from matplotlib.figure import Figure
 
-    # Settings are the process's, and a web server draws in several threads.
+    # The whole process shares the settings, and a web server draws in several threads.
     with (
         _one_at_a_time,
         warnings.catch_warnings(),
@@ -144,11 +144,11 @@ def open_drawing(name: str, height: float, width: float = WIDTH) -> Iterator[Dra
 
 
 def _for_a_page(svg: str) -> str:
-    """Cut what is for a file of its own, and what would reach beyond the element."""
+    """Remove the parts for a separate file, and the styles and ids that affect the whole page."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
     head, rest = svg.split(">", 1)
-    rest = re.sub(r'<g id="[^"]*"', "<g", rest)  # every drawing has the same ones
+    rest = re.sub(r'<g id="[^"]*"', "<g", rest)  # every drawing has the same ids
     head = re.sub(r' (?:width|height|version)="[^"]*"', "", head)
     for value, variable in _VARIABLES.items():
         rest = rest.replace(f": {value}", f": var({variable}, {value})")
@@ -159,7 +159,7 @@ def _for_a_page(svg: str) -> str:
 def draw_mark(
     axes: Axes, figure: Interval, place: float, mark: str, colour: str, *, hollow: bool = False
 ) -> None:
-    """Draw a figure with its interval across."""
+    """Draw a figure with its interval as a horizontal line."""
     axes.plot([figure.low, figure.high], [place, place], color=colour, linewidth=1.2)
     face = PAPER if hollow else colour
     axes.plot(figure.value, place, mark, color=colour, markerfacecolor=face)
@@ -192,7 +192,7 @@ def write_text(
     transform: str = "",
     **style: Any,  # noqa: ANN401
 ) -> None:
-    """Write text that is no mathematics, whatever signs are in it."""
+    """Write text as it is, never as mathematics."""
     if transform == "y":
         style["transform"] = axes.get_yaxis_transform()
     axes.text(across, up, said, parse_math=False, **style)

@@ -1,4 +1,4 @@
-"""What the page of an evaluation shows: figures, plots, mistakes and the model card."""
+"""The contents of an evaluation's page: figures, plots, mistakes and the model card."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def describe_evaluation(evaluation: ReviewedEvaluation) -> Json:
-    """Return what the template of the page shows, by name."""
+    """Return the values of the page's template, by name."""
     card = evaluation.card
     return {
         "rows": evaluation.rows,
@@ -53,7 +53,7 @@ def _lede(evaluation: ReviewedEvaluation) -> str:
 
 
 def _per_genre(evaluation: ReviewedEvaluation) -> list[Json]:
-    """Return a row for each genre: its scores, and what it is most often read as instead."""
+    """Return a row for each genre: its scores, and the genre it is most often mistaken for."""
     best, found = evaluation.selected, []
     for place, genre in enumerate(evaluation.genres):
         wrong = evaluation.confusion[place].copy()
@@ -73,7 +73,7 @@ def _per_genre(evaluation: ReviewedEvaluation) -> list[Json]:
 
 
 def _facts(card: ModelCard) -> list[tuple[str, str]]:
-    """Return what the card's table says, names and values; what is not known has no row."""
+    """Return the names and values of the card's table; unknown values have no row."""
     years = [str(year) for year in (card.first_year, card.last_year) if year is not None]
     facts = [
         (

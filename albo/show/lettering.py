@@ -38,7 +38,7 @@ _FALLBACK_FONTS = (
     "YuGothM.ttc",
     "unifont.otf",
 )
-"""Fonts of the system, tried in this order for what Pillow's own font lacks."""
+"""Fonts of the system, tried in this order for characters that Pillow's own font lacks."""
 
 
 # ---------------------------------------------------------------- text
@@ -47,9 +47,9 @@ _FALLBACK_FONTS = (
 def clean_text(text: str) -> str:
     """Make any string fit for one line of a picture.
 
-    Line breaks and tabs become spaces; control characters, direction overrides, surrogates and
-    unassigned code points go; at most two combining marks stay on a letter; at most 400
-    characters stay in all.
+    Line breaks and tabs become spaces. Control characters, direction overrides, surrogates and
+    unassigned code points are removed. At most two combining marks stay on a letter, and at most
+    400 characters stay in all.
     """
     kept: list[str] = []
     marks = 0
@@ -65,13 +65,13 @@ def clean_text(text: str) -> str:
 
 
 def _is_selector(letter: str) -> bool:
-    """Tell whether a letter is none, but chooses how the one before it looks."""
+    """Tell whether a character is a variation selector, which changes the letter before it."""
     return "\ufe00" <= letter <= "\ufe0f"
 
 
 @lru_cache(maxsize=256)
 def _font(name: str, size: int) -> Font | None:
-    """Load Pillow's own font (the empty name) or one of the system; None where it is not there."""
+    """Load Pillow's own font (the empty name) or one of the system; None where it is missing."""
     try:
         return ImageFont.truetype(name, size) if name else ImageFont.load_default(size)
     except OSError:
@@ -92,17 +92,17 @@ def _has_glyph(name: str, letter: str) -> bool:
 
 
 def _plain(letter: str) -> str:
-    """Take the accents off a letter: what to write where a font has no accented one."""
+    """Remove a letter's accents, for fonts that lack the accented letter."""
     parts = unicodedata.normalize("NFKD", letter)
     return "".join(part for part in parts if not unicodedata.combining(part))
 
 
 @lru_cache(maxsize=4096)
 def _set_in_font(text: str) -> tuple[str, str]:
-    """Choose the first font that has the whole text, else the one that lacks least of it.
+    """Choose the first font that has the whole text, else the one that lacks fewest letters.
 
-    Returns the font's name and the text to draw: letters lose the accents that the font lacks,
-    and what it lacks altogether becomes an ellipsis.
+    Returns the font's name and the text to draw: letters lose the accents that the font lacks, and
+    letters that it lacks become an ellipsis.
     """
     letters = set(text)
     best, fewest = "", len(letters) + 1
@@ -124,7 +124,7 @@ def _set_in_font(text: str) -> tuple[str, str]:
 
 
 def _fitted(text: str, font: Font, width: int) -> str:
-    """Shorten a text with an ellipsis until it is no wider than `width` pixels."""
+    """Shorten a text with an ellipsis until it is at most `width` pixels wide."""
     if font.getlength(text) <= width:
         return text
     low, high = 0, len(text)

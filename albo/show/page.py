@@ -1,7 +1,7 @@
 """Pages that show an evaluation or a report: each one HTML file that loads and runs nothing.
 
-The same evaluation or report gives the same text. Pages are sent to others, so they name files, and
-not the folders of the machine that they were made on.
+The same evaluation or report gives the same text. Pages are sent to others, so they name files
+without the folders of this machine.
 """
 
 from __future__ import annotations

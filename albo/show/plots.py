@@ -36,17 +36,17 @@ if TYPE_CHECKING:
     from albo.records import Doubles
 
 FEW = 10
-"""Covers below which a bin gets a hollow mark and no interval: resampling says nothing there."""
+"""A bin with fewer covers gets a hollow mark and no interval: resampling says little there."""
 
 _DENSE = 105  # CSS pixels for an inch of a plot with much small text
 _LONGEST_WAY = 64  # characters of a way of predicting
-_READ_CELL = 0.05  # share of a genre's covers from which a cell of many is written out
+_READ_CELL = 0.05  # least share of a genre's covers that a small cell shows as a number
 _FEW_GENRES = 10
-_LIGHTEST, _DARKEST = 0.04, 0.62  # of a cell, so that ink is read on all of them
+_LIGHTEST, _DARKEST = 0.04, 0.62  # alpha of a cell, so that its number can be read
 
 
 def draw_all(evaluation: ReviewedEvaluation) -> dict[str, Plot]:
-    """Draw every plot that there are figures for, by name, in the order to be shown in."""
+    """Draw every plot that has figures, by name, in the order of the page."""
     drawn = {
         "views": draw_views(evaluation),
         "reliability": draw_reliability(evaluation),
@@ -301,7 +301,7 @@ def draw_learning_curve(evaluation: ReviewedEvaluation) -> Plot:
 
 
 def _cell(axes: Axes, row: int, column: int, share: float, *, few: bool) -> None:
-    """Draw a cell of a confusion matrix, darker the more, with its percentage."""
+    """Draw a cell of a confusion matrix with its percentage; a larger share is darker."""
     from matplotlib.patches import Rectangle
 
     own = row == column
@@ -326,7 +326,7 @@ def _cell(axes: Axes, row: int, column: int, share: float, *, few: bool) -> None
 
 
 def _describe_confusion(genres: Sequence[str], counts: Doubles) -> tuple[str, str]:
-    """Say what is taken for what: the commonest mistake, and each genre's."""
+    """Describe the commonest mistake, and each genre's commonest one."""
     wrong = counts * (1 - np.eye(len(genres)))
     row, column = divmod(int(wrong.argmax()), len(genres))
     if wrong[row, column] == 0:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _BETWEEN = " \N{MIDDLE DOT} "
 MOST_ROWS = 100
-"""Covers that are explained in one picture."""
+"""The most covers explained in one picture."""
 
 _NEAR = 3
 _WORDS = 8
@@ -32,11 +32,11 @@ _SUBTITLE = (
 
 
 def draw_explained(answers: Sequence[Explained]) -> Image.Image:
-    """Draw why covers read as they do: a row each, those that could be read.
+    """Draw why covers read as they do: one row for each cover that could be read.
 
-    The cover, where its picture speaks for its first genre, the nearest covers of that genre and of
-    others, all genres named, and below what the views and the words add. Raises UsageError for more
-    rows than a picture holds.
+    A row shows the cover, the map of its evidence for its first genre, the nearest covers of that
+    genre and of others, and its genres. Below is the evidence of the views and the words. Raises
+    UsageError for more rows than a picture holds.
     """
     rows = [_row(one, one.reasons) for one in answers if one.reasons is not None]
     heads = ", ".join(dict.fromkeys(one.classified.head for one in answers if one.reasons))
@@ -98,7 +98,7 @@ def _lines(answer: Explained, reasons: Reasons) -> Iterator[str]:
 
 
 def draw_typical(found: Sequence[Typical], title: str) -> Image.Image:
-    """Draw covers of a genre in a grid, with their rank and what they look most like.
+    """Draw covers of a genre in a grid, with their rank and the genre they look most like.
 
     Raises UsageError for more than a picture holds.
     """
@@ -116,5 +116,5 @@ def draw_typical(found: Sequence[Typical], title: str) -> Image.Image:
 
 
 def _opened(picture: bytes) -> Image.Image | None:
-    """Open a picture that was made here; None for none."""
+    """Open a picture made by albo; None where there is none."""
     return Image.open(io.BytesIO(picture)) if picture else None

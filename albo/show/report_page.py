@@ -1,4 +1,4 @@
-"""What the page of a report shows: verdicts, reasons, neighbours and thumbnails of its drafts."""
+"""The contents of a report's page: verdicts, reasons, neighbours and thumbnails of its drafts."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from albo.records import Json, Prediction
 
 _KINDS = {"logistic": "logistic regression", "lightgbm": "boosted trees (LightGBM)"}
-_LIKELY = 5  # genres that are named, the likeliest
-_WORDS = 12  # that counted, or lines of a thumbnail
-_FAINT = 0.05  # of the evidence of both sides, below which one has no map to speak of
-_DOUBLED = math.log(2)  # log-odds: shorter bars than this one's are never drawn at full length
+_LIKELY = 5  # the most genres named, the likeliest
+_WORDS = 12  # the most words, or lines of a thumbnail
+_FAINT = 0.05  # the least share of both sides' evidence for which a side has a map
+_DOUBLED = math.log(2)  # the least log-odds that a bar of full length stands for
 _MANY_TIMES = 1000
 
 
 def describe_report(report: Report) -> Json:
-    """Return what the template of the page shows, by name."""
+    """Return the values of the page's template, by name."""
     strongest = _strongest(report)
     return {
         "report": report,
@@ -41,7 +41,7 @@ def describe_report(report: Report) -> Json:
 
 
 def _strongest(report: Report) -> float:
-    """Return the strongest evidence of a view or a word, which all bars are drawn against."""
+    """Return the strongest evidence of a view or a word, the scale of all bars."""
     found = [abs(added) for one in report.apart for _, added in one.views]
     for draft in report.ranking:
         if draft.reasons is not None:
@@ -51,12 +51,12 @@ def _strongest(report: Report) -> float:
 
 
 def _leaders(report: Report) -> list[Draft]:
-    """Return the draft that reads most as the genre, and those not to be told apart from it."""
+    """Return the draft that reads most as the genre, and those too close to it to call."""
     return [*report.ranking[:1], *(one.worse for one in report.apart if one.is_close)]
 
 
 def _shown(draft: Draft, report: Report, strongest: float) -> Json:
-    """Return what the page shows of a draft; of one that could not be read, only why."""
+    """Return the page's values for a draft; only its names where it could not be read."""
     shown: Json = {
         "draft": draft,
         "file": file_name(draft.query) or f"draft {draft.letter}",
@@ -84,7 +84,7 @@ def _shown(draft: Draft, report: Report, strongest: float) -> Json:
 
 
 def _likely(said: Prediction, genre: str) -> Json:
-    """Return the likeliest genres and the one asked about, with their ranks, and what is left."""
+    """Return the likeliest genres and the one asked about, with their ranks, and the rest."""
     ranked = enumerate(zip(said.genres, said.probabilities, strict=True), start=1)
     rows: list[Json] = [
         {"rank": rank, "genre": name, "probability": p, "inside": name in said.conformal_set}
@@ -100,7 +100,7 @@ def _likely(said: Prediction, genre: str) -> Json:
 
 
 def _rests(reasons: Reasons) -> list[ViewReason]:
-    """Return what is left of each view that words speak to, beside the words that are shown."""
+    """Return the evidence of each view with words, without that of the words shown."""
     shown = reasons.words[:_WORDS]
     return [
         ViewReason(
@@ -112,7 +112,7 @@ def _rests(reasons: Reasons) -> list[ViewReason]:
 
 
 def _same(draft: Draft, *, starter: bool) -> Json:
-    """Return the near-identical covers, and what they make of a head's answer."""
+    """Return the near-identical covers, and whether the head may have learnt from them."""
     shown = draft.same[:MOST_SAME]
     labelled = [one for one in draft.same if one.genre]
     return {
@@ -151,7 +151,7 @@ def _map(reasons: Reasons) -> Json | None:
 
 
 def _lead(apart: Apart, strongest: float) -> Json:
-    """Return what sets two drafts apart, with the odds of one over the other's."""
+    """Return the difference of two drafts, with the odds of one over the other's."""
     times = math.exp(min(apart.lead, math.log(_MANY_TIMES) + 1))
     return {
         "apart": apart,
@@ -165,7 +165,7 @@ def _count_of_times(times: float) -> str:
 
 
 def _unseen(report: Report) -> str:
-    """Say of what kind the covers were that accuracy was measured on."""
+    """Describe the covers on which accuracy was measured."""
     if report.artists_known:
         return "of artists and artworks that it had not seen"
     where = ", from where it learnt; elsewhere less often" if report.starter else ""
@@ -173,7 +173,7 @@ def _unseen(report: Report) -> str:
 
 
 def _report_facts(report: Report) -> list[tuple[str, str]]:
-    """Return what the report rests on, names and values; what is not known has no row."""
+    """Return the names and values of the report's table; unknown values have no row."""
     kind = _KINDS.get(report.kind, report.kind)
     facts = [
         ("head", f"{report.head} ({kind})"),

@@ -92,7 +92,7 @@ def show_evaluation(found: ReviewedEvaluation, page: str = "") -> None:
 
 
 def _show_ways(rows: Sequence[Row]) -> None:
-    """Print a table of all ways of predicting; where that is too wide, four lines for each."""
+    """Print a table of all ways of predicting; where that is too wide, five lines for each."""
     from rich.markup import escape
 
     title = "* is what albo uses. In brackets 95 % intervals; for ECE, what chance shows"
@@ -122,7 +122,7 @@ def _way(row: Row) -> str:
 
 
 def _figures(row: Row) -> tuple[str, ...]:
-    """Return what is said of a row, in the order of _FIGURES."""
+    """Return a row's figures as text, in the order of _FIGURES."""
     said = row.summary
     exact = (said.top1, said.top3, said.top5, said.macro_f1)
     return (
@@ -154,7 +154,7 @@ def _name_genres(found: ReviewedEvaluation, *, worst: bool) -> str:
 
 
 def _name_shares(points: Sequence[Answered]) -> str:
-    """Say how often it is right where it is asked about the surest covers alone."""
+    """Say how often it is right for the surest covers alone."""
     wanted = [point for point in points if round(point.share, 2) in {0.1, 0.25, 0.5, 1.0}]
     said = ", ".join(f"{point.accuracy.value:.1%} of {point.share:.0%}" for point in wanted)
     return f"right for {said} of the covers, the surest first"

@@ -39,7 +39,7 @@ MOST_SIDE = 60_000
 """A sheet's longest side in pixels; JPEG ends at 65,535."""
 
 HEADINGS = ("cover", "nearest covers", "reads as")
-"""What stands above a sheet's columns."""
+"""The headings of a sheet's columns."""
 _PALE = 225
 _SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 
@@ -152,7 +152,7 @@ def _flattened(image: Image.Image) -> Image.Image:
 def _is_drawn(page: Image.Image, at: tuple[int, int], side: int, image: Image.Image) -> bool:
     """Fit a picture into its square, whole and in its own proportions.
 
-    Pillow decodes an opened file only now: False where there is nothing to draw, or it is damaged.
+    False where the picture is empty, or damaged, as Pillow decodes an opened file only now.
     """
     if min(image.size) < 1:
         return False
@@ -171,7 +171,7 @@ def _is_drawn(page: Image.Image, at: tuple[int, int], side: int, image: Image.Im
 
 
 def _is_pale(image: Image.Image) -> bool:
-    """Tell whether the rim of a picture is so light that it would run into the paper."""
+    """Tell whether a picture's top or bottom edge is so light that it would run into the paper."""
     grey = image.convert("L")
     width, height = grey.size
     sides = ((0, 0, width, 1), (0, height - 1, width, height))
@@ -180,7 +180,7 @@ def _is_pale(image: Image.Image) -> bool:
 
 
 def _draw_missing(page: Image.Image, at: tuple[int, int], scale: _Scale) -> None:
-    """Draw what stands for a cover that could not be read: a crossed square that says so."""
+    """Draw a crossed square with a message, for a cover that could not be read."""
     x, y = at
     side = scale.tile - 1
     pen = ImageDraw.Draw(page)
@@ -338,7 +338,7 @@ def draw_sheet(
     tile : int
         Side of a cover in pixels, 48 to 1000; everything else scales with it.
     headings : tuple of str
-        What stands above the query, the neighbours and the bars.
+        The headings above the query, the neighbours and the bars.
 
     Returns
     -------

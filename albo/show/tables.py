@@ -1,6 +1,6 @@
 """How answers look in a terminal: tables, lists and lines, one function for each kind of answer.
 
-Nothing is decided here, and nothing is asked: what a command found is handed in.
+Nothing is decided or fetched here: commands pass their results in.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 SHOWN_SKIPS = 20
-"""Files or reasons that are named one by one, of each kind."""
+"""The most files or reasons of each kind that are named one by one."""
 
 FEW_GENRES = 8
 _LONGEST_TEXT = 80
@@ -164,7 +164,7 @@ def show_similar(answer: Similar) -> None:
 
 
 def _table_of_neighbours(answer: Similar) -> Table:
-    """Lay out the neighbours, one line each; what is known of none of them has no column."""
+    """Lay out the neighbours, one line each, without columns that are empty for all."""
     from rich.markup import escape
 
     described = [_described(n) for n in answer.neighbours]
@@ -181,7 +181,7 @@ def _table_of_neighbours(answer: Similar) -> Table:
 
 
 def _described(neighbour: ShownCover) -> list[str]:
-    """Say what is known of a neighbour's album, "" for what is not; safe for a terminal."""
+    """Return the known facts of a neighbour's album, "" for unknown ones; safe for a terminal."""
     found = neighbour.as_json()
     return [cut_cell(printable(found[key])) for key in _DESCRIBED]
 
@@ -249,7 +249,7 @@ def _place(one: Typical) -> str:
 
 
 def print_if_it_fits(table: Table) -> bool:
-    """Print a table, if the terminal is wide enough for it: whether it was."""
+    """Print a table if the terminal is wide enough; return whether it was."""
     console = terminal.console()
     needed = console.measure(table, options=console.options.update(width=_ANY_WIDTH)).maximum
     if needed <= console.width:
@@ -309,7 +309,7 @@ def show_genres(listed: Iterable[Genre]) -> None:
 
 
 def show_status(found: Json, *, with_catalog: bool) -> None:
-    """Print what there is.
+    """Print the state of a library.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Fills the templates of pages: how texts, numbers and pictures are written in HTML.
 
-Whatever comes from covers and labels is escaped, made fit for HTML, and kept from changing the
-direction of the text around it. The policy of the pages forbids scripts and any address but
-pictures inside the file.
+Text from covers and labels is escaped, made fit for HTML, and kept from changing the direction of
+the text around it. The policy of the pages forbids scripts and any address but pictures inside the
+file.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _environment() -> Environment:
 
 
 def _fit_for_html(value: Any) -> Any:  # noqa: ANN401  (whatever a template shows)
-    """Replace what no HTML file may hold."""
+    """Replace the characters that HTML forbids."""
     from markupsafe import Markup
 
     if isinstance(value, Markup) or not isinstance(value, str):
@@ -86,7 +86,7 @@ def _percent(share: float, digits: int = 1) -> str:
 
 
 def _chance(probability: float) -> str:
-    """Write a probability with two figures, and never as if it were sure."""
+    """Write a probability with two digits, but never as 0% or 100%."""
     if probability < 0.001:  # noqa: PLR2004
         return "under 0.1%"
     if probability > 0.995:  # noqa: PLR2004
@@ -115,7 +115,7 @@ def _name(cover: ShownCover) -> str:
     digits, album = cover.digest.hex()[:_DIGITS], cover.album
     if album is None:
         return digits
-    # Some have an artist for each part of an opera: the album's name is to be seen beside them.
+    # Some albums name the artists of each part of an opera; the album's name has to stay visible.
     named = brief(album.artist, _ARTISTS), album.name.strip()
     if said := " - ".join(text for text in named if text):
         return f"{said} ({album.year})" if album.year is not None else said
@@ -128,11 +128,11 @@ def file_name(place: str) -> str:
 
 
 def _isolated(text: str) -> str:
-    """Keep a text from turning round what is around it, where no <bdi> can stand."""
+    """Keep a text from changing the direction of its surroundings, where <bdi> is not allowed."""
     return f"\N{FIRST STRONG ISOLATE}{text}\N{POP DIRECTIONAL ISOLATE}"
 
 
 def _data_uri(picture: bytes) -> str:
-    """Return a JPEG or a PNG as an address of its own."""
+    """Return a JPEG or a PNG as a data URI."""
     kind = "jpeg" if picture.startswith(_JPEG) else "png"
     return f"data:image/{kind};base64,{b64encode(picture).decode('ascii')}"

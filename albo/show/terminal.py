@@ -1,8 +1,8 @@
-"""What a terminal is given: streams that hold, lines, tables and progress.
+"""Output in a terminal: safe streams, lines, tables and progress.
 
 Text from outside (file names, tags) is made printable first, so that nothing breaks a line or
-steers the terminal. All that is printed has its addresses masked: this is the one door through
-which lines, tables and JSON go, so no command can show a password.
+steers the terminal. Addresses are masked in all output. Lines, tables and JSON all pass through
+this module, so no command can show a password.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 
 PIPE_WIDTH = 400
-"""Columns that lines may take where nobody folds them."""
+"""The width of lines in a pipe, where they are not folded."""
 
 # --- streams -------------------------------------------------------------------------------------
 
 
 def open_streams() -> None:
-    """Make the standard streams fit for anything, and tell failures of standard output apart."""
+    """Make the standard streams accept any text, and give standard output its own errors."""
     _fill_streams()
     # Names may hold anything, and a terminal may know ASCII alone: show what it can.
     _set_errors(sys.stdin, "surrogateescape")
@@ -48,7 +48,7 @@ def open_streams() -> None:
 
 
 def _fill_streams() -> None:
-    """Give a process that was started without standard streams ones that lead nowhere."""
+    """Open missing standard streams on the null device."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -64,15 +64,15 @@ def _set_errors(stream: TextIO | None, errors: str) -> None:
 
 
 class ReaderGone(Exception):
-    """Whoever read standard output has read enough."""
+    """The reader of standard output has closed it."""
 
 
 class _Answer(TextIOWrapper):
-    """Standard output, whose failures are told apart from those of all other files."""
+    """Standard output, with errors of its own, unlike all other files."""
 
     @classmethod
     def around(cls, stream: TextIOWrapper) -> Self:
-        """Take over a stream, which is of no use any more."""
+        """Take over a stream, which cannot be used any more."""
         encoding, errors = stream.encoding, stream.errors
         by_line, at_once = stream.line_buffering, stream.write_through
         below = stream.detach()
@@ -99,7 +99,7 @@ class _Answer(TextIOWrapper):
 
 
 def drop_lost_answer() -> None:
-    """Send what standard output could not take nowhere: Python would complain of it at its end."""
+    """Discard output that could not be written: Python would complain of it at exit."""
     try:
         sys.stdout.flush()
     except (CannotWrite, ReaderGone):
@@ -113,13 +113,13 @@ def console(*, stderr: bool = False) -> Console:
     """Open rich's console on standard output or standard error."""
     from rich.console import Console
 
-    # A pipe has no width: lines are left whole there, for grep and for reading on.
+    # A pipe has no width: lines stay whole there, for grep and other programs.
     stream = sys.stderr if stderr else sys.stdout
     return Console(stderr=stderr, width=None if stream.isatty() else PIPE_WIDTH)
 
 
 def table(title: str) -> Table:
-    """Begin a table in the one style there is."""
+    """Begin a table in albo's style."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -129,7 +129,7 @@ def table(title: str) -> Table:
 
 
 def printable(value: object) -> str:
-    """Replace what would break a line or steer a terminal, and mask addresses; None is nothing."""
+    """Replace characters that break lines or steer terminals, and mask addresses; None gives ""."""
     text = "" if value is None else mask_text(str(value))
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
@@ -140,24 +140,24 @@ def many(count: int, noun: str) -> str:
 
 
 def short(path: str) -> str:
-    """Show a path from here where that is shorter."""
+    """Return a path relative to the current folder where that is shorter."""
     relative = os.path.relpath(path) if path.startswith(os.sep) else path
     return relative if len(relative) < len(path) else path
 
 
 def say(line: str) -> None:
-    """Print a line of the answer as it is, but for the logins of addresses."""
+    """Print a line of the answer as it is, with the logins of addresses masked."""
     typer.echo(mask_text(line))
 
 
 def note(line: str, *, quiet: bool) -> None:
-    """Tell on standard error what is worth knowing."""
+    """Print a note on standard error."""
     if not quiet:
         typer.echo(printable(line), err=True)
 
 
 def complain(line: str) -> None:
-    """Tell on standard error what could not be done."""
+    """Print an error on standard error."""
     typer.echo(f"albo: {printable(line)}", err=True)
 
 
@@ -173,7 +173,7 @@ Tell: TypeAlias = "StageProgress"
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[tuple[Tell, Note]]:
-    """Show progress on stderr where that is a terminal; give what reports steps, and notes."""
+    """Show progress on stderr if it is a terminal; yield the functions for steps and notes."""
     if quiet or not sys.stderr.isatty():
         yield (lambda _stage, _done, _total: None), (lambda line: note(line, quiet=quiet))
         return

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from albo.heads import Reasons, WordReason
 
 _SHOWN_WORDS = 8
-_TELLING = 0.05  # log-odds from which on a word is named
+_TELLING = 0.05  # the least log-odds of a word that is named
 _MOST_WORDS = 300  # characters of a cover's words
 
 
@@ -69,7 +69,7 @@ def _name_words(words: Sequence[WordReason]) -> str:
 
 
 def show_report(found: Report, page: str, *, quiet: bool) -> None:
-    """Print what a report says of each draft, the best first, and where all of it is."""
+    """Print a report's lines about each draft, the best first, and the path of its page."""
     if not quiet:
         for draft in found.ranking:
             letter = f"{draft.letter}  " if len(found.drafts) > 1 else ""
@@ -134,7 +134,7 @@ def _titled(title: Title) -> str:
 
 
 def _about(draft: Draft, found: Report) -> Iterator[str]:
-    """Yield what is said of one draft, a line each."""
+    """Yield the lines about one draft."""
     genre = cut_cell(printable(found.genre))
     yield f"{genre} {draft.probability:.1%}, number {draft.rank} of {found.genres} genres"
     if draft.among is not None:
@@ -161,7 +161,7 @@ def _about(draft: Draft, found: Report) -> Iterator[str]:
 
 
 def _quote(lines: Sequence[str]) -> str:
-    """Put lines of a cover side by side, as many as are read at a glance; --json has them all."""
+    """Join the lines of a cover, as many as can be read at a glance; --json has them all."""
     shown, room = [], _MOST_WORDS
     for line in lines:
         text = cut_cell(printable(line))

@@ -319,12 +319,12 @@ def test_a_copy_has_all_and_a_second_one_the_same(mongodb: str, tmp_path: Path, 
             assert new.runs() == {"plan": "2022"}
 
 
-def test_the_command_copies_and_says_so(run_albo: Run, mongodb: str, tmp_path: Path) -> None:
+def test_the_command_copies_and_says_so(albo_line: Run, mongodb: str, tmp_path: Path) -> None:
     fill(str(tmp_path / "c.sqlite"))
-    answer = run_albo("catalog", "copy", "c.sqlite", mongodb)
+    answer = albo_line("catalog", "copy", "c.sqlite", mongodb)
     assert (answer.code, answer.err) == (0, "")
     assert answer.out == f"1205 albums copied to {shown(mongodb)}\n"
-    back = run_albo("catalog", "copy", mongodb, "sqlite:///d.sqlite", "--json")
+    back = albo_line("catalog", "copy", mongodb, "sqlite:///d.sqlite", "--json")
     assert back.objects == [
         {"albums": 1_205, "feeds": 2, "from": shown(mongodb), "to": "d.sqlite"},
     ]
@@ -344,11 +344,11 @@ def test_the_command_copies_and_says_so(run_albo: Run, mongodb: str, tmp_path: P
     ],
 )
 def test_a_copy_that_cannot_be_made_is_one_line(
-    run_albo: Run, tmp_path: Path, words: str, code: int, said: str
+    albo_line: Run, tmp_path: Path, words: str, code: int, said: str
 ) -> None:
     open_catalog(tmp_path / "c.sqlite", write=True).__exit__()
     (tmp_path / "link.sqlite").symlink_to(tmp_path / "c.sqlite")
-    answer = run_albo("catalog", *words.split())
+    answer = albo_line("catalog", *words.split())
     assert answer.code == code
     (line,) = answer.err.splitlines()
     assert said in line
@@ -361,14 +361,14 @@ def test_a_copy_that_cannot_be_made_is_one_line(
 
 @pytest.mark.long
 def test_every_command_works_on_a_server(
-    run_albo: Run, samples: Path, kept_aside: list[str], mongodb: str, tmp_path: Path
+    albo_line: Run, samples: Path, kept_aside: list[str], mongodb: str, tmp_path: Path
 ) -> None:
     styles = ("Op art", "Woodcut")
     for style in styles:
         shutil.copytree(samples / "covers" / style, tmp_path / "covers" / style)
 
     def albo(*words: str) -> Answer:
-        answer = run_albo(*words, "--catalog", mongodb)
+        answer = albo_line(*words, "--catalog", mongodb)
         assert answer.code == 0, answer.err
         return answer
 
@@ -383,7 +383,7 @@ def test_every_command_works_on_a_server(
     status = albo("status", "--json").objects[0]
     assert (status["covers"], status["catalog"]) == (50, shown(mongodb))
     assert status["genres"] == dict.fromkeys(styles, 25)
-    assert f"  catalog   {shown(mongodb)}" in run_albo("status", ALBO_CATALOG=mongodb).out
+    assert f"  catalog   {shown(mongodb)}" in albo_line("status", ALBO_CATALOG=mongodb).out
     with open_catalog(mongodb, write=True) as catalog:
         catalog.put([CatalogRow(Album("itunes", "1", "s3://covers/1"), Listing({"us/14": 1}))])
     assert albo("forget", "itunes", "--json").objects[0]["albums"] == 1
@@ -393,15 +393,15 @@ def test_every_command_works_on_a_server(
 
 
 def test_an_empty_database_says_what_an_empty_folder_says(
-    run_albo: Run, mongodb: str, tmp_path: Path
+    albo_line: Run, mongodb: str, tmp_path: Path
 ) -> None:
     for words in (["similar", "x.jpg"], ["duplicates"], ["train"], ["index"], ["embed"]):
-        answer = run_albo(*words, ALBO_CATALOG=mongodb)
+        answer = albo_line(*words, ALBO_CATALOG=mongodb)
         assert answer.code == 1
         (line,) = answer.err.splitlines()
         assert "run `albo embed SOURCE`" in line
     (tmp_path / "artifacts").mkdir()
-    status = run_albo("status", "--catalog", mongodb)
+    status = albo_line("status", "--catalog", mongodb)
     assert status.code == 0
     assert "run `albo embed SOURCE`" in status.out
 

@@ -73,10 +73,10 @@ def test_training_before_words_says_the_command(speaking: Speaking) -> None:
 
 
 def test_classify_says_what_each_view_says_and_what_was_read(
-    speaking: Speaking, run_albo: Callable[..., Answer]
+    speaking: Speaking, albo_line: Callable[..., Answer]
 ) -> None:
     asked = ("--artifacts", speaking.artifacts, "--json")
-    done = run_albo("classify", speaking.silent, speaking.jazz, *asked)
+    done = albo_line("classify", speaking.silent, speaking.jazz, *asked)
     assert (done.code, done.err) == (0, "")
     silent, jazz = done.objects
     for said in (silent, jazz):
@@ -90,7 +90,7 @@ def test_classify_says_what_each_view_says_and_what_was_read(
     assert [(view["weight"], bool(view["predictions"])) for view in silent["views"]] == [
         (1.0, True), (0.0, False), (0.0, False),
     ]  # fmt: skip
-    without = run_albo("classify", speaking.silent, speaking.jazz, *asked, "--no-words")
+    without = albo_line("classify", speaking.silent, speaking.jazz, *asked, "--no-words")
     assert (without.code, without.err) == (0, "")
     for said in without.objects:
         assert [view["view"] for view in said["views"]] == ["image"]

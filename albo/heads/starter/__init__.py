@@ -1,7 +1,7 @@
 """The head that comes with albo, for a first answer before anything is trained.
 
-Only fitted numbers: no image, and no vector of one. CARD.md says what it was fitted on and how good
-it is; `make starter` makes all of it again from the same covers.
+It holds only fitted numbers, and neither images nor their vectors. CARD.md says what it was fitted
+on and how good it is; `make starter` makes all of it again from the same covers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ FOLDER = Path(__file__).resolve().parent
 
 
 def load_starter() -> Head:
-    """Read the starter head. Raises StaleArtifact where this installation's is damaged."""
+    """Read the starter head. Raises StaleArtifact where the installed one is damaged."""
     try:
         return Head.load(FOLDER)
     except StaleArtifact as error:
