@@ -399,7 +399,7 @@ class Albo:
         ----------
         top : how many genres to name.
         asking : the fields of `albo.classify.Asking`: head, prior, decide, coverage, device,
-            limits, words.
+            limits, words, artists.
 
         Raises UnknownHead, StaleArtifact, UsageError.
         """
@@ -413,6 +413,27 @@ class Albo:
             if one.prediction is not None:
                 asked.append(one.query.digest)
         note_learnt(self.library, consultation, asked)
+
+    def classify_collection(
+        self, genre: str | None = None, *, top: int = 5, **asking: Unpack[AskingOptions]
+    ) -> Iterator[Classified]:
+        """Say what each cover of the collection reads as, without reading its file again.
+
+        A cover that the head has learnt is answered by a predictor that has not learnt it.
+
+        Parameters
+        ----------
+        genre : ask only about covers of this genre; None for all.
+        top, asking : as of `classify`.
+
+        Raises EmptyCatalog, UnknownGenre, UnknownHead, StaleArtifact, UsageError.
+        """
+        from albo.answers import classify_collection
+        from albo.classify import Asking, Heads, check_top
+
+        check_top(top)
+        consultation = Heads(self.library).consult_stored(Asking.of(**asking))
+        yield from classify_collection(self.library, consultation, genre, top)
 
     def explain(
         self, covers: Sequence[str], *, top: int = 5, **asking: Unpack[AskingOptions]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
 
 from albo.errors import (
     AlboError,
@@ -17,9 +18,19 @@ from albo.errors import (
     UnknownHead,
     UsageError,
 )
-from albo.heads import STARTER, Head, Heard, ImageView, explain, load_starter, open_mapper
+from albo.heads import (
+    STARTER,
+    Head,
+    Heard,
+    ImageView,
+    explain,
+    load_head,
+    load_starter,
+    open_mapper,
+)
 from albo.networks import card_of, check_device, find_card
 from albo.queries import FEW, Listener, ask
+from albo.recognition import Recogniser
 from albo.records import Device, Prior, choose
 from albo.store import MANIFEST, Vectors, backbone_key
 
@@ -27,11 +38,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from typing import Unpack
 
-    from albo.heads import Mapper, Reasons
+    from albo.heads import Mapper, Predictor, Reasons
     from albo.library import Library
     from albo.limits import Limits
     from albo.networks import Card
     from albo.queries import Query
+    from albo.recognition import Acquaintance
     from albo.records import Digest, Json, Note, Prediction
     from albo.store import Artifacts
 
@@ -50,19 +62,32 @@ class Classified:
     """The name of the head's backbone."""
     words: tuple[str, ...] | None = None
     """The lines that were read on the cover; None where no words were read."""
+    known: Acquaintance | None = None
+    """The covers by which the head knows it; a predictor that has not learnt them answered."""
+    label: str = ""
+    """The genre that the collection has it under; "" where it was asked about as a file."""
     error: str = ""
     """Why the cover could not be read, else ""."""
+
+    @property
+    def is_held_out(self) -> bool:
+        """Whether the head has learnt it, and a predictor answered that has learnt none of it."""
+        return self.known is not None and self.known.is_held_out
 
     def as_json(self) -> Json:
         """Return the object that `albo classify --json` prints for one query."""
         if self.prediction is None:
             return {"query": self.query, "error": self.error}
         said = self.prediction
+        labelled = {"label": self.label} if self.label else {}
         return {
             "query": self.query,
+            **labelled,
             "predictions": _ranked(said.genres, said.probabilities),
             "set": list(said.conformal_set),
             "decided": said.decided,
+            "held_out": self.is_held_out,
+            "known": self.known and self.known.as_json(),
             "views": [
                 {
                     "view": view.view,
@@ -101,6 +126,8 @@ class AskingOptions(TypedDict, total=False):
     """As `Asking.limits`."""
     words: bool
     """As `Asking.words`."""
+    artists: Sequence[str]
+    """As `Asking.artists`."""
 
 
 @dataclass(frozen=True)
@@ -121,13 +148,22 @@ class Asking:
     """The largest files and images that are read; None is the usual limits."""
     words: bool = True
     """Whether the words on covers are read, where the head looks at words."""
+    artists: tuple[str, ...] = ()
+    """The artist of each cover that is asked about, "" where unknown; () names none.
+
+    What a head has learnt of an artist's other covers is then left out of the answer.
+    """
 
     @classmethod
     def of(cls, **options: Unpack[AskingOptions]) -> Asking:
         """Make one of keyword arguments, in which choices may be plain text. Raises UsageError."""
         prior = choose(Prior, options.get("prior", cls.prior), "prior")
         device = choose(Device, options.get("device", cls.device), "device")
-        return cls(**{**options, "prior": prior, "device": device})  # type: ignore[arg-type]
+        artists = options.get("artists", ())
+        if isinstance(artists, str):
+            raise UsageError(f"artists={artists!r}; give a list, one artist for each cover")
+        chosen = {"prior": prior, "device": device, "artists": tuple(artists)}
+        return cls(**{**options, **chosen})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +176,10 @@ class CoverAnswer:
     """For each view of the head, the features of the cover; none where it could not be read."""
     prediction: Prediction | None = None
     """The prediction; None where the cover could not be read."""
+    head: Head | None = field(default=None, repr=False)
+    """The head that answered: of a cover that was learnt, the head of the fold without it."""
+    known: Acquaintance | None = None
+    """The covers by which the head knows this one; None where it does not."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +187,7 @@ class Consultation:
     """A head, opened to be asked about covers."""
 
     head: Head
-    """The head that answers."""
+    """The head that answers, but for covers that it has learnt."""
     card: Card
     """The card of the head's backbone."""
     listener: Listener | None
@@ -158,10 +198,16 @@ class Consultation:
     """Called with one line whenever there is something the user may want to know."""
     is_starter: bool = False
     """Whether the head is the one that comes with albo."""
+    recogniser: Recogniser | None = None
+    """Recognises covers that the head has learnt; None for the starter head, which has no list."""
+    _mappers: dict[int, tuple[Mapper | None, str]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def ask(self, covers: Sequence[str], *, keep_pictures: bool = False) -> Iterator[CoverAnswer]:
         """Say what each cover reads as, all genres, in order. Raises StaleArtifact, UsageError."""
         listener, asking = self.listener, self.asking
+        names = iter(_one_each(asking.artists, covers, "artists"))
         several = ask(
             covers,
             self.card,
@@ -172,17 +218,38 @@ class Consultation:
             note=self.note,
         )
         for queries in several:
+            known = self._recognise(queries, [next(names) for _ in queries])
             for query in queries:
-                yield CoverAnswer(query) if query.embeddings is None else self._answer(query)
+                if query.embeddings is None:
+                    yield CoverAnswer(query)
+                else:
+                    yield self._answer(query, next(known))
 
-    def _answer(self, query: Query) -> CoverAnswer:
+    def _recognise(
+        self, queries: Sequence[Query], artists: Sequence[str]
+    ) -> Iterator[Acquaintance | None]:
+        """Say of the queries that could be read, in order, how the head knows them."""
+        seen = [
+            (query.digest, query.embeddings.vector[0], artist)
+            for query, artist in zip(queries, artists, strict=True)
+            if query.embeddings is not None
+        ]
+        if self.recogniser is None or not seen:
+            return iter([None] * len(seen))
+        digests, vectors, names = zip(*seen, strict=True)
+        return iter(self.recogniser.recognise(digests, np.stack(vectors), names))
+
+    def _answer(self, query: Query, known: Acquaintance | None) -> CoverAnswer:
         assert query.embeddings is not None  # noqa: S101  (seen by the caller)
         features: dict[str, Any] = {"image": ImageView.from_embeddings(query.embeddings)}
         if self.listener is not None and query.words is not None:
             features |= self.listener.features([query.words])
         asking = self.asking
-        (said,) = self.head.answer(features, asking.prior, asking.decide, asking.coverage)
-        return CoverAnswer(query, features, said)
+        head = self.head
+        if known is not None and head.crossfit is not None:
+            head = head.crossfit.head(known.fold, head.views)
+        (said,) = head.answer(features, asking.prior, asking.decide, asking.coverage)
+        return CoverAnswer(query, features, said, head, known)
 
     def describe(self, answer: CoverAnswer, top: int) -> Classified:
         """Return an answer as `albo classify` gives it: the best few genres, and the words read.
@@ -197,32 +264,38 @@ class Consultation:
             words = tuple(line.text for line in query.words.lines)
             if query.words.error:
                 self.note(f"{query.name}: {query.words.error}; the image alone decides")
-        return Classified(query.name, prediction.first(top), self.head.name, self.card.name, words)
+        first, head = prediction.first(top), self.head.name
+        return Classified(query.name, first, head, self.card.name, words, answer.known)
 
     def explain(self, asked: CoverAnswer, genre: str) -> Reasons:
         """Say why a cover reads as a genre, or not; for a map, ask with `keep_pictures`."""
-        query = asked.query
+        query, head = asked.query, asked.head or self.head
         heard = None
         if self.listener is not None and query.words is not None:
             heard = Heard(query.words, self.listener.meanings)
 
-        mapper, no_map = self._mapper
+        mapper, no_map = self._mapper_of(head)
         if mapper is None or query.pixels is None or query.embeddings is None:
-            return explain(self.head, asked.features, genre, heard, no_map=no_map)
+            return explain(head, asked.features, genre, heard, no_map=no_map)
         pixels, middle = query.pixels, query.embeddings.middle[0]
         return explain(
-            self.head,
+            head,
             asked.features,
             genre,
             heard,
             locate=lambda place: mapper.map(pixels, middle, place),
         )
 
-    @cached_property
-    def _mapper(self) -> tuple[Mapper | None, str]:
-        """Open the mapper of the image's evidence, else None and the reason."""
+    def _mapper_of(self, head: Head) -> tuple[Mapper | None, str]:
+        """Open the mapper of the image's evidence, once a head, else None and the reason."""
+        predictor = head.predictors["image"]
+        if id(predictor) not in self._mappers:
+            self._mappers[id(predictor)] = self._open_mapper(predictor)
+        return self._mappers[id(predictor)]
+
+    def _open_mapper(self, predictor: Predictor) -> tuple[Mapper | None, str]:
         try:
-            return open_mapper(self.card, self.head.predictors["image"], self.note), ""
+            return open_mapper(self.card, predictor, self.note), ""
         except NoActivationMap as reason:
             return None, str(reason)
         except MissingWeights as error:
@@ -272,8 +345,33 @@ class Heads:
         if asking.words and (always_read or head.alone is not None):
             listener = self._listener(head, few=covers <= FEW, is_starter=is_starter)
         if head.alone is not None and listener is None:
-            head = head.alone
-        return Consultation(head, card, listener, asking, self.note, is_starter)
+            head = replace(head.alone, crossfit=head.crossfit)
+        recogniser = None if is_starter else Recogniser(self.library, head, card)
+        self._note_forgotten(recogniser)
+        return Consultation(head, card, listener, asking, self.note, is_starter, recogniser)
+
+    def consult_stored(self, asking: Asking) -> Consultation:
+        """Open a head to be asked about stored covers: neither backbone nor reader is opened.
+
+        Raises UnknownHead, StaleArtifact.
+        """
+        head, is_starter = self._find(asking.head)
+        card = self._starters_card(head) if is_starter else self._card_of(head)
+        if head.alone is not None and not asking.words:
+            head = replace(head.alone, crossfit=head.crossfit)
+        recogniser = None if is_starter else Recogniser(self.library, head, card)
+        self._note_forgotten(recogniser)
+        return Consultation(head, card, None, asking, self.note, is_starter, recogniser)
+
+    def _note_forgotten(self, recogniser: Recogniser | None) -> None:
+        forgotten = 0 if recogniser is None else recogniser.forgotten()
+        if recogniser is not None and forgotten:
+            name = recogniser.head.name
+            covers = "1 cover that is" if forgotten == 1 else f"{forgotten} covers that are"
+            self.note(
+                f"head {name!r} has learnt {covers} no longer in the collection; run"
+                f" `albo train --name {name}` to make it forget"
+            )
 
     def _find(self, name: str | None) -> tuple[Head, bool]:
         """Find a head, and whether it is the starter."""
@@ -283,7 +381,7 @@ class Heads:
         if chosen is None and len(there) == 1:
             chosen = there[0]
         if chosen in there:
-            return Head.load(self.artifacts.head(chosen)), False
+            return load_head(self.artifacts.head(chosen)), False
         if chosen is not None and self.artifacts.head(chosen).is_dir():
             raise StaleArtifact(
                 f"the head in {self.artifacts.head(chosen)} is incomplete ({MANIFEST} is missing);"
@@ -339,6 +437,15 @@ class Heads:
         return None
 
 
+def _one_each(given: Sequence[str], covers: Sequence[str], name: str) -> Sequence[str]:
+    """Return one text for each cover, "" where none was given. Raises UsageError."""
+    if given and len(given) != len(covers):
+        raise UsageError(
+            f"{len(given)} {name} for {len(covers)} covers; give one for each cover, in their order"
+        )
+    return given or [""] * len(covers)
+
+
 def check_top(top: int) -> None:
     """Raise UsageError for a number of genres below 1."""
     if top < 1:
@@ -347,7 +454,7 @@ def check_top(top: int) -> None:
 
 def note_learnt(library: Library, consultation: Consultation, asked: Collection[Digest]) -> None:
     """Note how many covers a head may have learnt from: their answers do not test it."""
-    if consultation.is_starter:
+    if consultation.is_starter or consultation.head.crossfit is not None:
         return
     known: set[Digest | None] = set()
     # A head answers without a catalog too.
@@ -356,5 +463,7 @@ def note_learnt(library: Library, consultation: Consultation, asked: Collection[
     if known:
         library.note(
             f"{len(known)} of the covers asked about {'is' if len(known) == 1 else 'are'} in"
-            " your collection with a genre: the head may have learnt it from there"
+            " your collection with a genre: this head may have learnt it there, and was trained by"
+            f" an older albo; run `albo train --name {consultation.head.name}`, and covers that it"
+            " has learnt are answered by a predictor that has not seen them"
         )

@@ -58,6 +58,7 @@ _OPEN_ATTEMPTS = 5
 _FILTERED_PROBES = 16
 _FILTERED_WIDTH = 5
 _MANY_NEIGHBOURS = 1_000
+_FEW_PRODUCTS = 5_000  # dot products that numpy makes faster than FAISS is loaded
 
 
 def open_index(
@@ -230,6 +231,29 @@ class Index:
             found = self._approximate(queries, need, rows, (lists, tuning))
         return [self._neighbours(ids, scores, need) for ids, scores in found]
 
+    def near(self, queries: Floats, least: float, k: int) -> list[Neighbours]:
+        """Find at most k covers of each query whose cosine is at least `least`.
+
+        A few thousand covers are compared with numpy alone: FAISS takes longer to load.
+
+        Parameters and errors as of `search`. An ivf index may miss some.
+        """
+        if not self.count or not len(queries):
+            return [Neighbours((), ()) for _ in queries]
+        if self._files.lists is None and self.count * len(queries) <= _FEW_PRODUCTS:
+            found = self._compared(self._checked(queries, k))
+            near = [self._neighbours(ids, scores, k) for ids, scores in found]
+        else:
+            near = self.search(queries, k)
+        return [_at_least(one, least) for one in near]
+
+    def _compared(self, queries: Floats) -> _Found:
+        files = self._files
+        rows = files.live if self.count < len(files.rows) else None
+        every = np.arange(len(files.rows)) if rows is None else rows
+        scores = [queries @ block.T for _, block in files.rows.blocks(rows)]
+        return [(every, row) for row in np.concatenate(scores, axis=1)]
+
     def _checked(self, queries: Floats, k: int) -> Floats:
         if self.count == 0:
             raise EmptyIndex(f"the index of {self.backbone} holds 0 covers; run `albo embed` first")
@@ -305,6 +329,11 @@ class Index:
             if score > -np.inf
         )[:k]
         return Neighbours(tuple(name for _, name in ranked), tuple(-score for score, _ in ranked))
+
+
+def _at_least(found: Neighbours, least: float) -> Neighbours:
+    kept = sum(score >= least for score in found.scores)
+    return Neighbours(found.digests[:kept], found.scores[:kept])
 
 
 def _refuse_query(length: float) -> UsageError:

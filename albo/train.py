@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from albo.errors import StaleArtifact, UsageError
-from albo.heads import Head
+from albo.heads import load_head, save_head
 from albo.learning import (
     MIN_GROUPS,
     FitCounter,
@@ -28,6 +28,7 @@ from albo.learning import (
     describe_scores,
     draw_folds,
     gather_material,
+    make_crossfit,
     make_head,
     note_few_seeds,
     open_job,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from albo.heads import View
+    from albo.heads import Head, View
     from albo.learning import CrossValidation
     from albo.library import Library
     from albo.records import Bools, Doubles, Ints, Json, Progress
@@ -98,7 +99,7 @@ def train_head(
         lambda done, total: library.progress("fitting", done, total),
     )
     with library.artifacts.lock("albo train", library.note):
-        training.head.save(folder)
+        save_head(training.head, folder)
         library.remember_head(settings.name)
     if settings.seeds is None:
         note_few_seeds(training.report["seeds"], "albo train", library.note)
@@ -108,7 +109,7 @@ def train_head(
 def _views_of(folder: Path) -> tuple[str, ...]:
     """Return the views of the head in a folder; () where no head can be read."""
     try:
-        return Head.load(folder).views
+        return load_head(folder).views
     except StaleArtifact:
         return ()
 
@@ -140,14 +141,17 @@ def train(
     digests = [cover.digest for cover in corpus.covers]
     features = {view.name: view.features(digests) for view in views}
     seeds = settings.seeds_for(len(corpus.covers))
-    steps = FitCounter(progress, len(views) * (len(seeds) * count_fits(settings.folds) + 1))
+    # The head itself, and the head of each of the first seed's folds, are fitted beside these.
+    fits = len(seeds) * count_fits(settings.folds) + 1 + settings.folds
+    steps = FitCounter(progress, len(views) * fits)
     job = open_job(corpus, features, views, settings.kind, steps)
     runs: list[CrossValidation] = []
     for seed in seeds:
         fold_of = draw_folds(corpus.labels, corpus.groups, settings.folds, seed)
         fitted = job.cross_validate(fold_of)
         if not runs:
-            calibration = job.calibrate(fitted)  # the head is made from the first seed's folds
+            # The head is made from the first seed's folds, and so are the heads of the folds.
+            calibration, first = job.calibrate(fitted), fold_of
         runs.append(job.score(fitted, settings.coverage))
     probabilities = np.stack([run.probabilities for run in runs])
     sets = np.stack([run.sets for run in runs])
@@ -160,7 +164,11 @@ def train(
         "selected": True,
         "conflicting": labelling.conflicting,
     }
-    head = make_head(job, calibration, corpus, Making(views, settings, report))
+    making = Making(views, settings, report)
+    head = replace(
+        make_head(job, calibration, corpus, making),
+        crossfit=make_crossfit(job, runs[0].calibrations, first, corpus, making),
+    )
     return Training(
         head, report, summary, corpus.covers, corpus.labels, corpus.groups, probabilities, sets
     )

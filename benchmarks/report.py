@@ -15,7 +15,7 @@ import numpy as np
 from albo.answers import THUMBNAIL
 from albo.answers.thumbnails import read_small, thumbnail_of
 from albo.api import Albo
-from albo.heads import Head, open_mapper, starter
+from albo.heads import load_head, open_mapper, starter
 from albo.heads.numbers import against_others
 from albo.images import decode
 from albo.learning import Gatherer, select_covers
@@ -338,7 +338,7 @@ def _area(scores: Floats, labels: Ints) -> float:
 
 
 def _rows_of_maps(albo: Albo, name: str, options: Options) -> list[Row]:
-    head = Head.load(albo.artifacts.head("default"))
+    head = load_head(albo.artifacts.head("default"))
     predictor = head.predictors["image"]
     card = card_of(store_of(albo))
     backbone = open_backbone(card, Device.CPU)

@@ -315,6 +315,8 @@ def test_classify_is_calibrated_and_says_its_set(
             "predictions",
             "set",
             "decided",
+            "held_out",
+            "known",
             "views",
             "words",
             "head",
@@ -422,7 +424,7 @@ def test_a_damaged_head_is_refused(
 ) -> None:
     artifacts = tmp_path / "artifacts"
     shutil.copytree(sample_artifacts, artifacts)
-    (arrays,) = (artifacts / "heads" / "default").glob("*.npz")
+    (arrays,) = (artifacts / "heads" / "default").glob("head-*.npz")
     content = bytearray(arrays.read_bytes())
     content[len(content) // 2] ^= 1
     arrays.write_bytes(content)

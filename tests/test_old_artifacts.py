@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from albo import Albo
-from albo.heads import Head
+from albo.heads import load_head
 from albo.networks import card_of, find_card
 from albo.store import Vectors, WordStore
 
@@ -99,7 +99,7 @@ def test_vectors_and_words_are_read_to_the_bit(old: Path, then: dict[str, Any]) 
 
 def test_heads_open(old: Path, then: dict[str, Any]) -> None:
     for name in ("default", "trees"):
-        assert list(Head.load(old / "artifacts" / "heads" / name).genres) == then["genres"]
+        assert list(load_head(old / "artifacts" / "heads" / name).genres) == then["genres"]
 
 
 def test_what_is_stored_answers_as_it_did(old: Path, then: dict[str, Any]) -> None:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 KEYS = {
     "query", "draft", "genre", "verdict", "probability", "rank", "percentile", "typicality",
-    "typicality_percentile", "predictions", "set", "decided", "votes", "why", "words", "title",
+    "typicality_percentile", "predictions", "set", "decided", "held_out", "known", "votes", "why",
+    "words", "title",
     "title_found", "title_legible", "title_share", "same_as", "nearest", "nearest_others", "place",
     "same_file_as", "too_close_to_first", "head",
 }  # fmt: skip
@@ -194,7 +195,10 @@ def test_a_cover_that_is_known_is_recognised(
     known = speaking.folder / "0.png"
     said = albo_line("report", known, "--as", "Jazz", "--json")
     assert said.objects[0]["same_as"][0] == str(known)
-    assert "the head may have learnt it from there" in said.err
+    assert said.objects[0]["held_out"] is True
+    assert said.objects[0]["known"]["by"] == "same file"
+    assert said.objects[0]["known"]["named"][0]["uri"] == str(known)
+    assert "may have learnt" not in said.err
     assert artifacts.is_dir()
 
 
@@ -344,12 +348,12 @@ def test_an_old_head_says_what_it_lacks(
     albo_line: Run, artifacts: Path, speaking: Speaking
 ) -> None:
     """A head of a former version: its scores are there, but not of which genre each is."""
-    from albo.heads import Head
+    from albo.heads import load_head, save_head
 
     folder = artifacts / "heads" / "image"
-    head = Head.load(folder)
+    head = load_head(folder)
     object.__setattr__(head, "true_genres", {})
-    head.save(folder)
+    save_head(head, folder)
     said = albo_line("report", speaking.jazz, "--as", "Jazz", "--head", "image", "--json")
     assert said.code == 0
     assert said.objects[0]["percentile"] is None
@@ -503,11 +507,11 @@ def test_a_starter_head_of_other_weights_is_refused(
 
 
 def test_the_package_carries_no_more_than_a_megabyte_of_starter() -> None:
-    from albo.heads import Head, starter
+    from albo.heads import load_head, starter
 
     files = [file for file in starter.FOLDER.iterdir() if file.suffix in {".npz", ".json", ".md"}]
     assert sum(file.stat().st_size for file in files) <= 1_000_000
-    head = Head.load(starter.FOLDER)
+    head = load_head(starter.FOLDER)
     assert set(head.views) == {"image", "characters", "meaning"}
     inputs = head.card["inputs"]
     assert set(inputs) == {"manifest_sha256", "covers", "covers_sha256"}

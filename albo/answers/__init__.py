@@ -1,8 +1,9 @@
 """Answers to questions, as records: similar covers, explanations, typical ones, reports, reviews.
 
 A report is put together in `report.py`, why a cover reads as it does in `explaining.py`, the covers
-that it is compared with in `reference.py`. How a cover is shrunk to a report's thumbnail, and what
-can be read there, is in `thumbnails.py`; `pictures.py` makes the small pictures of other covers.
+that it is compared with in `reference.py`. `collection.py` answers for all stored covers. How a
+cover is shrunk to a report's thumbnail, and what can be read there, is in `thumbnails.py`;
+`pictures.py` makes the small pictures of other covers.
 
 Nothing is printed or laid out here: that is `albo.show`.
 """

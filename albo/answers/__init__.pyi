@@ -1,3 +1,4 @@
+from .collection import classify_collection as classify_collection
 from .explaining import explain_cover as explain_cover
 from .finding import find_duplicates as find_duplicates
 from .finding import find_similar as find_similar

@@ -34,6 +34,7 @@ def explain_cover(
     reasons = consultation.explain(asked, genre)
     if isinstance(reference, NoReference):
         return Explained(classified, reasons, page=query.page)
-    votes = reference.votes(query.embeddings.vector, query.digest, reference.spelling(genre))
+    known = () if asked.known is None else asked.known.digests
+    votes = reference.votes(query.embeddings.vector, query.digest, reference.spelling(genre), known)
     own, others = reference.pictured(votes.own), reference.pictured(votes.others)
     return Explained(classified, reasons, votes, own, others, query.page)

@@ -131,25 +131,36 @@ class Reference:
 
     # --- votes -----------------------------------------------------------------------------------
 
-    def votes(self, vector: Floats, digest: Digest, genre: str) -> Votes:
-        """Ask the covers nearest to a query: vector float32 (1, d), unit; its digest."""
+    def votes(
+        self, vector: Floats, digest: Digest, genre: str, known: Collection[Digest] = ()
+    ) -> Votes:
+        """Ask the covers nearest to a query.
+
+        Parameters
+        ----------
+        vector : float32 (1, d), of unit length.
+        digest : of the query.
+        genre : the genre that is asked about.
+        known : covers of the query's own groups, as other albums by its artist: they have no vote.
+        """
         near = self._near(vector)
         same = [one for one in near if self._is_same(one, digest)]
         if len(self._genre_of) < self.index.count:
             near = self._near(vector, self._genre_of.keys())
-        apart = [one for one in near if not self._is_same(one, digest)]
+        left_out = frozenset(known) | {digest}
+        apart = self._only_apart(near, left_out)
         voters = apart[:VOTERS]
         own = [one for one in apart if one.genre == genre]
         others = [one for one in apart if one.genre != genre]
         if len(own) < _SHOWN:
-            own = self._apart(vector, digest, {genre})
+            own = self._apart(vector, left_out, {genre})
         if len(others) < _SHOWN:
-            others = self._apart(vector, digest, self.counts.keys() - {genre})
+            others = self._apart(vector, left_out, self.counts.keys() - {genre})
         return Votes(
             genre,
             len(voters),
             sum(one.genre == genre for one in voters),
-            len(voters) * self._share(genre, same),
+            len(voters) * self._share(genre, left_out.union(one.digest for one in same)),
             tuple(own[:_SHOWN]),
             tuple(others[:_SHOWN]),
             tuple(same),
@@ -164,19 +175,26 @@ class Reference:
             for cover in covers
         )
 
-    def _share(self, genre: str, same: Sequence[ShownCover]) -> float:
-        """Return the genre's share of the labelled covers that show another artwork."""
-        copies = Counter(one.genre for one in same if one.genre)
+    def _share(self, genre: str, left_out: Collection[Digest]) -> float:
+        """Return the genre's share of the labelled covers that have a vote."""
+        copies = Counter(name for one in left_out if (name := self._genre_of.get(one)))
         apart = self.counts.total() - copies.total()
         return (self.counts[genre] - copies[genre]) / apart if apart > 0 else 0.0
 
     def _is_same(self, near: ShownCover, digest: Digest) -> bool:
         return near.digest == digest or near.score >= self.same_from
 
-    def _apart(self, vector: Floats, digest: Digest, genres: Collection[str]) -> list[ShownCover]:
+    def _apart(
+        self, vector: Floats, left_out: Collection[Digest], genres: Collection[str]
+    ) -> list[ShownCover]:
         """Return the nearest covers of these genres that show another artwork."""
         among = {cover.digest for cover in self.labelling.covers if cover.genre in genres}
-        return [one for one in self._near(vector, among) if not self._is_same(one, digest)]
+        return self._only_apart(self._near(vector, among), left_out)
+
+    def _only_apart(
+        self, near: Iterable[ShownCover], left_out: Collection[Digest]
+    ) -> list[ShownCover]:
+        return [one for one in near if one.digest not in left_out and one.score < self.same_from]
 
     def _near(self, vector: Floats, among: Collection[Digest] | None = None) -> list[ShownCover]:
         if among is not None and not among:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from albo.classify import Consultation, CoverAnswer
     from albo.heads import Head, Reasons, ViewReason, WordReason
     from albo.neighbours import Standing
+    from albo.recognition import Acquaintance
     from albo.records import Digest, Json, Line, Prediction, Prior, ShownCover, Words
 
 
@@ -107,6 +108,11 @@ class Draft:
         return self.why.classified.prediction
 
     @property
+    def known(self) -> Acquaintance | None:
+        """The covers by which the head knows it; None where it has learnt none of its groups."""
+        return self.why.classified.known
+
+    @property
     def words(self) -> tuple[str, ...] | None:
         """The lines on it; None where they were not read, or could not be."""
         return None if self.no_words else self.why.classified.words
@@ -158,6 +164,8 @@ class Draft:
             ],
             "set": list(said.conformal_set),
             "decided": said.decided,
+            "held_out": self.why.classified.is_held_out,
+            "known": self.known and self.known.as_json(),
             "votes": self.votes and self.votes.as_json(),
             "why": self.reasons and self.reasons.as_json(),
             "words": None if self.words is None else list(self.words),
@@ -344,7 +352,8 @@ class Reporter:
         if said is None:
             return Draft(letter, Explained(Classified(query.name, error=query.error)))
         head, card = self.consultation.head.name, self.consultation.card.name
-        classified = Classified(query.name, said, head, card, _lines_on(query.words))
+        lines = _lines_on(query.words)
+        classified = Classified(query.name, said, head, card, lines, asked.known)
         why = explain_cover(self.consultation, self.reference, asked, classified, genre)
         place = said.genres.index(genre)
         draft = Draft(
@@ -397,6 +406,7 @@ class Reporter:
         assert votes is not None  # noqa: S101  (there are covers that vote)
         draft = replace(draft, same=reference.pictured(votes.same[:MOST_SAME]))
         copies = {draft.digest, *(one.digest for one in votes.same)}
+        copies |= frozenset() if asked.known is None else asked.known.digests
         named = reference.spelling(genre)
         try:
             typicality = reference.typicality(embeddings.vector, named, copies)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from albo import records
 from albo.commands.options import (
+    Artists,
     Coverage,
     Covers,
     Decide,
@@ -19,6 +21,7 @@ from albo.commands.options import (
     Prior,
     ReadWords,
     S3Endpoint,
+    SomeCovers,
     limits_of,
 )
 from albo.commands.session import Session, exit_with, with_session
@@ -26,15 +29,27 @@ from albo.errors import UsageError
 from albo.show import terminal, verdicts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from albo.answers import Explained
     from albo.classify import Classified
+
+    Asked = Callable[..., Iterator[Classified | Explained]]
 
 
 @with_session
 def classify(
     session: Session,
-    cover: Covers,
+    cover: SomeCovers = None,
     *,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="Ask about all covers of the collection; no file is read."),
+    ] = False,
+    genre: Annotated[
+        str | None,
+        typer.Option(help="With --all: only the covers of this genre.", show_default=False),
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many genres to name.")] = 5,
     explain: Annotated[
         Path | None,
@@ -45,6 +60,7 @@ def classify(
     decide: Decide = 0.5,
     coverage: Coverage = 0.9,
     words: ReadWords = True,
+    artist: Artists = None,
     device: Device = records.Device.AUTO,
     max_mib: MaxMib = 64,
     max_mpx: MaxMpx = 64,
@@ -55,18 +71,22 @@ def classify(
     from albo.show import MOST_ROWS, draw_explained, save_sheet
     from albo.store import PICTURES, check_output
 
+    covers = cover or []
+    _check_asked(covers, artist, every=every, genre=genre, explain=explain)
     if explain is not None:
         explain = check_output(explain, PICTURES, "--explain")
-        if len(cover) > MOST_ROWS:
+        if len(covers) > MOST_ROWS:
             raise UsageError(
-                f"{len(cover)} covers are too many for a picture; explain {MOST_ROWS} at a time"
+                f"{len(covers)} covers are too many for a picture; explain {MOST_ROWS} at a time"
             )
     failed = False
-    drawn: list[Explained] = []
+    answers: list[Classified | Explained] = []
     with session.opened(s3_endpoint) as albo:
-        ask = albo.classify if explain is None else albo.explain
+        if every:
+            ask: Asked = partial(albo.classify_collection, genre)
+        else:
+            ask = partial(albo.classify if explain is None else albo.explain, covers)
         for answer in ask(
-            cover,
             top=top,
             head=head,
             prior=prior,
@@ -74,15 +94,45 @@ def classify(
             coverage=coverage,
             device=device,
             words=words,
+            artists=artist or (),
             limits=limits_of(max_mib, max_mpx),
         ):
             failed |= _show_classified(answer, coverage, as_json=session.as_json)
-            if isinstance(answer, Explained):
-                drawn.append(answer)
+            answers.append(answer)
+    if every:
+        _note_held_out(session, answers)
+    drawn = [one for one in answers if isinstance(one, Explained)]
     if explain is not None and any(one.reasons for one in drawn):
         save_sheet(draw_explained(drawn), explain, "--explain")
         session.note(f"drawn in {terminal.short(str(explain))}")
     exit_with(failed=failed)
+
+
+def _note_held_out(session: Session, answers: Sequence[Classified | Explained]) -> None:
+    from albo.classify import Classified
+
+    held_out = sum(isinstance(one, Classified) and one.is_held_out for one in answers)
+    if held_out:
+        session.note(
+            f"{held_out:,} of these covers were learnt: predictors that have not learnt them answer"
+        )
+
+
+def _check_asked(
+    covers: Sequence[str],
+    artists: Sequence[str] | None,
+    *,
+    every: bool,
+    genre: str | None,
+    explain: Path | None,
+) -> None:
+    """Raise UsageError unless covers are named, or all are asked about, and not both."""
+    if every and (covers or artists or explain is not None):
+        raise UsageError("--all asks about every cover here: give no COVER, --artist or --explain")
+    if not every and not covers:
+        raise UsageError("no cover is named; give one COVER or more, or --all for all here")
+    if genre is not None and not every:
+        raise UsageError("--genre chooses among the covers here: give it with --all")
 
 
 def _show_classified(answer: Classified | Explained, coverage: float, *, as_json: bool) -> bool:
@@ -124,6 +174,7 @@ def report(
     decide: Decide = 0.5,
     coverage: Coverage = 0.9,
     words: ReadWords = True,
+    artist: Artists = None,
     device: Device = records.Device.AUTO,
     max_mib: MaxMib = 64,
     max_mpx: MaxMpx = 64,
@@ -146,6 +197,7 @@ def report(
             coverage=coverage,
             device=device,
             words=words,
+            artists=artist or (),
             limits=limits_of(max_mib, max_mpx),
         )
         place = html or albo.artifacts.report(found.name, "html")

@@ -52,6 +52,9 @@ S3Endpoint = Annotated[
     ),
 ]
 Covers = Annotated[list[str], typer.Argument(metavar="COVER", help="Image files.")]
+SomeCovers = Annotated[
+    list[str] | None, typer.Argument(metavar="COVER", help="Image files.", show_default=False)
+]
 HeadName = Annotated[
     str | None, typer.Option("--head", help="Which head.", show_default="the last trained")
 ]
@@ -67,6 +70,15 @@ Coverage = Annotated[
 ]
 ReadWords = Annotated[
     bool, typer.Option("--words/--no-words", help="Read the words on the cover, or do not.")
+]
+Artists = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--artist",
+        metavar="NAME",
+        help="The artist, once for each COVER: what was learnt of other covers is left out.",
+        show_default=False,
+    ),
 ]
 GenreAsked = Annotated[str, typer.Option("--genre", help="Which genre.")]
 SheetFile = Annotated[

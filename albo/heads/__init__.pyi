@@ -1,3 +1,6 @@
+from .crossfit import CrossFit as CrossFit
+from .crossfit import Learnt as Learnt
+from .crossfit import Mark as Mark
 from .fusion import (
     Fusion as Fusion,
 )
@@ -53,6 +56,8 @@ from .reasons import (
 from .reasons import (
     explain as explain,
 )
+from .saved import load_head as load_head
+from .saved import save_head as save_head
 from .starter import STARTER as STARTER
 from .starter import load_starter as load_starter
 from .views import (

@@ -1,4 +1,4 @@
-"""A fitted, calibrated head, and its files.
+"""A fitted, calibrated head. `saved` writes and reads it.
 
 A head holds one predictor for each view, and the numbers that fuse their log-probabilities into one
 calibrated answer: fusion weights, a temperature, the genre frequencies and the nonconformity
@@ -9,17 +9,12 @@ scores. It was fitted elsewhere; nothing is fitted here, and importing this need
 Some views say nothing of some covers, as of covers without words. The views that always speak
 answer for these, with weights and a temperature of their own. They are stored as `Head.alone`.
 
-On disk: `manifest.json` names `head-<checksum>.npz` (plain arrays) and, for LightGBM, one
-`<view>-<checksum>.txt` in LightGBM's own format. The manifest is written last and replaces the
-former one in a single step; the former one's files are removed after that. So a reader finds the
-whole old head or the whole new one, and needs no lock. Writers take turns.
+`crossfit` keeps the heads of the folds: a cover that a head has learnt is answered by the one that
+was fitted without it.
 """
 
 from __future__ import annotations
 
-import math
-import zipfile
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,29 +28,13 @@ from albo.heads.fusion import (
     conformal_sets,
     weigh_prior,
 )
-from albo.heads.kept import (
-    MEND,
-    VIEW_NAME,
-    WHAT,
-    mending_command,
-    name_by_content,
-    pack_arrays,
-    read_contents,
-    refuse_head,
-    remove_others,
-    sha256,
-    unpack,
-)
-from albo.heads.numbers import GENRES, check_array
-from albo.heads.predictors import PREDICTORS
+from albo.heads.kept import MEND
 from albo.records import Prediction, Prior, Said, choose
-from albo.store import library_versions, read_manifest, write_atomically, write_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
-    from albo.heads.numbers import Array
+    from albo.heads.crossfit import CrossFit
     from albo.heads.predictors import Predictor
     from albo.records import Bools, Doubles, Ints, Json
 
@@ -82,6 +61,7 @@ class Head:
     alone : the head of the views that always speak; None where all do.
     true_genres : for each prior int32 (n,), the true genre of each nonconformity score; {} where
         it was not kept.
+    crossfit : the heads of its folds; None where they were not kept.
     """
 
     name: str
@@ -99,6 +79,7 @@ class Head:
     card: Json = field(default_factory=dict)
     alone: Head | None = None
     true_genres: Mapping[Prior, Ints] = field(default_factory=dict)
+    crossfit: CrossFit | None = field(default=None, repr=False)
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -271,166 +252,3 @@ class Head:
             tuple(self.genres[genre] for genre in order),
             tuple(float(np.exp(row[genre])) for genre in order),
         )
-
-    def save(self, folder: Path) -> None:
-        """Write the head; a former one is replaced in a single step.
-
-        The caller holds the writer lock. Raises CannotWrite.
-        """
-        texts = {view: predictor.text() for view, predictor in self.predictors.items()}
-        content = {
-            name_by_content(view, "txt", text.encode()): text.encode()
-            for view, text in texts.items()
-            if text
-        }
-        arrays = pack_arrays(_arrays_of(self))
-        content[name_by_content("head", "npz", arrays)] = arrays
-        for name, data in content.items():
-            write_atomically(folder / name, lambda file, data=data: file.write(data))  # type: ignore[misc]
-        write_manifest(folder, _manifest_of(self, content, texts))
-        remove_others(folder, set(content))
-
-    @classmethod
-    def load(cls, folder: Path) -> Head:
-        """Read a head and check all of it.
-
-        Raises StaleArtifact where it is missing, damaged or no head: the message names the fault
-        and the mending command.
-        """
-        for _ in range(3):
-            manifest = read_manifest(folder, WHAT, mending_command(folder))
-            # A file that is gone may have been replaced since the manifest was read.
-            with suppress(FileNotFoundError):
-                return _restore(folder, manifest)
-        return refuse_head(folder, "a file that its manifest names is missing")
-
-
-def _arrays_of(head: Head) -> dict[str, Array]:
-    arrays: dict[str, Array] = {"weights": head.weights, "frequencies": head.frequencies}
-    arrays |= Scores(head.nonconformity, head.true_genres).arrays("")
-    if head.alone is not None:
-        arrays["alone.weights"] = head.alone.weights
-        arrays |= Scores(head.alone.nonconformity, head.alone.true_genres).arrays("alone.")
-    for view, predictor in head.predictors.items():
-        for name, array in predictor.arrays().items():
-            arrays[f"view.{view}.{name}"] = array
-    return arrays
-
-
-def _manifest_of(head: Head, content: Mapping[str, bytes], texts: Mapping[str, str]) -> Json:
-    return {
-        "what": WHAT,
-        "name": head.name,
-        "kind": head.kind,
-        "level": head.level,
-        "genres": list(head.genres),
-        "temperature": head.temperature,
-        "alone": head.alone
-        and {"views": list(head.alone.views), "temperature": head.alone.temperature},
-        "backbone": head.backbone,
-        "views": [
-            {
-                "name": view,
-                "predictor": predictor.kind,
-                "fingerprint": head.fingerprints[view],
-                "text": name_by_content(view, "txt", texts[view].encode()) if texts[view] else "",
-            }
-            for view, predictor in head.predictors.items()
-        ],
-        "counts": head.counts,
-        "card": head.card,
-        "files": {name: sha256(data) for name, data in content.items()},
-        "libraries": library_versions("numpy", "scikit-learn", "lightgbm"),
-    }
-
-
-def _restore(folder: Path, manifest: Json) -> Head:
-    """Make a head from its files. Raises FileNotFoundError where one is gone."""
-    try:
-        return _assemble(manifest, read_contents(folder, manifest))
-    except FileNotFoundError:
-        raise
-    except KeyError as error:
-        return refuse_head(folder, f"{error.args[0]!r} is missing")
-    except OSError as error:
-        return refuse_head(folder, error.strerror or str(error))
-    except (ValueError, TypeError, AttributeError, MemoryError, EOFError, zipfile.BadZipFile) as no:
-        return refuse_head(folder, str(no).partition("\n")[0][:200] or type(no).__name__)
-
-
-def _assemble(manifest: Json, contents: Mapping[str, bytes]) -> Head:
-    (packed,) = [data for name, data in contents.items() if name.endswith(".npz")]
-    arrays = unpack(packed)
-    predictors = {}
-    for view in manifest["views"]:
-        text = contents[view["text"]].decode() if view["text"] else ""
-        prefix = f"view.{view['name']}."
-        own = {
-            name.removeprefix(prefix): array
-            for name, array in arrays.items()
-            if name.startswith(prefix)
-        }
-        predictors[view["name"]] = PREDICTORS[view["predictor"]].restore(own, text)
-    scores = Scores.restore(arrays, "")
-    head = Head(
-        name=manifest["name"],
-        kind=manifest["kind"],
-        level=manifest["level"],
-        genres=tuple(manifest["genres"]),
-        predictors=predictors,
-        weights=arrays["weights"],
-        temperature=float(manifest["temperature"]),
-        frequencies=arrays["frequencies"],
-        nonconformity=scores.nonconformity,
-        true_genres=scores.true_genres,
-        fingerprints={view["name"]: view["fingerprint"] for view in manifest["views"]},
-        backbone=manifest["backbone"],
-        counts=manifest["counts"],
-        card=manifest["card"],
-    )
-    _check_head(head, len(manifest["views"]))
-    if manifest["alone"] is None:
-        return head
-    alone = head.part(
-        manifest["alone"]["views"],
-        weights=arrays["alone.weights"],
-        temperature=float(manifest["alone"]["temperature"]),
-        scores=Scores.restore(arrays, "alone."),
-    )
-    _check_head(alone, len(manifest["alone"]["views"]))
-    return replace(head, alone=alone)
-
-
-def _check_head(head: Head, views: int) -> None:
-    """Check that all parts fit together. Raises ValueError."""
-    words = (head.name, head.kind, head.level, head.backbone, *head.fingerprints.values())
-    if not all(isinstance(word, str) for word in (*words, *head.genres)):
-        raise ValueError("a name that is no text")
-    if {type(head.counts), type(head.card)} != {dict}:
-        raise ValueError("counts or card that are no object")
-    if len(head.genres) not in GENRES or len(set(head.genres)) != len(head.genres):
-        raise ValueError(f"{len(head.genres)} genres, {len(set(head.genres))} of them different")
-    if len(head.predictors) != views or not all(map(VIEW_NAME.fullmatch, head.predictors)):
-        raise ValueError("views without names of their own")
-    if any(predictor.genres != len(head.genres) for predictor in head.predictors.values()):
-        raise ValueError(f"a view that does not know {len(head.genres)} genres")
-    _check_numbers(head)
-
-
-def _check_numbers(head: Head) -> None:
-    if not (math.isfinite(head.temperature) and head.temperature > 0):
-        raise ValueError(f"temperature {head.temperature}")
-    check_array(head.weights, (len(head.predictors),), np.float64)
-    if head.weights.min() < 0 or head.weights.max() <= 0:
-        raise ValueError("fusion weights that are negative or nothing")
-    check_array(head.frequencies, (len(head.genres),), np.float64)
-    if head.frequencies.min() <= 0 or not math.isclose(head.frequencies.sum(), 1, rel_tol=1e-6):
-        raise ValueError("frequencies that do not add up to 1")
-    for prior, scores in head.nonconformity.items():
-        check_array(scores, (len(scores),), np.float64)
-        if scores[0] < 0 or scores[-1] > 1 or (np.diff(scores) < 0).any():
-            raise ValueError("nonconformity scores that do not ascend from 0 to 1")
-        genres = head.true_genres.get(prior, np.zeros(len(scores), np.int32))
-        check_array(genres, scores.shape, np.int32)
-        if genres.min() < 0 or genres.max() >= len(head.genres):
-            raise ValueError("scores of genres that are not there")

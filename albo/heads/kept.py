@@ -13,7 +13,7 @@ from albo.errors import StaleArtifact
 from albo.store import remove_unnamed, sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from albo.heads.numbers import Array
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MEND = "albo train"
 WHAT = "head"
 _MAX_MODEL_BYTES = 1 << 30
-_MADE_HERE = re.compile(r"(head-[0-9a-f]{16}\.npz|[a-z]{1,32}-[0-9a-f]{16}\.txt)")
+_MADE_HERE = re.compile(r"((head|fold|learnt)-[0-9a-f]{16}\.npz|[a-z]{1,32}-[0-9a-f]{16}\.txt)")
 VIEW_NAME = re.compile(r"[a-z]{1,32}")
 
 
@@ -77,12 +77,14 @@ def mending_command(folder: Path) -> str:
     return f"{MEND} --name {folder.name}"
 
 
-def read_contents(folder: Path, manifest: Json) -> dict[str, bytes]:
-    """Read every file that the manifest names and check its sum. Raises ValueError, OSError."""
-    contents = {}
-    for name, checksum in manifest["files"].items():
+def read_contents(folder: Path, manifest: Json, names: Iterable[str]) -> dict[str, bytes]:
+    """Read files that the manifest names and check their sums. Raises ValueError, OSError."""
+    for name in manifest["files"]:
         if _MADE_HERE.fullmatch(name) is None:
             raise ValueError(f"no head has a file {name[:60]!r}")
+    contents = {}
+    for name in names:
+        checksum = manifest["files"][name]
         path = folder / name
         if path.stat().st_size > _MAX_MODEL_BYTES:
             raise ValueError(f"{name} has more than {_MAX_MODEL_BYTES >> 20} MiB")

@@ -50,6 +50,9 @@ from .fitting import (
     describe_scores as describe_scores,
 )
 from .fitting import (
+    make_crossfit as make_crossfit,
+)
+from .fitting import (
     make_head as make_head,
 )
 from .fitting import (
@@ -76,6 +79,8 @@ from .folds import (
 from .folds import (
     draw_folds as draw_folds,
 )
+from .groups import artist_marks as artist_marks
+from .groups import artwork_marks as artwork_marks
 from .groups import group_covers as group_covers
 from .labels import (
     MIN_GENRES as MIN_GENRES,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from albo.errors import UsageError
-from albo.heads import Head
+from albo.heads import CrossFit, Head, Learnt
 from albo.learning.folds import FitCounter, Job, draw_folds
+from albo.learning.groups import artist_marks, artwork_marks
 from albo.learning.labels import Corpus, LabelledCover, TrainingSettings
 from albo.learning.trainers import open_trainer
 
@@ -104,14 +105,26 @@ class Making:
     """How good it is, as `albo train --json` prints it."""
 
 
-def make_head(job: Job, calibration: Calibration, corpus: Corpus, making: Making) -> Head:
-    """Refit every view's classifier on all covers, and make a head of them."""
+def make_head(
+    job: Job,
+    calibration: Calibration,
+    corpus: Corpus,
+    making: Making,
+    rows: Ints | None = None,
+) -> Head:
+    """Refit every view's classifier, and make a head of them.
+
+    Parameters
+    ----------
+    rows : the covers to fit on, as positions in the corpus; None for all.
+    """
+    groups = corpus.groups if rows is None else corpus.groups[rows]
     head = Head(
         name=making.settings.name,
         kind=making.settings.kind,
         level=making.settings.level,
         genres=corpus.genres,
-        predictors=job.refit(calibration),
+        predictors=job.refit(calibration, rows),
         weights=calibration.together.weights,
         temperature=calibration.together.temperature,
         frequencies=calibration.frequencies,
@@ -119,7 +132,7 @@ def make_head(job: Job, calibration: Calibration, corpus: Corpus, making: Making
         true_genres=calibration.scores.true_genres,
         fingerprints={view.name: view.fingerprint for view in making.views},
         backbone=making.settings.backbone,
-        counts={"covers": len(corpus.labels), "groups": len(np.unique(corpus.groups))},
+        counts={"covers": len(groups), "groups": len(np.unique(groups))},
         card=making.card,
     )
     if all(job.always) or calibration.alone is None:
@@ -132,6 +145,27 @@ def make_head(job: Job, calibration: Calibration, corpus: Corpus, making: Making
         calibration.scores_alone,
     )
     return replace(head, alone=alone)
+
+
+def make_crossfit(
+    job: Job, calibrations: Sequence[Calibration], fold_of: Ints, corpus: Corpus, making: Making
+) -> CrossFit:
+    """Fit the head of each fold, without the fold: it answers for the covers in it.
+
+    Parameters
+    ----------
+    calibrations : of each fold, as `Job.score` made them without the fold.
+    fold_of : int (n,), the fold of each cover.
+    """
+    heads = [
+        make_head(job, calibration, corpus, making, np.flatnonzero(fold_of != fold))
+        for fold, calibration in enumerate(calibrations)
+    ]
+    marks = [
+        artist_marks(cover.artists) | artwork_marks(cover.dup_groups) for cover in corpus.covers
+    ]
+    digests = [cover.digest for cover in corpus.covers]
+    return CrossFit.of(Learnt.of(digests, marks, corpus.groups, fold_of), heads)
 
 
 def describe_fit(corpus: Corpus, views: Sequence[View], settings: TrainingSettings) -> Json:

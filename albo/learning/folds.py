@@ -332,11 +332,14 @@ class Job:
             Scores.of(by_those, labels, frequencies),
         )
 
-    def refit(self, calibration: Calibration) -> dict[str, Predictor]:
-        """Fit each view's classifier, at the setting chosen, on all covers."""
+    def refit(self, calibration: Calibration, rows: Ints | None = None) -> dict[str, Predictor]:
+        """Fit each view's classifier, at the setting chosen, on some covers, or on all."""
         predictors = {}
         for (view, trainer), choice in zip(self.trainers.items(), calibration.choice, strict=True):
-            path = trainer.path(self.features[view], self.labels, self.genres)
+            features, labels = self.features[view], self.labels
+            if rows is not None:
+                features, labels = features[rows], labels[rows]
+            path = trainer.path(features, labels, self.genres)
             predictors[view] = next(islice(path, choice, None))
             self.progress.step(1)
         return predictors

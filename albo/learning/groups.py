@@ -18,8 +18,9 @@ import numpy as np
 from albo.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from albo.heads import Mark
     from albo.records import Ints
 
 
@@ -124,10 +125,10 @@ def group_covers(
         )
     if count == 0:
         return np.empty(0, np.int64)
-    nodes: dict[tuple[str, str], int] = {}
+    nodes: dict[Mark, int] = {}
     links = [
         (cover, nodes.setdefault(mark, count + len(nodes)))
-        for cover, mark in chain(_artist_marks(artists), _artwork_marks(dup_groups))
+        for cover, mark in chain(_linking_artists(artists), _linking_artworks(dup_groups))
     ]
     edges = np.concatenate(
         [np.array(links, np.int64).reshape(-1, 2), _checked_pairs(pairs, count)], axis=0
@@ -136,6 +137,25 @@ def group_covers(
     graph = coo_array((np.ones(len(edges), np.int8), (edges[:, 0], edges[:, 1])), (size, size))
     components = connected_components(graph, directed=False)[1][:count]
     return _by_first_appearance(components)
+
+
+def artist_marks(artists: Iterable[Artist]) -> set[Mark]:
+    """Return all marks by which one of these artists may be recognised.
+
+    Whoever asks about a cover may know its artist by name alone. So the name counts even where the
+    artist has an id: at worst, a namesake's covers are held out as well.
+    """
+    marks: set[Mark] = set()
+    for name, artist_id in artists:
+        if is_known(name, artist_id):
+            marks |= {("id", artist_id.strip())} if artist_id.strip() else set()
+            marks |= {("name", _fold(name))} if _fold(name) else set()
+    return marks
+
+
+def artwork_marks(dup_groups: Iterable[str]) -> set[Mark]:
+    """Return the marks of these `dup_group`s."""
+    return {("dup", mark.strip()) for mark in dup_groups if mark.strip()}
 
 
 def rare_line_links(lines: Sequence[Sequence[str]], *, nameless: Sequence[bool]) -> Ints:
@@ -170,7 +190,7 @@ def _letters(line: str) -> str:
     return "".join(letter for letter in folded if letter.isalpha())
 
 
-def _artist_marks(artists: Sequence[Sequence[Artist]]) -> Iterator[tuple[int, tuple[str, str]]]:
+def _linking_artists(artists: Sequence[Sequence[Artist]]) -> Iterator[tuple[int, Mark]]:
     """Yield each cover with each mark that identifies its artists."""
     known = [
         (cover, _fold(name), artist_id.strip())
@@ -186,11 +206,10 @@ def _artist_marks(artists: Sequence[Sequence[Artist]]) -> Iterator[tuple[int, tu
             yield cover, ("name", name)
 
 
-def _artwork_marks(dup_groups: Sequence[Sequence[str]]) -> Iterator[tuple[int, tuple[str, str]]]:
+def _linking_artworks(dup_groups: Sequence[Sequence[str]]) -> Iterator[tuple[int, Mark]]:
     for cover, own in enumerate(dup_groups):
-        for mark in own:
-            if mark.strip():
-                yield cover, ("dup", mark.strip())
+        for mark in artwork_marks(own):
+            yield cover, mark
 
 
 def _checked_pairs(pairs: Ints, count: int) -> Ints:

@@ -118,7 +118,7 @@ def _same(draft: Draft, *, starter: bool) -> Json:
     return {
         "covers": [(one, one.digest == draft.digest) for one in shown],
         "more": draft.copies - len(shown),
-        "learnt_from": bool(labelled) and not starter,
+        "learnt_from": bool(labelled) and not starter and draft.known is None,
     }
 
 

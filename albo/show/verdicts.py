@@ -27,18 +27,26 @@ def show_classified(answer: Classified, coverage: float) -> None:
     if said is None:
         return
     verdict = f"reads as {cut_cell(printable(said.genres[0]))}" if said.decided else "can't tell"
-    terminal.say(f"{printable(answer.query)}: {verdict}")
+    label = f" (here: {cut_cell(printable(answer.label))})" if answer.label else ""
+    terminal.say(f"{printable(answer.query)}: {verdict}{label}")
     genres = [cut_cell(printable(genre)) for genre in said.genres]
     width = max(map(len, genres))
     for genre, probability in zip(genres, said.probabilities, strict=True):
         bar = "█" * round(probability * 40)
         terminal.say(f"  {genre:{width}}  {probability:6.1%}  {bar}")
-    members = said.conformal_set
-    of = "one of" if len(members) <= FEW_GENRES else f"one of these {len(members)}"
-    listed = ", ".join(cut_cell(printable(genre)) for genre in members)
-    terminal.say(f"  {coverage * 100:g}% sure that it is {of}: {listed}")
+    terminal.say(f"  {coverage * 100:g}% sure that it is {_members(said.conformal_set)}")
     if answer.words is not None:
         terminal.say(f"  words on it: {_quote(answer.words) or 'none'}")
+    # Of the whole collection that is so of nearly every cover, and said once.
+    if answer.known is not None and not answer.label:
+        terminal.say(f"  {answer.known.describe()}")
+
+
+def _members(genres: Sequence[str]) -> str:
+    """Name the genres of a set; a set of more than a few is counted, as nobody reads it."""
+    if len(genres) > FEW_GENRES:
+        return f"one of {len(genres)} genres; --json names them"
+    return f"one of: {', '.join(cut_cell(printable(genre)) for genre in genres)}"
 
 
 def show_why(answer: Explained) -> None:
@@ -153,6 +161,13 @@ def _about(draft: Draft, found: Report) -> Iterator[str]:
         yield _voted(votes, genre)
     if draft.thumbnail is not None and (title := draft.thumbnail.title):
         yield _titled(title)
+    yield from _known_here(draft)
+
+
+def _known_here(draft: Draft) -> Iterator[str]:
+    """Yield the lines about covers here that a draft is known by."""
+    if draft.known is not None:
+        yield draft.known.describe()
     if more := draft.copies - len(draft.same):
         yield f"shows the same artwork as {draft.copies} covers here, {more} of which are not named"
     for same in draft.same:

@@ -27,7 +27,9 @@ from albo.heads import (
     Scores,
     UnitPredictor,
     conformal_sets,
+    load_head,
     log_softmax,
+    save_head,
 )
 from albo.heads.fusion import fuse, weigh_prior
 from albo.heads.grams import Grams
@@ -114,8 +116,8 @@ def test_a_round_trip_changes_nothing(
 ) -> None:
     head = make_head(seed, views)
     folder = tmp_path_factory.mktemp("round") / "head"
-    head.save(folder)
-    loaded = Head.load(folder)
+    save_head(head, folder)
+    loaded = load_head(folder)
     features = cover_features(head, seed=seed)
     assert loaded.predict(features, prior).tobytes() == head.predict(features, prior).tobytes()
     said = head.answer(features, prior, decide, coverage)
@@ -126,8 +128,8 @@ def test_a_round_trip_changes_nothing(
 
 def test_a_round_trip_of_trees_changes_nothing(tmp_path: Path, forest: LightgbmPredictor) -> None:
     head = replace(make_head(), kind="lightgbm", predictors={"image": forest})
-    head.save(tmp_path)
-    loaded = Head.load(tmp_path)
+    save_head(head, tmp_path)
+    loaded = load_head(tmp_path)
     features = cover_features(head)
     assert loaded.predict(features).tobytes() == head.predict(features).tobytes()
     assert loaded.answer(features) == head.answer(features)
@@ -137,8 +139,8 @@ def test_a_round_trip_of_trees_changes_nothing(tmp_path: Path, forest: LightgbmP
 
 
 def test_the_same_head_makes_the_same_files(tmp_path: Path) -> None:
-    make_head().save(tmp_path / "a")
-    make_head().save(tmp_path / "b")
+    save_head(make_head(), tmp_path / "a")
+    save_head(make_head(), tmp_path / "b")
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
@@ -254,15 +256,15 @@ def test_wrong_use_is_refused(wrong: Callable[[Head], object], message: str) -> 
 
 def test_a_missing_head_is_named(tmp_path: Path) -> None:
     with pytest.raises(StaleArtifact, match=r"no head in .*albo train"):
-        Head.load(tmp_path / "none")
+        load_head(tmp_path / "none")
 
 
 def test_replacing_leaves_nothing_of_the_former(tmp_path: Path) -> None:
-    make_head(0).save(tmp_path)
+    save_head(make_head(0), tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / f"head-{'0' * 16}.npz").write_bytes(b"left by a killed writer")
-    make_head(1).save(tmp_path)
-    assert Head.load(tmp_path).temperature == make_head(1).temperature
+    save_head(make_head(1), tmp_path)
+    assert load_head(tmp_path).temperature == make_head(1).temperature
     assert len(list(tmp_path.glob("head-*.npz"))) == 1
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
@@ -270,31 +272,31 @@ def test_replacing_leaves_nothing_of_the_former(tmp_path: Path) -> None:
 def test_a_writer_killed_before_its_manifest_leaves_the_former(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_head(0).save(tmp_path)
+    save_head(make_head(0), tmp_path)
 
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("albo.heads.head.write_manifest", die)
+    monkeypatch.setattr("albo.heads.saved.write_manifest", die)
     with pytest.raises(KeyboardInterrupt):
-        make_head(1).save(tmp_path)
-    assert Head.load(tmp_path).temperature == make_head(0).temperature
+        save_head(make_head(1), tmp_path)
+    assert load_head(tmp_path).temperature == make_head(0).temperature
 
 
 def test_a_reader_always_finds_one_or_the_other(tmp_path: Path) -> None:
     heads = [make_head(seed) for seed in (0, 1)]
-    heads[0].save(tmp_path)
+    save_head(heads[0], tmp_path)
     stop = threading.Event()
 
     def write() -> None:
         while not stop.is_set():
             for head in heads:
-                head.save(tmp_path)
+                save_head(head, tmp_path)
 
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        found = {Head.load(tmp_path).temperature for _ in range(200)}
+        found = {load_head(tmp_path).temperature for _ in range(200)}
     finally:
         stop.set()
         writer.join()
@@ -351,10 +353,10 @@ HUGE = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (WIDTH, 5), (0, 
     ids=lambda arrays: "+".join(f"{key}{np.shape(value)}" for key, value in arrays.items()),
 )
 def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
-    make_head().save(tmp_path)
+    save_head(make_head(), tmp_path)
     tamper(tmp_path, keep, **arrays)
     with pytest.raises(StaleArtifact, match=r"is damaged .*run `albo train --name "):
-        Head.load(tmp_path)
+        load_head(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -382,7 +384,7 @@ def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, arrays: dict[str, np
 def test_manifests_that_do_not_fit_are_refused(
     tmp_path: Path, change: Callable[[dict], None]
 ) -> None:
-    make_head().save(tmp_path)
+    save_head(make_head(), tmp_path)
     manifest = read_manifest(tmp_path, "head", "albo train")
     change(manifest)
     try:
@@ -390,19 +392,19 @@ def test_manifests_that_do_not_fit_are_refused(
     except ValueError:  # infinity is no JSON; write it as others might
         (tmp_path / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(StaleArtifact, match=r"is damaged .*run `albo train --name "):
-        Head.load(tmp_path)
+        load_head(tmp_path)
 
 
 def test_damaged_and_missing_files_are_named(tmp_path: Path) -> None:
-    make_head().save(tmp_path)
+    save_head(make_head(), tmp_path)
     (arrays,) = tmp_path.glob("head-*.npz")
     whole = arrays.read_bytes()
     arrays.write_bytes(whole[:-30] + bytes(30))
     with pytest.raises(StaleArtifact, match=re.escape(f"checksum of {arrays.name}")):
-        Head.load(tmp_path)
+        load_head(tmp_path)
     arrays.unlink()
     with pytest.raises(StaleArtifact, match="is missing"):
-        Head.load(tmp_path)
+        load_head(tmp_path)
 
 
 def test_objects_and_compressed_arrays_are_refused(tmp_path: Path) -> None:
@@ -460,11 +462,11 @@ def test_a_tree_that_leads_back_is_refused(forest: LightgbmPredictor) -> None:
 
 @pytest.mark.whole
 def test_a_logistic_head_answers_with_numpy_alone(tmp_path: Path) -> None:
-    make_head().save(tmp_path)
+    save_head(make_head(), tmp_path)
     program = (
         "import sys, pathlib, numpy as np\n"
-        "from albo.heads import Head\n"
-        "head = Head.load(pathlib.Path(sys.argv[1]))\n"
+        "from albo.heads import load_head\n"
+        "head = load_head(pathlib.Path(sys.argv[1]))\n"
         "head.answer({'image': np.zeros((1, 7), np.float32)})\n"
         "heavy = {'sklearn', 'scipy', 'torch', 'pandas', 'lightgbm', 'pyarrow', 'faiss'}\n"
         "sys.exit(' '.join(heavy & set(sys.modules)) or 0)\n"
@@ -520,17 +522,17 @@ def test_a_genres_own_covers_say_what_they_read_as_while_held_out(tmp_path: Path
         nonconformity=scores.nonconformity,
         true_genres=scores.true_genres,
     )
-    made.save(tmp_path)
+    save_head(made, tmp_path)
     for prior in ("corpus", "uniform"):
         expected = weigh_prior(probabilities, frequencies, prior)[labels == 1, 1]
-        for head in (made, Head.load(tmp_path)):
+        for head in (made, load_head(tmp_path)):
             np.testing.assert_allclose(head.own_probabilities("Jazz", prior), np.sort(expected))
 
 
 def test_a_head_of_a_former_version_says_what_it_lacks(tmp_path: Path) -> None:
-    replace(make_head(), true_genres={}).save(tmp_path)
+    save_head(replace(make_head(), true_genres={}), tmp_path)
     with pytest.raises(StaleArtifact, match=r"did not keep .*`albo train --name test`"):
-        Head.load(tmp_path).own_probabilities("Jazz")
+        load_head(tmp_path).own_probabilities("Jazz")
 
 
 def half_said(seed: int = 1) -> dict[str, object]:
@@ -554,8 +556,8 @@ def test_a_head_with_silent_views_survives_its_files(
 ) -> None:
     head = partly_silent(seed)
     folder = tmp_path_factory.mktemp("alone") / "head"
-    head.save(folder)
-    loaded = Head.load(folder)
+    save_head(head, folder)
+    loaded = load_head(folder)
     features = half_said(seed)
     for one, other in ((loaded, head), (loaded.alone, head.alone)):
         assert one is not None
@@ -634,21 +636,21 @@ def test_each_view_says_what_it_says_by_itself_and_its_weight() -> None:
     ],
 )  # fmt: skip
 def test_a_forged_part_is_refused(tmp_path: Path, change: Callable[[dict], object]) -> None:
-    partly_silent().save(tmp_path)
+    save_head(partly_silent(), tmp_path)
     tamper(tmp_path, lambda manifest: change(manifest["alone"]))
     with pytest.raises(StaleArtifact, match=r"is damaged .*run `albo train --name "):
-        Head.load(tmp_path)
+        load_head(tmp_path)
 
 
 @pytest.mark.parametrize("alone", [7, "image", [], {}, False, {"views": {}}])
 def test_a_part_that_is_none_is_refused(tmp_path: Path, alone: object) -> None:
-    partly_silent().save(tmp_path)
+    save_head(partly_silent(), tmp_path)
     tamper(tmp_path, lambda manifest: manifest.update(alone=alone))
     with pytest.raises(StaleArtifact, match="is damaged"):
-        Head.load(tmp_path)
+        load_head(tmp_path)
     tamper(tmp_path, lambda manifest: manifest.pop("alone"))
     with pytest.raises(StaleArtifact, match="'alone' is missing"):
-        Head.load(tmp_path)
+        load_head(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -671,20 +673,20 @@ def test_a_part_that_is_none_is_refused(tmp_path: Path, alone: object) -> None:
 def test_arrays_of_a_part_that_do_not_fit_are_refused(
     tmp_path: Path, arrays: dict[str, np.ndarray]
 ) -> None:
-    partly_silent().save(tmp_path)
+    save_head(partly_silent(), tmp_path)
     tamper(tmp_path, keep, **arrays)
     with pytest.raises(StaleArtifact, match="is damaged"):
-        Head.load(tmp_path)
+        load_head(tmp_path)
 
 
 @pytest.mark.whole
 def test_a_head_with_silent_views_answers_with_numpy_alone(tmp_path: Path) -> None:
-    partly_silent().save(tmp_path)
+    save_head(partly_silent(), tmp_path)
     program = (
         "import sys, pathlib, numpy as np\n"
-        "from albo.heads import Head\n"
+        "from albo.heads import load_head\n"
         "from albo.heads.grams import Grams\n"
-        "head = Head.load(pathlib.Path(sys.argv[1]))\n"
+        "head = load_head(pathlib.Path(sys.argv[1]))\n"
         "zeros = np.zeros((1, 7), np.float32)\n"
         "head.answer({'image': zeros, 'characters': Grams.of(['doom']), 'meaning': zeros})\n"
         "heavy = {'sklearn', 'scipy', 'torch', 'pandas', 'lightgbm', 'pyarrow', 'faiss'}\n"

@@ -12,7 +12,7 @@ import pytest
 from albo.api import Albo
 from albo.classify import Heads
 from albo.errors import MissingWeights, StaleArtifact
-from albo.heads import Head, ImageView
+from albo.heads import ImageView, load_head
 from albo.learning import Gatherer, gather_material
 from albo.learning.groups import rare_line_links
 from albo.networks import card_of
@@ -104,14 +104,20 @@ def test_classify_says_what_each_view_says_and_what_was_read(
 
 def test_without_words_the_head_answers_by_the_part_that_always_speaks(speaking: Speaking) -> None:
     albo, notes = opened(speaking.artifacts)
-    head = Head.load(speaking.artifacts / "heads" / "default")
+    head = load_head(speaking.artifacts / "heads" / "default")
     assert head.alone is not None
     card = Heads(albo.library)._card_of(head)
     asked = [str(speaking.silent), str(speaking.jazz)]
     [queries] = ask(asked, card, Device.CPU, note=notes.append)
     found = [query.embeddings for query in queries if query.embeddings is not None]
-    expected = [head.alone.answer({"image": ImageView.from_embeddings(one)})[0] for one in found]
     answers = said_of(albo, speaking.silent, speaking.jazz, words=False)
+    assert head.crossfit is not None
+    expected = []
+    for one, answer in zip(found, answers, strict=True):
+        part = head.alone
+        if answer.known is not None:  # the drawn covers are near-duplicates of those learnt
+            part = head.crossfit.head(answer.known.fold, ("image",))
+        expected += part.answer({"image": ImageView.from_embeddings(one)})
     assert [answer.prediction for answer in answers] == expected
     assert [answer.words for answer in answers] == [None, None]
     assert notes == []
@@ -143,9 +149,10 @@ def test_covers_that_cannot_be_read_do_not_shift_the_words(
 
 def test_covers_the_head_knows_are_told(speaking: Speaking) -> None:
     albo, notes = opened(speaking.artifacts)
-    said_of(albo, speaking.folder / "1.png", speaking.silent, words=False)
-    assert len(notes) == 1
-    assert notes[0].startswith("1 of the covers asked about is in your collection with a genre")
+    first, *_ = said_of(albo, speaking.folder / "1.png", speaking.silent, words=False)
+    assert notes == []
+    assert first.known is not None
+    assert first.known.by == "same file"
 
 
 @pytest.fixture

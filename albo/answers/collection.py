@@ -1,0 +1,168 @@
+"""What the covers of the collection read as, from what is stored of them: no file is read again.
+
+A cover that the head has learnt is answered by the predictor that has not, as always. So these
+answers are no better than they would be for new covers, and wrong labels stand out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from albo.answers.search import album_by_digest, genres_alike, unknown_genre
+from albo.classify import Classified
+from albo.errors import EmptyCatalog, StaleArtifact
+from albo.heads import CharactersView, ImageView, MeaningView
+from albo.store import Vectors, WordStore, backbone_key, reader_key
+from albo.words import CoverMeanings, reader_card
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from albo.classify import Consultation
+    from albo.heads import Features, View
+    from albo.library import Library
+    from albo.recognition import Acquaintance
+    from albo.records import Album, Digest, Prediction, Words
+
+_AT_ONCE = 1_024
+
+
+def classify_collection(
+    library: Library, consultation: Consultation, genre: str | None, top: int
+) -> Iterator[Classified]:
+    """Say what each cover that is embedded reads as, in the order of their addresses.
+
+    Parameters
+    ----------
+    genre : ask only about covers of this genre; None for all.
+    top : how many genres to name.
+
+    Raises EmptyCatalog where there are no such covers, UnknownGenre, StaleArtifact.
+    """
+    head = consultation.head
+    folder = library.artifacts.vectors(backbone_key(head.backbone, head.fingerprints["image"]))
+    vectors = Vectors.open(folder, head.fingerprints["image"])
+    albums = _albums(library, vectors, genre)
+    digests = sorted(albums, key=lambda digest: (albums[digest].uri, digest))
+    stored = StoredFeatures.open(library, consultation, vectors, digests)
+    for start in range(0, len(digests), _AT_ONCE):
+        some = digests[start : start + _AT_ONCE]
+        for digest, said, known in stored.ask(some):
+            album = albums[digest]
+            yield Classified(
+                album.uri,
+                said.first(top),
+                head.name,
+                consultation.card.name,
+                stored.lines(digest),
+                known,
+                album.genre,
+            )
+
+
+def _albums(library: Library, vectors: Vectors, genre: str | None) -> Mapping[Digest, Album]:
+    """Return one album for each cover that has a vector and, where one is asked for, the genre."""
+    with library.reading() as catalog:
+        every = list(catalog.albums())
+    embedded = set(vectors.digests())
+    known = {album.genre for album in every if album.genre}
+    wanted = None if genre is None else set(genres_alike(genre, known))
+    if genre is not None and not wanted:
+        raise unknown_genre(genre, known)
+    found = album_by_digest(
+        album
+        for album in every
+        if album.digest in embedded and (wanted is None or album.genre in wanted)
+    )
+    if not found:
+        raise EmptyCatalog("no cover here has a vector of this head's backbone; run `albo embed`")
+    return found
+
+
+class StoredFeatures:
+    """The views of a head over what is stored of some covers.
+
+    Parameters
+    ----------
+    consultation : the head that is asked.
+    views : its views.
+    words : the words that were read on the covers; None where they are not looked at.
+    vectors : the vectors of its backbone.
+    """
+
+    def __init__(
+        self,
+        consultation: Consultation,
+        views: Sequence[View],
+        words: Mapping[Digest, Words] | None,
+        vectors: Vectors,
+    ) -> None:
+        self._consultation = consultation
+        self._views = views
+        self._words = words
+        self._vectors = vectors
+
+    @classmethod
+    def open(
+        cls,
+        library: Library,
+        consultation: Consultation,
+        vectors: Vectors,
+        digests: Sequence[Digest],
+    ) -> StoredFeatures:
+        """Open the views of the head. Raises StaleArtifact where words are read otherwise here."""
+        head = consultation.head
+        image = ImageView(vectors)
+        if CharactersView.name not in head.views:
+            return cls(consultation, [image], None, vectors)
+        reader = reader_card()
+        folder = library.artifacts.words(reader_key(reader.name, reader.fingerprint))
+        read = WordStore.open(folder, reader.fingerprint).read(digests)
+        words = {one: said for one, said in zip(digests, read, strict=True) if said is not None}
+        views: list[View] = [image, CharactersView(reader.fingerprint, words)]
+        if MeaningView.name in head.views:
+            meanings = CoverMeanings(folder, note=library.note)
+            views.append(MeaningView(reader.fingerprint, meanings, words))
+        if any(view.fingerprint != head.fingerprints[view.name] for view in views):
+            raise StaleArtifact(
+                "words are read here in another way than when the head was trained; run"
+                " `albo words` and `albo train`, or give --no-words"
+            )
+        return cls(consultation, views, words, vectors)
+
+    def lines(self, digest: Digest) -> tuple[str, ...] | None:
+        """Return the lines that were read on a cover; None where none was read."""
+        said = None if self._words is None else self._words.get(digest)
+        return None if said is None else tuple(line.text for line in said.lines)
+
+    def ask(
+        self, digests: Sequence[Digest]
+    ) -> Iterator[tuple[Digest, Prediction, Acquaintance | None]]:
+        """Say of n covers, in order, what each reads as and how the head knows it."""
+        features = {view.name: view.features(digests) for view in self._views}
+        consultation = self._consultation
+        known: Sequence[Acquaintance | None] = [None] * len(digests)
+        if consultation.recogniser is not None:
+            vectors = self._vectors.read(digests, middle=False)[1].vector
+            known = consultation.recogniser.recognise(digests, vectors)
+        said = self._predict(features, known)
+        yield from zip(digests, said, known, strict=True)
+
+    def _predict(
+        self, features: Mapping[str, Features], known: Sequence[Acquaintance | None]
+    ) -> list[Prediction]:
+        """Ask the heads of the folds, each for the covers that it has not learnt."""
+        asking, head = self._consultation.asking, self._consultation.head
+        folds = np.array([-1 if one is None else one.fold for one in known])
+        said: dict[int, Prediction] = {}
+        for fold in np.unique(folds).tolist():
+            rows = np.flatnonzero(folds == fold)
+            part: dict[str, Any] = {view: of[rows] for view, of in features.items()}
+            answering = head
+            if fold >= 0 and head.crossfit is not None:
+                answering = head.crossfit.head(fold, head.views)
+            predictions = answering.answer(part, asking.prior, asking.decide, asking.coverage)
+            said |= dict(zip(rows.tolist(), predictions, strict=True))
+        return [said[row] for row in range(len(known))]
