@@ -25,6 +25,7 @@ BENCHMARKS = (
     "agreement",
     "words",
     "evaluate",
+    "known",
     "report",
 )
 QUICK_RESULTS = OUTPUT / "quick.md"

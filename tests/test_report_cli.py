@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 KEYS = {
     "query", "draft", "genre", "verdict", "probability", "rank", "percentile", "typicality",
     "typicality_percentile", "predictions", "set", "decided", "held_out", "known", "votes", "why",
+    "p_value", "no_from", "advice",
     "words", "title",
     "title_found", "title_legible", "title_share", "same_as", "nearest", "nearest_others", "place",
     "same_file_as", "too_close_to_first", "head",
@@ -139,7 +140,7 @@ def test_a_report_in_json_says_all_of_it(albo_line: Run, speaking: Speaking) -> 
     (one,) = said.objects
     assert set(one) == KEYS
     assert one["genre"] == "Metal"
-    assert one["verdict"] == "other"
+    assert one["verdict"] == "no"
     assert one["rank"] == 2
     assert one["percentile"] < 0.5
     assert {p["genre"] for p in one["predictions"]} == {"Jazz", "Metal"}

@@ -31,7 +31,6 @@ from .records import (
 from .records import (
     Typical as Typical,
 )
-from .records import Verdict as Verdict
 from .reference import VOTERS as VOTERS
 from .reference import NoReference as NoReference
 from .reference import Reference as Reference
@@ -64,3 +63,6 @@ from .search import (
 from .thumbnails import THUMBNAIL as THUMBNAIL
 from .thumbnails import Seen as Seen
 from .thumbnails import Title as Title
+from .verdict import Judgement as Judgement
+from .verdict import Verdict as Verdict
+from .verdict import judge as judge

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -199,19 +198,3 @@ class Typical:
             "digest": self.cover.digest.hex(),
             **self.cover.album_json(),
         }
-
-
-class Verdict(StrEnum):
-    """What can be said of a cover and a genre."""
-
-    READS = "reads"
-    """It reads as that genre, surely enough."""
-
-    OTHER = "other"
-    """It reads as another genre, surely enough."""
-
-    UNLIKELY = "unlikely"
-    """albo cannot tell which genre it is; that one is outside the set."""
-
-    UNSURE = "unsure"
-    """albo cannot tell which genre it is; that one is in the set."""

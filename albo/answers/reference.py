@@ -62,6 +62,12 @@ class Votes:
     same: tuple[ShownCover, ...]
     """Other scans of the query's artwork and the very same file, labelled or not."""
 
+    commonest: str = ""
+    """The genre that most voters are of, the nearest first where several are; "" without voters."""
+
+    commonest_count: int = 0
+    """How many of the voters are of that genre."""
+
     def as_json(self) -> Json:
         """Return them as plain JSON types, without the covers."""
         by_chance = round(self.by_chance, 2)
@@ -164,6 +170,7 @@ class Reference:
             tuple(own[:_SHOWN]),
             tuple(others[:_SHOWN]),
             tuple(same),
+            *_commonest(voters),
         )
 
     def pictured(self, covers: Iterable[ShownCover]) -> tuple[ShownCover, ...]:
@@ -300,6 +307,12 @@ class Reference:
                 f"{genre!r} is the only genre of {LEAST_COVERS} covers or more; embed covers of"
                 " others with `albo embed`, to say what is typical of this one"
             )
+
+
+def _commonest(voters: Sequence[ShownCover]) -> tuple[str, int]:
+    """Return the genre that most voters are of, and their number."""
+    counts = Counter(one.genre for one in voters)
+    return counts.most_common(1)[0] if counts else ("", 0)
 
 
 @dataclass(frozen=True)

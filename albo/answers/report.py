@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from albo.answers.advice import advise
 from albo.answers.explaining import explain_cover
 from albo.answers.pictures import jpeg_of
-from albo.answers.records import Explained, Verdict
+from albo.answers.records import Explained
 from albo.answers.reference import NoReference
 from albo.answers.thumbnails import shrink
+from albo.answers.verdict import UNKNOWN, Judgement, judge
 from albo.classify import Classified
 from albo.errors import StaleArtifact, TooFewCovers
 from albo.images import faded
@@ -34,11 +36,12 @@ if TYPE_CHECKING:
 
     from albo.answers.reference import Reference, Typicality, Votes
     from albo.answers.thumbnails import Thumbnail
+    from albo.answers.verdict import Verdict
     from albo.classify import Consultation, CoverAnswer
     from albo.heads import Head, Reasons, ViewReason, WordReason
     from albo.neighbours import Standing
     from albo.recognition import Acquaintance
-    from albo.records import Digest, Json, Line, Prediction, Prior, ShownCover, Words
+    from albo.records import Digest, Doubles, Json, Line, Prediction, Prior, ShownCover, Words
 
 
 MOST_SAME = 6
@@ -63,8 +66,8 @@ class Draft:
     """What it reads as, all genres, and why; of one that could not be read, only why not."""
     digest: Digest = b""
     """The digest of the cover; b"" where it could not be read."""
-    verdict: Verdict = Verdict.UNSURE
-    """Whether the cover reads as the genre."""
+    judgement: Judgement = UNKNOWN
+    """Whether the cover reads as the genre, and the test behind that."""
     probability: float = 0.0
     """The genre's probability."""
     rank: int = 0
@@ -103,6 +106,11 @@ class Draft:
         return self.why.classified.error
 
     @property
+    def verdict(self) -> Verdict:
+        """Whether the cover reads as the genre."""
+        return self.judgement.verdict
+
+    @property
     def prediction(self) -> Prediction | None:
         """What it reads as, all genres; None where it could not be read."""
         return self.why.classified.prediction
@@ -137,6 +145,10 @@ class Draft:
         """The nearest covers of other genres, with pictures."""
         return self.why.others
 
+    def advice(self, genre: str) -> str:
+        """Say in one sentence what speaks for the genre and what against it."""
+        return advise(genre, self.reasons, self.votes)
+
     @property
     def copies(self) -> int:
         """How many covers here show the same artwork; `same` has the nearest few."""
@@ -153,6 +165,9 @@ class Draft:
             "draft": self.letter,
             "genre": genre,
             "verdict": self.verdict.value,
+            "p_value": self.judgement.p_value and round(self.judgement.p_value, 4),
+            "no_from": round(self.judgement.level, 4),
+            "advice": self.advice(genre),
             "probability": round(self.probability, 6),
             "rank": self.rank,
             "percentile": self.among and round(self.among.percentile, 4),
@@ -356,17 +371,21 @@ class Reporter:
         classified = Classified(query.name, said, head, card, lines, asked.known)
         why = explain_cover(self.consultation, self.reference, asked, classified, genre)
         place = said.genres.index(genre)
+        own, no_standing = self._own(genre)
+        probability = said.probabilities[place]
         draft = Draft(
             letter,
             replace(why, page=None),  # the draft's pictures are enough, and small
             digest=query.digest,
-            verdict=_verdict(said, genre),
-            probability=said.probabilities[place],
+            judgement=judge(said, genre, own),
+            probability=probability,
             rank=place + 1,
+            among=None if own is None else standing(probability, own),
+            no_standing=no_standing,
             no_words="" if query.words is None else query.words.error,
             **self._shown(asked, why),
         )
-        return self._compared(self._stood(draft, genre), asked, genre)
+        return self._compared(draft, asked, genre)
 
     def _shown(self, asked: CoverAnswer, why: Explained) -> dict[str, Any]:
         page = asked.query.page
@@ -386,16 +405,16 @@ class Reporter:
         assert listener is not None  # noqa: S101  (words were read)
         return listener.read_at(image, lines)
 
-    def _stood(self, draft: Draft, genre: str) -> Draft:
-        """Say where the probability stands among those of the genre's own covers."""
+    def _own(self, genre: str) -> tuple[Doubles | None, str]:
+        """Return what the genre's own covers read as while held out; None, and why not."""
         consultation = self.consultation
         try:
             own = consultation.head.own_probabilities(genre, consultation.asking.prior)
         except StaleArtifact as error:
-            return replace(draft, no_standing=str(error))
+            return None, str(error)
         if not len(own):
-            return replace(draft, no_standing=f"no cover of {genre} was held out from this head")
-        return replace(draft, among=standing(draft.probability, own))
+            return None, f"no cover of {genre} was held out from this head"
+        return own, ""
 
     def _compared(self, draft: Draft, asked: CoverAnswer, genre: str) -> Draft:
         """Say how typical of the genre a draft looks, and which covers show the same artwork."""
@@ -434,12 +453,6 @@ def _lines_on(words: Words | None) -> tuple[str, ...] | None:
 
 def _letter(number: int) -> str:
     return ascii_uppercase[number] if number < _MOST_DRAFTS else str(number + 1)
-
-
-def _verdict(said: Prediction, genre: str) -> Verdict:
-    if said.decided:
-        return Verdict.READS if said.genres[0] == genre else Verdict.OTHER
-    return Verdict.UNSURE if genre in said.conformal_set else Verdict.UNLIKELY
 
 
 def _apart(better: Draft, worse: Draft, deviation: float | None) -> Apart:

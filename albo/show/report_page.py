@@ -31,7 +31,7 @@ def describe_report(report: Report) -> Json:
         "several": len(report.drafts) > 1,
         "drafts": [_shown(draft, report, strongest) for draft in report.drafts],
         "ranking": report.ranking,
-        "is_sure": any(draft.verdict is Verdict.READS for draft in _leaders(report)),
+        "is_sure": any(draft.verdict is Verdict.YES for draft in _leaders(report)),
         "leaders": _leaders(report),
         "is_one_file": len({draft.digest for draft in report.ranking}) == 1,
         "apart": [_lead(one, strongest) for one in report.apart],

@@ -12,6 +12,7 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 from albo.answers import THUMBNAIL, VOTERS, Seen, Verdict
+from albo.show.terminal import ordinal
 from albo.texts import cut_short, signed
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def _environment() -> Environment:
         named=_name,
         isolated=_isolated,
         data_uri=_data_uri,
+        ordinal=ordinal,
     )
     environment.globals.update(Seen=Seen, Verdict=Verdict, thumbnail_side=THUMBNAIL, voters=VOTERS)
     return environment

@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from albo.show import terminal
-from albo.show.tables import FEW_GENRES, cut_cell
-from albo.show.terminal import many, printable
+from albo.show.tables import cut_cell
+from albo.show.terminal import many, ordinal, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from albo.heads import Reasons, WordReason
 
 _SHOWN_WORDS = 8
+_FEW_MEMBERS = 5  # the most genres of a set that are named
 _TELLING = 0.05  # the least log-odds of a word that is named
 _MOST_WORDS = 300  # characters of a cover's words
 
@@ -44,7 +45,7 @@ def show_classified(answer: Classified, coverage: float) -> None:
 
 def _members(genres: Sequence[str]) -> str:
     """Name the genres of a set; a set of more than a few is counted, as nobody reads it."""
-    if len(genres) > FEW_GENRES:
+    if len(genres) > _FEW_MEMBERS:
         return f"one of {len(genres)} genres; --json names them"
     return f"one of: {', '.join(cut_cell(printable(genre)) for genre in genres)}"
 
@@ -109,13 +110,15 @@ def _verdict(draft: Draft, genre: str) -> str:
     from albo.answers import Verdict
 
     asked = cut_cell(printable(genre))
-    first = cut_cell(printable(draft.prediction.genres[0])) if draft.prediction else ""
-    return {
-        Verdict.READS: f"reads as {asked}",
-        Verdict.OTHER: f"reads as {first}, not {asked}",
-        Verdict.UNLIKELY: f"can't tell, but {asked} is unlikely",
-        Verdict.UNSURE: f"can't tell whether it reads as {asked}",
-    }[draft.verdict]
+    said = draft.prediction
+    if said is None or draft.verdict is Verdict.UNSURE:
+        return f"can't tell whether it reads as {asked}"
+    if draft.verdict is Verdict.YES:
+        return f"reads as {asked}"
+    place = f"{ordinal(draft.rank)} of {len(said.genres)} genres"
+    other = f"{cut_cell(printable(said.genres[0]))} ({said.probabilities[0]:.0%})"
+    more = f"; more like {other}" if draft.rank > 1 else ""
+    return f"probably not {asked}: {place}{more}"
 
 
 def _voted(votes: Votes, genre: str) -> str:
@@ -144,7 +147,9 @@ def _titled(title: Title) -> str:
 def _about(draft: Draft, found: Report) -> Iterator[str]:
     """Yield the lines about one draft."""
     genre = cut_cell(printable(found.genre))
-    yield f"{genre} {draft.probability:.1%}, number {draft.rank} of {found.genres} genres"
+    yield f"{genre} {draft.probability:.1%}, {ordinal(draft.rank)} of {found.genres} genres"
+    if advice := draft.advice(found.genre):
+        yield printable(advice)
     if draft.among is not None:
         yield (
             f"reads more like {genre} than {draft.among.percentile:.0%} of"

@@ -256,25 +256,28 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         ),
         (
             OTHER,
-            "This cover reads as Rock, not Country",
+            "albo cannot tell whether this cover reads as Country",
             "Its probability of Rock is 64%: enough for albo to name that, which takes 50%. Country"
-            " is number 2 of 8 genres, with 8.0%. Country is in the set of genres made to hold the"
-            " true one for 90% of covers, with Rock.",
+            " is number 2 of 8 genres, with 8.0%. Of 24 Country covers that the head had not seen,"
+            " 1 reads as weakly as Country: too many for albo to say no. Country is in the set of"
+            " genres made to hold the true one for 90% of covers, with Rock: it cannot be ruled"
+            " out.",
         ),
         (
             UNLIKELY,
-            "albo cannot tell what this cover reads as, but Country is unlikely",
-            "No genre is probable enough to be named: Rock comes first with 41%, and Country is"
-            " number 8 of 8 genres, with 1.0%. Country is not in the set of genres made to hold"
-            " the true one for 90% of covers: that has Rock.",
+            "Probably not Country: 8th of 8 genres; more like Rock (41%)",
+            "Its probability of Country is 1.0%. Of 24 Country covers that the head had not seen,"
+            " none reads as weakly as Country: few enough for albo to say no. Country is not in the"
+            " set of genres made to hold the true one for 90% of covers: that has Rock.",
         ),
         (
             UNSURE,
             "albo cannot tell whether this cover reads as Country",
             "No genre is probable enough to be named: Rock comes first with 38%, and Country is"
-            " number 2 of 8 genres, with 21%. Country is in the set of genres made to hold the"
-            " true one for 90% of covers, with Rock, Jazz, Folk and Blues: it cannot be ruled"
-            " out.",
+            " number 2 of 8 genres, with 21%. Of 24 Country covers that the head had not seen, 5"
+            " read as weakly as Country: too many for albo to say no. Country is in the set of"
+            " genres made to hold the true one for 90% of covers, with Rock, Jazz, Folk and Blues:"
+            " it cannot be ruled out.",
         ),
     ],
 )
@@ -290,8 +293,10 @@ def test_a_genre_that_comes_first_may_be_too_little() -> None:
     report = make_report(make_draft(said), coverage=0.995)
     assert headline(report) == "albo cannot tell whether this cover reads as Country"
     assert (
-        "Country itself comes first of 8, but with only 72%. Country is in the set of genres made"
-        " to hold the true one for 99.5% of covers, alone: it cannot be ruled out."
+        "Country itself comes first of 8, but with only 72%. Of 24 Country covers that the head"
+        " had not seen, 19 read as weakly as Country: too many for albo to say no. Country is in"
+        " the set of genres made to hold the true one for 99.5% of covers, alone: it cannot be"
+        " ruled out."
     ) in words_of(report)
 
 
@@ -640,12 +645,13 @@ def test_several_drafts_stand_side_by_side() -> None:
         " 8.0%. 1 could not be read."
     ) in said
     assert (
-        "Draft A draft-A.png It reads as Rock, not Country place among the drafts 2 of 2"
+        "Draft A draft-A.png albo cannot tell whether it reads as Country The picture and the words"
+        " speak for Country; of its 25 nearest covers 7 are Country. place among the drafts 2 of 2"
         " probability of Country 8.0% rank among the genres 2 of 8 reads more like it than 64% of"
         " 14 looks more typical than 25% of 20 nearest covers of Country 7 of 25 largest text"
         " at 55 pixels legible"
     ) in said
-    assert "Draft B draft-B.png It reads as Country place among the drafts 1 of 2" in said
+    assert "Draft B draft-B.png It reads as Country The picture and the words" in said
     read = Reader(render_report(PAGES["three"]))
     ids = [attributes["id"] for _, attributes in read.elements if "id" in attributes]
     assert ids == ["verdict", "drafts", "apart", "draft-1", "draft-2", "draft-3", "rests"]

@@ -1,0 +1,114 @@
+"""Tests of the verdict: yes, no and cannot tell; and of the sentence of advice."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from albo.answers import Verdict, Votes, judge
+from albo.answers.advice import advise, disagree
+from albo.heads import Reasons, ViewReason
+from albo.records import Prediction
+
+
+def predict(own: float, *, decided: bool = False) -> Prediction:
+    """Of Jazz, with this probability, and two more genres."""
+    both = sorted([("Jazz", own), ("Rock", (1 - own) * 0.6), ("Pop", (1 - own) * 0.4)],
+                  key=lambda one: -one[1])  # fmt: skip
+    return Prediction(tuple(g for g, _ in both), tuple(p for _, p in both), ("Rock",), decided)
+
+
+def test_yes_is_a_decision_for_the_genre() -> None:
+    own = np.full(50, 0.95)
+    assert judge(predict(0.8, decided=True), "Jazz", own).verdict is Verdict.YES
+    assert judge(predict(0.8), "Jazz", own).verdict is Verdict.NO, "all its own covers read more"
+
+
+def test_no_is_said_from_one_in_twenty_of_the_genres_own() -> None:
+    own = np.arange(1, 100) / 100  # 99 covers
+    found = judge(predict(0.045), "Jazz", own)
+    assert (found.verdict, found.p_value, found.as_weak) == (Verdict.NO, 0.05, 4)
+    found = judge(predict(0.055), "Jazz", own)
+    assert (found.verdict, found.p_value) == (Verdict.UNSURE, 0.06)
+    assert not found.is_coarse
+    # Equal ones are as weak.
+    assert judge(predict(0.05), "Jazz", own).p_value == 0.06
+
+
+@pytest.mark.parametrize(("count", "level"), [(19, 0.05), (15, 1 / 16), (5, 1 / 6)])
+def test_few_covers_allow_a_coarser_test(count: int, level: float) -> None:
+    own = np.linspace(0.3, 0.9, count)
+    weakest = judge(predict(0.2), "Jazz", own)
+    assert weakest.verdict is Verdict.NO
+    assert weakest.level == weakest.p_value == pytest.approx(level)
+    assert weakest.is_coarse is (count < 19)
+    assert judge(predict(0.31), "Jazz", own).verdict is Verdict.UNSURE
+
+
+def test_without_the_genres_own_covers_no_is_never_said() -> None:
+    for own in (None, np.empty(0)):
+        assert judge(predict(0.001), "Jazz", own).verdict is Verdict.UNSURE
+        assert judge(predict(0.9, decided=True), "Jazz", own).verdict is Verdict.YES
+        assert judge(predict(0.001), "Jazz", own).p_value is None
+
+
+def test_no_is_said_of_one_in_twenty_of_exchangeable_covers() -> None:
+    """Vovk's promise: of covers of the genre, at most the level, whatever their distribution."""
+    rng = np.random.default_rng(0)
+    for count in (19, 20, 60):
+        drawn = rng.beta(0.5, 3.0, (4_000, count + 1))
+        said = [
+            judge(predict(float(row[0])), "Jazz", row[1:]).verdict is Verdict.NO for row in drawn
+        ]
+        assert np.mean(said) <= 0.05 + 3 * (0.05 * 0.95 / len(said)) ** 0.5
+        assert np.mean(said) > 0.02
+
+
+def reasons(**views: float) -> Reasons:
+    return Reasons("Jazz", tuple(ViewReason(view, added) for view, added in views.items()))
+
+
+def votes(in_favour: int, commonest: str, count: int) -> Votes:
+    return Votes("Jazz", 25, in_favour, 2.0, (), (), (), commonest, count)
+
+
+@pytest.mark.parametrize(
+    ("why", "near", "said"),
+    [
+        (
+            reasons(image=-0.8, characters=1.2, meaning=0.3),
+            votes(1, "Latin", 6),
+            "The words speak for Jazz, but the picture speaks against it; of its 25 nearest covers"
+            " 1 is Jazz, and most are Latin (6).",
+        ),
+        (
+            reasons(image=0.8, characters=1.2),
+            votes(9, "Jazz", 9),
+            "The picture and the words speak for Jazz; of its 25 nearest covers most are Jazz (9).",
+        ),
+        (
+            reasons(image=-0.8),
+            None,
+            "The picture speaks against Jazz, and no words on it count.",
+        ),
+        (
+            reasons(image=0.05, meaning=-1.0),
+            votes(0, "Rock", 4),
+            "The words speak against Jazz, the picture says little of it; of its 25 nearest covers"
+            " none is Jazz, and most are Rock (4).",
+        ),
+        (None, votes(3, "Rock", 5), "Of its 25 nearest covers 3 are Jazz, and most are Rock (5)."),
+        (None, None, ""),
+    ],
+)  # fmt: skip
+def test_advice_says_what_the_evidence_says(
+    why: Reasons | None, near: Votes | None, said: str
+) -> None:
+    assert advise("Jazz", why, near) == said
+
+
+def test_picture_and_words_may_disagree() -> None:
+    assert disagree(reasons(image=-0.8, meaning=0.3))
+    assert not disagree(reasons(image=0.05, meaning=-1.0))
+    assert not disagree(reasons(image=-0.8))
+    assert not disagree(None)
