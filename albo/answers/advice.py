@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from albo.answers.reference import Votes
     from albo.heads import Reasons
 
-_TELLING = 0.1
-"""Log-odds below which a part of a cover says next to nothing."""
+_TELLING = math.log(2)
+"""Log-odds below which a part of a cover says little: it does not even double or halve the odds."""
 
 _PICTURE = "image"
 
@@ -59,12 +60,19 @@ def _nearest(genre: str, votes: Votes | None) -> str:
     if votes is None or not votes.voters:
         return ""
     if votes.commonest == genre:
-        return f"of its {votes.voters} nearest covers most are {genre} ({votes.in_favour})"
-    are = "is" if votes.in_favour < 2 else "are"  # noqa: PLR2004
-    said = f"of its {votes.voters} nearest covers {votes.in_favour or 'none'} {are} {genre}"
+        return (
+            f"{genre} is the commonest genre of its nearest covers ({_of(votes.in_favour, votes)})"
+        )
     if not votes.commonest:
-        return said
-    return f"{said}, and most are {votes.commonest} ({votes.commonest_count})"
+        return f"{votes.in_favour or 'none'} of its {votes.voters} nearest covers are {genre}"
+    return (
+        f"the commonest genre of its nearest covers is {votes.commonest}"
+        f" ({_of(votes.commonest_count, votes)}; {genre} {votes.in_favour})"
+    )
+
+
+def _of(count: int, votes: Votes) -> str:
+    return f"{count} of {votes.voters}"
 
 
 def _sums(reasons: Reasons | None) -> tuple[float | None, float | None]:

@@ -78,13 +78,14 @@ def votes(in_favour: int, commonest: str, count: int) -> Votes:
         (
             reasons(image=-0.8, characters=1.2, meaning=0.3),
             votes(1, "Latin", 6),
-            "The words speak for Jazz, but the picture speaks against it; of its 25 nearest covers"
-            " 1 is Jazz, and most are Latin (6).",
+            "The words speak for Jazz, but the picture speaks against it; the commonest genre of its"
+            " nearest covers is Latin (6 of 25; Jazz 1).",
         ),
         (
             reasons(image=0.8, characters=1.2),
             votes(9, "Jazz", 9),
-            "The picture and the words speak for Jazz; of its 25 nearest covers most are Jazz (9).",
+            "The picture and the words speak for Jazz; Jazz is the commonest genre of its nearest"
+            " covers (9 of 25).",
         ),
         (
             reasons(image=-0.8),
@@ -92,12 +93,16 @@ def votes(in_favour: int, commonest: str, count: int) -> Votes:
             "The picture speaks against Jazz, and no words on it count.",
         ),
         (
-            reasons(image=0.05, meaning=-1.0),
+            reasons(image=0.6, meaning=-1.0),
             votes(0, "Rock", 4),
-            "The words speak against Jazz, the picture says little of it; of its 25 nearest covers"
-            " none is Jazz, and most are Rock (4).",
+            "The words speak against Jazz, the picture says little of it; the commonest genre of its"
+            " nearest covers is Rock (4 of 25; Jazz 0).",
         ),
-        (None, votes(3, "Rock", 5), "Of its 25 nearest covers 3 are Jazz, and most are Rock (5)."),
+        (
+            None,
+            votes(3, "Rock", 5),
+            "The commonest genre of its nearest covers is Rock (5 of 25; Jazz 3).",
+        ),
         (None, None, ""),
     ],
 )  # fmt: skip
@@ -108,7 +113,7 @@ def test_advice_says_what_the_evidence_says(
 
 
 def test_picture_and_words_may_disagree() -> None:
-    assert disagree(reasons(image=-0.8, meaning=0.3))
-    assert not disagree(reasons(image=0.05, meaning=-1.0))
+    assert disagree(reasons(image=-0.8, meaning=0.8))
+    assert not disagree(reasons(image=0.6, meaning=-1.0))
     assert not disagree(reasons(image=-0.8))
     assert not disagree(None)

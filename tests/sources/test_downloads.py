@@ -817,7 +817,12 @@ def test_retry_after_is_read_as_seconds_or_a_date(value: str, seconds: float) ->
     assert retry_after(value) == seconds
 
 
-@pytest.mark.parametrize("value", ["301", "9" * 400, formatdate(time.time() + 900, usegmt=True)])
+# Named here: two workers that collect at different seconds must collect the same tests.
+@pytest.mark.parametrize(
+    "value",
+    ["301", "9" * 400, formatdate(time.time() + 900, usegmt=True)],
+    ids=["seconds", "a long number", "a date"],
+)
 def test_a_long_retry_after_ends_it_all_at_once(value: str) -> None:
     answer = head("429 Slow down", Retry_After=value, Content_Length="0")
     with says(answer) as wire, at_most(2.0):
