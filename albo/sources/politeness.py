@@ -28,7 +28,7 @@ class Politeness:
     attempts: int = 5
     """The number of attempts for each request."""
     backoff: float = 1.0
-    """Seconds before the second attempt. They double, and a random part up to doubles them again."""
+    """Seconds before the second attempt. They double, and a random part adds up to as much."""
     timeout: float = 60.0
     """Seconds from a request to the end of its answer."""
     silence: float = 0.0
