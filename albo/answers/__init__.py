@@ -1,10 +1,11 @@
 """Answers to questions, as records: similar covers, explanations, typical ones, reports, reviews.
 
-A report is put together in `report.py`, why a cover reads as it does in `explaining.py`, the covers
-that it is compared with in `reference.py`. How a cover is shrunk to a report's thumbnail, and what
-can be read there, is in `thumbnails.py`; `pictures.py` makes the small pictures of other covers.
+`report.py` makes a report, `explaining.py` explains why a cover reads as a genre, and
+`reference.py` has the covers for comparison. `thumbnails.py` shrinks a cover to a report's
+thumbnail and tests which words can be read there; `pictures.py` makes small pictures of other
+covers.
 
-Nothing is printed or laid out here: that is `albo.show`.
+Nothing is printed or laid out here: that is the task of `albo.show`.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""What commands answer, as records: each knows the object that `--json` prints of it."""
+"""The answers of commands, as records; each makes the object that `--json` prints."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlannedHarvest:
-    """What a harvest would ask for; nothing has been asked."""
+    """The requests of a harvest before any is sent."""
 
     plan: Plan
     """The charts."""
     rate: float
-    """Charts a minute; 0 for as fast as can be."""
+    """Charts a minute; 0 for no limit."""
     art_rate: float
-    """Artworks a second; 0 for as fast as can be."""
+    """Artworks a second; 0 for no limit."""
     catalog: str
-    """The catalog's place, as it may be shown."""
+    """The catalog's place, without secrets."""
     covers: str
-    """The place of covers, as it may be shown."""
+    """The place of covers, without secrets."""
     user_agent: str
-    """The name that servers are told."""
+    """The user agent sent to servers."""
 
     def as_json(self) -> Json:
         """Return the last object that `albo harvest --dry-run --json` prints: the total."""
@@ -49,19 +49,19 @@ class PlannedHarvest:
 
 @dataclass(frozen=True)
 class EmbedResult:
-    """What `embed` did."""
+    """The result of `embed`."""
 
     summary: EmbedSummary
-    """What became of the covers that the run saw."""
+    """The results for the covers of the run."""
 
     index: IndexSummary
-    """What the index holds now."""
+    """The state of the index."""
 
     backbone: str
-    """The name of the backbone that embedded them."""
+    """The name of the backbone."""
 
     reading: ReadingResult | None = None
-    """What was read after that; None where words were not asked for."""
+    """The result of reading words afterwards; None if that was not requested."""
 
     def as_json(self) -> Json:
         """Return the object that `albo embed --json` prints."""
@@ -85,10 +85,10 @@ class EmbedResult:
 
 @dataclass(frozen=True)
 class ReadingResult:
-    """What `words` did."""
+    """The result of `words`."""
 
     summary: ReadingSummary
-    """What became of the covers that the run saw."""
+    """The results for the covers of the run."""
 
     reader: str
     """The name of the word reader."""
@@ -116,13 +116,13 @@ class Similar:
     """A query's neighbours, or why there are none."""
 
     query: str
-    """The cover as it was named in the question."""
+    """The cover as it was named in the query."""
 
     neighbours: tuple[ShownCover, ...] = ()
     """The nearest first, with rank, score and mark."""
 
     error: str = ""
-    """Why the query could not be read; "" where it could."""
+    """Why the query could not be read; "" if it could."""
 
     def as_json(self) -> Json:
         """Return the object that `albo similar --json` prints for one query."""
@@ -133,25 +133,25 @@ class Similar:
 
 @dataclass(frozen=True)
 class Explained:
-    """What a query reads as, and why."""
+    """The genres of a query, and the reasons."""
 
     classified: Classified
-    """What the query reads as."""
+    """The classification of the query."""
 
     reasons: Reasons | None = None
-    """None where the query could not be read."""
+    """The head's reasons; None if the query could not be read."""
 
     votes: Votes | None = None
-    """What the covers nearest to it are; None where there is no collection to ask."""
+    """The votes of the nearest covers; None if there is no collection."""
 
     own: tuple[ShownCover, ...] = ()
-    """The nearest covers of the genre that is explained, with pictures."""
+    """The nearest covers of the explained genre, with pictures."""
 
     others: tuple[ShownCover, ...] = ()
     """The nearest covers of other genres, with pictures."""
 
     page: Image | None = field(default=None, repr=False)
-    """The query's own cover, RGB; None where it could not be read, or was not kept."""
+    """The query's own cover, RGB; None if it could not be read, or was not kept."""
 
     def as_json(self) -> Json:
         """Return the object that `albo classify --explain --json` prints for one query."""
@@ -168,10 +168,10 @@ class Explained:
 
 @dataclass(frozen=True)
 class Typical:
-    """A cover of a genre: how typical of it, and what it looks most like."""
+    """A cover of a genre: how typical it is, and its most similar genre."""
 
     cover: ShownCover
-    """The cover, with its rank: the most typical or the oddest first, as asked."""
+    """The cover, with its rank: the most typical or the oddest first, as requested."""
 
     typicality: Typicality
     """How typical the cover is of its genre."""
@@ -181,12 +181,12 @@ class Typical:
 
     @property
     def rank(self) -> int:
-        """Its place in the answer, from 1."""
+        """Its position in the answer, from 1."""
         return self.cover.rank
 
     @property
     def genre(self) -> str:
-        """The genre that it is of."""
+        """The genre of the cover."""
         return self.cover.genre
 
     def as_json(self) -> Json:
@@ -202,16 +202,16 @@ class Typical:
 
 
 class Verdict(StrEnum):
-    """What can be said of a cover and a genre."""
+    """The possible statements about a cover and a genre."""
 
     READS = "reads"
-    """It reads as that genre, surely enough."""
+    """It reads as that genre, with enough certainty."""
 
     OTHER = "other"
-    """It reads as another genre, surely enough."""
+    """It reads as another genre, with enough certainty."""
 
     UNLIKELY = "unlikely"
-    """albo cannot tell which genre it is; that one is outside the set."""
+    """The genre is uncertain; that one is outside the set."""
 
     UNSURE = "unsure"
-    """albo cannot tell which genre it is; that one is in the set."""
+    """The genre is uncertain; that one is in the set."""

@@ -1,7 +1,7 @@
-"""The labelled covers that a question is held against: which of them vote, what is typical of them.
+"""The labelled covers for comparison: which of them vote on a query, and how typical they are.
 
-A vote is no prediction: it is what the nearest covers are, and no head is asked. Other scans of the
-cover that is asked about have no vote, and neither has a cover without one clear label.
+A vote is no prediction: it counts the genres of the nearest covers, without any head. Other scans
+of the query's cover do not vote, nor do covers without one clear label.
 """
 
 from __future__ import annotations
@@ -31,36 +31,36 @@ if TYPE_CHECKING:
 
 
 VOTERS = 25
-"""Of the covers nearest to a query, how many vote."""
+"""The number of nearest covers that vote."""
 
 _SHOWN = 6
-_LOOKED_AT = 200  # of the nearest covers: enough but for crowds of copies and for rare genres
+_LOOKED_AT = 200  # nearest covers: enough unless there are many copies or the genre is rare
 
 
 @dataclass(frozen=True, slots=True)
 class Votes:
-    """What the covers nearest to a query are. Covers stand nearest first, without pictures."""
+    """The votes of the covers nearest to a query. Covers are nearest first, without pictures."""
 
     genre: str
-    """The genre that is asked about."""
+    """The genre in question."""
 
     voters: int
-    """Labelled covers that vote, at most VOTERS."""
+    """The number of labelled covers that vote, at most VOTERS."""
 
     in_favour: int
-    """How many of the voters are of the genre asked about."""
+    """The number of voters of the genre in question."""
 
     by_chance: float
-    """How many would be, on average, if the voters were drawn by lot."""
+    """The average number of them if the voters were drawn at random."""
 
     own: tuple[ShownCover, ...]
-    """The nearest covers of the genre asked about."""
+    """The nearest covers of the genre in question."""
 
     others: tuple[ShownCover, ...]
     """The nearest covers of all other genres."""
 
     same: tuple[ShownCover, ...]
-    """Other scans of the query's artwork and the very same file, labelled or not."""
+    """Other scans of the query's artwork and the same file, labelled or not."""
 
     def as_json(self) -> Json:
         """Return them as plain JSON types, without the covers."""
@@ -76,18 +76,18 @@ class Typicality:
     """Its mean cosine to the genre's covers, less that to the average genre's."""
 
     among: Standing
-    """Where that value stands among those of the genre's own covers."""
+    """The rank of that value among the genre's own covers."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoReference:
-    """Why there are no covers to hold a question against."""
+    """Why there are no covers for comparison."""
 
     reason: str
-    """In words for people; it names no folder of this machine, as reports are sent to others."""
+    """The reason for people. It names no local folder, as reports are sent to others."""
 
     is_damaged: bool = False
-    """Whether covers are here and cannot be asked before they are mended."""
+    """Whether there are covers that cannot be used before a repair."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Reference:
     """The vectors of the covers."""
 
     same_from: float
-    """The cosine from which two covers are one artwork."""
+    """The least cosine of two covers that count as one artwork."""
 
     pictures: CoverPictures = field(default_factory=CoverPictures, repr=False)
     """Makes the pictures of covers that are shown."""
@@ -120,11 +120,11 @@ class Reference:
 
     @cached_property
     def counts(self) -> Counter[str]:
-        """How many covers each genre has."""
+        """The number of covers of each genre."""
         return Counter(cover.genre for cover in self.labelling.covers)
 
     def spelling(self, genre: str) -> str:
-        """Return how most covers here write a genre, by its letters; itself where none does."""
+        """Return the most common spelling of a genre here, by its letters; or the genre itself."""
         wanted = letters_of(genre)
         alike = [name for name in self.counts if wanted and letters_of(name) == wanted]
         return max(alike, key=lambda name: (name == genre, self.counts[name]), default=genre)
@@ -132,7 +132,7 @@ class Reference:
     # --- votes -----------------------------------------------------------------------------------
 
     def votes(self, vector: Floats, digest: Digest, genre: str) -> Votes:
-        """Ask the covers nearest to a query: vector float32 (1, d), unit; its digest."""
+        """Return the votes on a query: vector float32 (1, d), of unit length; its digest."""
         near = self._near(vector)
         same = [one for one in near if self._is_same(one, digest)]
         if len(self._genre_of) < self.index.count:
@@ -156,7 +156,7 @@ class Reference:
         )
 
     def pictured(self, covers: Iterable[ShownCover]) -> tuple[ShownCover, ...]:
-        """Return the same covers with small pictures, where these can be had."""
+        """Return the same covers with small pictures, if these are available."""
         return tuple(
             cover
             if cover.album is None
@@ -191,14 +191,14 @@ class Reference:
     # --- typicality ------------------------------------------------------------------------------
 
     def typicality(self, vector: Floats, genre: str, copies: Collection[Digest] = ()) -> Typicality:
-        """Say how typical a query looks of a genre.
+        """Return how typical a query looks of a genre.
 
         Parameters
         ----------
         vector : float32 (1, d), of unit length.
         copies : covers that show the query's artwork; they and all of their groups are left out.
 
-        Raises TooFewCovers where the genre, or all but one, has too few covers to say.
+        Raises TooFewCovers if the genre, or all genres but one, have too few covers.
         """
         own, place = self._own(genre), self._places[genre]
         left_out = own.of_groups_of(copies)
@@ -231,7 +231,7 @@ class Reference:
 
     @cached_property
     def _compared(self) -> tuple[str, ...]:
-        """The genres that have enough covers, by name."""
+        """The genres with enough covers, by name."""
         return tuple(sorted(genre for genre, n in self.counts.items() if n >= LEAST_COVERS))
 
     @cached_property
@@ -253,7 +253,7 @@ class Reference:
         return GenreMeans.of(batches(), len(self._compared), self.vectors.dimension)
 
     def _own(self, genre: str) -> _Own:
-        """Look at a genre's covers, once. Raises TooFewCovers."""
+        """Gather a genre's covers, once. Raises TooFewCovers."""
         if genre not in self._owns:
             self._check_enough(genre)
             covers = [cover for cover in self.labelling.covers if cover.genre == genre]
@@ -277,7 +277,7 @@ class Reference:
                 f" {LEAST_COVERS} are needed to say what is typical, so embed more with"
                 " `albo embed`"
             )
-        if len(self._compared) < 2:  # noqa: PLR2004  (one genre has nothing to be told from)
+        if len(self._compared) < 2:  # noqa: PLR2004  (one genre has no other to compare with)
             raise TooFewCovers(
                 f"{genre!r} is the only genre of {LEAST_COVERS} covers or more; embed covers of"
                 " others with `albo embed`, to say what is typical of this one"
@@ -300,16 +300,16 @@ class _Own:
     """float64 (n,): how typical of the genre each is."""
 
     looks_like: Ints
-    """int64 (n,): the place of the genre that each is most typical of."""
+    """int64 (n,): the number of the genre that each is most typical of."""
 
     def of_groups_of(self, digests: Collection[Digest]) -> Bools:
-        """Return which are of the groups of these covers, bool (n,); not all need be here."""
+        """Return which covers are in the groups of these, bool (n,); some may be missing here."""
         named = [row for row, digest in enumerate(self.digests) if digest in digests]
         found: Bools = np.isin(self.groups, self.groups[named])
         return found
 
 
 def _groups_of(covers: Sequence[LabelledCover]) -> Ints:
-    """Group covers by artist and `dup_group`; copies that nothing marks stay apart."""
+    """Group covers by artist and `dup_group`; unmarked copies stay apart."""
     artists, dup_groups = zip(*((one.artists, one.dup_groups) for one in covers), strict=True)
     return group_covers(artists, dup_groups, np.empty((0, 2), np.int64))

@@ -1,7 +1,7 @@
-"""Does this cover read as Country? All that albo can say of covers and one genre, as records.
+"""Does this cover read as Country? All findings about covers and one genre, as records.
 
-What is asked of one draft is asked of each, so that several stand side by side. Whatever cannot be
-said (no collection, too few covers, no words) says itself why; nothing is guessed in its place.
+Every draft gets the same questions, so that several can be compared. If a finding is not possible
+(no collection, too few covers, no words), the record gives the reason; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -41,39 +41,39 @@ if TYPE_CHECKING:
 
 
 MOST_SAME = 6
-"""Covers of the same artwork that are shown."""
+"""The most covers of the same artwork that are shown."""
 
 _MOST = 0.5
 _MOST_DRAFTS = len(ascii_uppercase)
 _QUALITY = 85
-_TELLING = 0.1  # log-odds below which what one draft says alone sets nothing apart
+_TELLING = 0.1  # log-odds; words of one draft with less do not count as a difference
 _FEW_WORDS = 3
-_NO_LEAD = 0.05  # log-odds below which the odds are shown as 1.0 times as high
-_NOISE = 2.0  # standard deviations between fold seeds within which two drafts are not told apart
+_NO_LEAD = 0.05  # log-odds; below it the odds are shown as 1.0 times as high
+_NOISE = 2.0  # standard deviations between fold seeds; a lead within them is not significant
 
 
 @dataclass(frozen=True)
 class Draft:
-    """One cover, held against one genre."""
+    """One cover and its findings for one genre."""
 
     letter: str
-    """ "A", "B" and so on, in the order in which the covers were given."""
+    """ "A", "B" and so on, in the given order of the covers."""
     why: Explained
-    """What it reads as, all genres, and why; of one that could not be read, only why not."""
+    """Its classification over all genres with reasons; for an unreadable cover only the error."""
     digest: Digest = b""
-    """The digest of the cover; b"" where it could not be read."""
+    """The digest of the cover; b"" if it could not be read."""
     verdict: Verdict = Verdict.UNSURE
     """Whether the cover reads as the genre."""
     probability: float = 0.0
     """The genre's probability."""
     rank: int = 0
-    """The genre's place among all genres, from 1."""
+    """The genre's rank among all genres, from 1."""
     among: Standing | None = None
-    """Where that probability stands among those of the genre's own covers while held out."""
+    """The rank of that probability among the genre's own covers, each held out."""
     no_standing: str = ""
     """Why `among` is None."""
     typicality: Typicality | None = None
-    """How typical the cover looks of the genre; None where it cannot be said."""
+    """How typical the cover looks of the genre; None if that is unknown."""
     no_typicality: str = ""
     """Why `typicality` is None."""
     no_votes: str = ""
@@ -81,44 +81,44 @@ class Draft:
     same: tuple[ShownCover, ...] = ()
     """The nearest covers of the same artwork, at most MOST_SAME, with pictures."""
     no_words: str = ""
-    """Why its words could not be read; "" where they were, or nobody tried."""
+    """Why its words could not be read; "" if they were, or if nobody tried."""
     thumbnail: Thumbnail | None = None
-    """The cover at 55 pixels; None where it could not be read."""
+    """The cover at 55 pixels; None if it could not be read."""
     picture: bytes = field(default=b"", repr=False)
     """The cover, JPEG."""
     speaks_for: bytes = field(default=b"", repr=False)
-    """The same with the places that speak for the genre in colour; b"" where there is no map."""
+    """The same, with evidence for the genre in colour; b"" if there is no map."""
     speaks_against: bytes = field(default=b"", repr=False)
-    """The same with the places that speak against it."""
+    """The same, with evidence against the genre in colour."""
 
     @property
     def query(self) -> str:
-        """The cover as it was named."""
+        """The cover as the user named it."""
         return self.why.classified.query
 
     @property
     def error(self) -> str:
-        """Why it could not be read; "" where it could."""
+        """Why it could not be read; "" if it could."""
         return self.why.classified.error
 
     @property
     def prediction(self) -> Prediction | None:
-        """What it reads as, all genres; None where it could not be read."""
+        """The prediction over all genres; None if it could not be read."""
         return self.why.classified.prediction
 
     @property
     def words(self) -> tuple[str, ...] | None:
-        """The lines on it; None where they were not read, or could not be."""
+        """The lines on it; None if they were not read, or could not be."""
         return None if self.no_words else self.why.classified.words
 
     @property
     def reasons(self) -> Reasons | None:
-        """Why it is held to be of the genre, or not."""
+        """Why it is, or is not, classified as the genre."""
         return self.why.reasons
 
     @property
     def votes(self) -> Votes | None:
-        """What the covers nearest to it are."""
+        """The votes of the nearest covers."""
         return self.why.votes
 
     @property
@@ -133,7 +133,7 @@ class Draft:
 
     @property
     def copies(self) -> int:
-        """How many covers here show the same artwork; `same` has the nearest few."""
+        """The number of covers here with the same artwork; `same` has the nearest few."""
         return max(len(self.same), 0 if self.votes is None else len(self.votes.same))
 
     def as_json(self, genre: str) -> Json:
@@ -177,75 +177,74 @@ def _addresses(covers: Sequence[ShownCover]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """What sets the draft that reads more as the genre apart from one that does so less."""
+    """The differences between the draft that reads more as the genre and another draft."""
 
     better: Draft
     """The draft that reads more as the genre."""
     worse: Draft
     """The draft that reads less as the genre."""
     lead: float
-    """How far the better one is ahead, in log-odds, against all other genres together."""
+    """The lead of the better draft in log-odds, against all other genres together."""
     views: tuple[tuple[str, float], ...]
-    """How much more each view adds for the better one, strongest first.
+    """How much more each view adds for the better draft, strongest first.
 
     Reasons are against the mean of the other genres, so these need not add up to the lead.
     """
     better_words: tuple[WordReason, ...]
-    """What only the better one says, and what that adds there."""
+    """The words only on the better draft, and their evidence there."""
     worse_words: tuple[WordReason, ...]
-    """What only the worse one says, and what that adds there."""
+    """The words only on the worse draft, and their evidence there."""
     is_close: bool | None
-    """Whether another draw of the folds could change who leads; None where nobody measured that."""
+    """Whether other folds could change the order; None if that was not measured."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """One genre, and the drafts that are to read as it."""
+    """One genre, and the drafts for it."""
 
     genre: str
     """The name of the genre."""
     drafts: tuple[Draft, ...]
-    """The drafts, in the order in which they were given."""
+    """The drafts, in the given order."""
     ranking: tuple[Draft, ...]
-    """The drafts that could be read, the one that reads most as the genre first."""
+    """The readable drafts, the one that reads most as the genre first."""
     apart: tuple[Apart, ...]
-    """The first of the ranking beside each other draft of it."""
+    """The first of the ranking, compared with each other draft of it."""
     made: str
     """ISO date."""
     head: str
     """The name of the head."""
     kind: str
-    """Of the head: "logistic" or "lightgbm"."""
+    """The kind of the head: "logistic" or "lightgbm"."""
     starter: bool
-    """Whether the head is the one that comes with albo."""
+    """Whether the head is albo's included one."""
     accuracy: float | None
-    """Of the head, at the first guess, on covers held out; None where it is not known."""
+    """The head's top-1 accuracy on held-out covers; None if it is not known."""
     learnt: int
-    """Covers that the head was fitted on."""
+    """The number of covers that the head was fitted on."""
     genres: int
-    """Genres that the head knows."""
+    """The number of genres that the head knows."""
     prior: Prior
     """The genre frequencies that probabilities refer to."""
     decide: float
-    """The least probability of a decided answer, as it was asked for."""
+    """The least probability of a decided answer, as requested."""
     coverage: float
-    """As they were asked for: `Head.answer`."""
+    """The requested `coverage` of `Head.answer`."""
     backbone: str
     """The name of the head's backbone."""
     corpus: int
-    """Labelled covers that the drafts were compared with."""
+    """The number of labelled covers for comparison."""
     own: int
-    """How many of these are of the genre."""
+    """The number of these in the genre."""
     is_partial: bool = False
-    """Whether a cover could not be read, or the collection here could not be asked."""
+    """Whether a cover could not be read, or the collection here could not be used."""
     artists_known: bool = True
-    """Whether most covers learnt from had a known artist.
+    """Whether most training covers had a known artist.
 
-    Where they had not, one artist may stand on both sides of the split that accuracy was measured
-    on.
+    If they had not, the same artist may be on both sides of the split for the accuracy.
     """
     title: str = ""
-    """The title that all drafts are to bear; "" where nobody named one."""
+    """The intended title of all drafts; "" if none was given."""
 
     def as_json(self, draft: Draft) -> Json:
         """Return the object that `albo report --json` prints for one of its drafts."""
@@ -261,11 +260,11 @@ class Report:
         }
 
     def place(self, draft: Draft) -> int:
-        """Return a draft's place among those that could be read; equals share one, from 1."""
+        """Return a draft's rank among the readable ones, from 1; equal drafts share a rank."""
         return 1 + sum(one.probability > draft.probability for one in self.ranking)
 
     def twins(self, draft: Draft) -> list[str]:
-        """Return the letters of the other drafts that are the very same file."""
+        """Return the letters of the other drafts that are the same file."""
         return [
             one.letter
             for one in self.drafts
@@ -274,11 +273,11 @@ class Report:
 
     @property
     def name(self) -> str:
-        """What the report is to be called: after its first cover that could be read."""
+        """A name for the report, after its first readable cover."""
         first = next((draft for draft in self.drafts if not draft.error), None)
         if first is None:
             return ""
-        # Many covers are called front.jpg, and several heads may be asked about one.
+        # Many covers are called front.jpg, and one may be classified by several heads.
         digests = [draft.digest.hex() for draft in self.ranking]
         asked = "\0".join([self.head, self.title, *digests])
         key = sha256(asked.encode(errors="replace")).hexdigest()[:8]
@@ -287,17 +286,17 @@ class Report:
 
 @dataclass(frozen=True)
 class Reporter:
-    """Asks all there is to ask of covers and a genre."""
+    """Makes reports on covers and a genre."""
 
     consultation: Consultation
-    """The head that is asked."""
+    """The opened head."""
     reference: Reference | NoReference
-    """The covers that drafts are compared with, or why there are none."""
+    """The covers for comparison, or why there are none."""
     title: str = ""
-    """The title that all covers are to bear; "" where nobody named one."""
+    """The intended title of all covers; "" if none was given."""
 
     def report(self, covers: Sequence[str], genre: str) -> Report:
-        """Make the report; a cover that cannot be read says why. Raises as `Consultation` does."""
+        """Make the report; an unreadable cover has an error. Raises as `Consultation` does."""
         asked = self.consultation.ask(covers, keep_pictures=True)
         drafts = tuple(self._draft(one, genre, _letter(number)) for number, one in enumerate(asked))
         head, asking = self.consultation.head, self.consultation.asking
@@ -330,9 +329,9 @@ class Reporter:
         )
 
     def _compared_with(self, genre: str) -> tuple[int, int, bool]:
-        """Return how many covers drafts are compared with, of all genres and of this one.
+        """Return the number of covers for comparison, of all genres and of this one.
 
-        And whether there are covers that cannot be asked.
+        The third value is whether there are covers that cannot be used.
         """
         reference = self.reference
         if isinstance(reference, NoReference):
@@ -349,7 +348,7 @@ class Reporter:
         place = said.genres.index(genre)
         draft = Draft(
             letter,
-            replace(why, page=None),  # the draft's pictures are enough, and small
+            replace(why, page=None),  # the draft has its own smaller pictures
             digest=query.digest,
             verdict=_verdict(said, genre),
             probability=said.probabilities[place],
@@ -378,7 +377,7 @@ class Reporter:
         return listener.read_at(image, lines)
 
     def _stood(self, draft: Draft, genre: str) -> Draft:
-        """Say where the probability stands among those of the genre's own covers."""
+        """Add the rank of the probability among those of the genre's own covers."""
         consultation = self.consultation
         try:
             own = consultation.head.own_probabilities(genre, consultation.asking.prior)
@@ -389,12 +388,12 @@ class Reporter:
         return replace(draft, among=standing(draft.probability, own))
 
     def _compared(self, draft: Draft, asked: CoverAnswer, genre: str) -> Draft:
-        """Say how typical of the genre a draft looks, and which covers show the same artwork."""
+        """Add how typical of the genre a draft looks, and the covers with the same artwork."""
         reference, embeddings, votes = self.reference, asked.query.embeddings, draft.votes
         if isinstance(reference, NoReference):
             return replace(draft, no_typicality=reference.reason, no_votes=reference.reason)
-        assert embeddings is not None  # noqa: S101  (it reads as something)
-        assert votes is not None  # noqa: S101  (there are covers that vote)
+        assert embeddings is not None  # noqa: S101  (the cover was classified)
+        assert votes is not None  # noqa: S101  (there are covers for comparison)
         draft = replace(draft, same=reference.pictured(votes.same[:MOST_SAME]))
         copies = {draft.digest, *(one.digest for one in votes.same)}
         named = reference.spelling(genre)
@@ -406,9 +405,9 @@ class Reporter:
 
 
 def _measured(head: Head) -> tuple[float | None, float | None]:
-    """Return how far other folds move a lead, and the accuracy, where they are of this very head.
+    """Return how far other folds move a lead, and the accuracy, if they belong to this same head.
 
-    Without words a part of the head answers, and its card is the whole head's.
+    Without words, only a part of the head answers, but its card belongs to the whole head.
     """
     if head.card.get("view") != "+".join(head.views):
         return None, None
@@ -448,7 +447,7 @@ def _apart(better: Draft, worse: Draft, deviation: float | None) -> Apart:
 
 
 def _is_close(lead: float, deviation: float | None) -> bool | None:
-    """Tell whether a lead is next to none, or what other folds may change; None if not known."""
+    """Whether a lead is almost zero, or other folds may change it; None if not known."""
     if lead < _NO_LEAD:
         return True
     return None if deviation is None else lead <= _NOISE * deviation
@@ -460,7 +459,7 @@ def _evidence(draft: Draft) -> dict[str, float]:
 
 
 def _only(draft: Draft, other: Draft) -> Iterator[WordReason]:
-    """Yield the words that weigh most of those that one draft says and the other does not."""
+    """Yield the words with the largest weights among those of one draft but not of the other."""
     there = {fold_text(word) for line in other.words or () for word in line.split()}
     lines = {fold_text(line) for line in other.words or ()}
     found = 0
