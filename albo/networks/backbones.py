@@ -101,7 +101,7 @@ def find_card(
     """Describe a backbone, from the stored card if its weights' file is unchanged.
 
     Asking torch takes seconds, so the card is kept beside the exported networks. Parameters are
-    those of `albo.networks.describe`. Raises UnknownBackbone, MissingWeights.
+    those of `albo.networks.weights.describe`. Raises UnknownBackbone, MissingWeights.
     """
     question = _question(name, weights)
     known = recall(question)
