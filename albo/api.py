@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class Albo:
-    """An artifacts folder, opened, and one method for each command.
+    """An opened artifacts folder, with one method for each command.
 
     A setting that has choices (a device, a kind, a level, a prior) may be given as plain text.
     """
@@ -55,16 +55,16 @@ class Albo:
         progress: StageProgress = lambda _stage, _done, _total: None,
         s3_endpoint: str | None = None,
     ) -> None:
-        """Find the folder and the catalog; nothing is made yet.
+        """Resolve the folder and the catalog; nothing is made yet.
 
         Parameters
         ----------
         root : the folder; None is `$ALBO_ARTIFACTS`, else `./artifacts`.
         catalog : a path, `sqlite:///PATH` or `mongodb://HOST/DB`; None is `$ALBO_CATALOG`, else a
             file in that folder.
-        note : called with one line whenever there is something the user may want to know.
-        progress : called while long work goes on.
-        s3_endpoint : the address of the S3 server, not Amazon's, that harvested covers are on.
+        note : called with one line of information for the user.
+        progress : called during long work.
+        s3_endpoint : the address of an S3 server other than Amazon's with harvested covers.
 
         Raises UsageError.
         """
@@ -86,27 +86,27 @@ class Albo:
         lines: Iterable[str] = (),
         words: bool = False,
     ) -> EmbedResult:
-        """Register covers, embed those that are new, and bring the index up to date.
+        """Register covers, embed the new ones, and update the index.
 
         Parameters
         ----------
         sources : folders, images, manifests, other catalogs (`mongodb://…`, `sqlite:///…`), "-" for
-            the paths in `lines`. Where none is named, the covers in the catalog that have no
-            vector are embedded.
+            the paths in `lines`. If there are none, the catalog's covers without a vector are
+            embedded.
         backbone : the name of the network; None for the one embedded with last, else the default.
         weights : a file of weights for that network; None for its own.
-        device : where the network runs.
+        device : the device of the network.
         batch_size : covers a batch; None lets albo choose.
-        genre : "folder", "none", or the genre of all. None: folders name the genres of
+        genre : "folder", "none", or the genre of all covers. None: folders name the genres of
             their images, and manifests those of their rows.
         rehash : read every file again, changed or not.
-        limits : the largest files and images that are read; None is the usual limits.
-        lines : the paths that "-" stands for.
-        words : then read the words of covers, as `words` does.
+        limits : the limits of files and images; None for the usual limits.
+        lines : the paths for the source "-".
+        words : whether to read the words of covers afterwards, as `words` does.
 
         Raises UnknownSource, UnknownBackbone, MissingWeights, CannotWrite, RuntimeFailed,
-        UsageError where the device or the weights' file is not here, EmptyCatalog where no source
-        is named and none is known. A cover that cannot be read is in the summary's `skipped`.
+        UsageError if the device or the weights' file is missing, EmptyCatalog if no source is
+        given and none is known. A cover that cannot be read is in the summary's `skipped`.
         """
         from albo.register import NetworkAsked, register_covers
 
@@ -128,11 +128,11 @@ class Albo:
 
         Parameters
         ----------
-        device : where the word reader runs.
-        limits : the largest files and images that are read; None is the usual limits.
+        device : the device of the word reader.
+        limits : the limits of files and images; None for the usual limits.
 
-        Raises EmptyCatalog, MissingReader, CannotWrite, RuntimeFailed, UsageError where the device
-        is not here. Covers that could not be read are in the summary's `failed` and `skipped`.
+        Raises EmptyCatalog, MissingReader, CannotWrite, RuntimeFailed, UsageError if the device is
+        missing. Covers that could not be read are in the summary's `failed` and `skipped`.
         """
         from albo.register import read_covers
 
@@ -143,9 +143,9 @@ class Albo:
 
         Parameters
         ----------
-        kind : how the indexes search; None for the kind that each has.
+        kind : how the indexes search; None for the current kind of each.
 
-        Raises EmptyCatalog where nothing is embedded, UsageError.
+        Raises EmptyCatalog if no cover is embedded, UsageError.
         """
         chosen = None if kind is None else choose(IndexKind, kind, "kind")
         library = self.library
@@ -157,14 +157,14 @@ class Albo:
             return [library.update_index(v, catalog, chosen, anew=True) for v in there]
 
     def forget(self, what: str) -> int:
-        """Take covers out of catalog, vectors, words and index; return how many albums.
+        """Remove covers from catalog, vectors, words and index; return the number of albums.
 
         Parameters
         ----------
-        what : a source, a file, or a digest, which may be cut short to 8 hex digits or more; "-"
-            stands for the files that were named one by one.
+        what : a source, a file, or a digest or its first 8 hex digits or more; "-" stands for the
+            individually named files.
 
-        Raises UnknownSource where nothing of that name is known, EmptyCatalog.
+        Raises UnknownSource if the name is not known, EmptyCatalog.
         """
         from albo.forget import forget
 
@@ -177,7 +177,7 @@ class Albo:
 
         Parameters
         ----------
-        settings : which charts, from where, and how fast.
+        settings : the charts, their server, and the rates.
         covers : a folder or `s3://bucket/prefix`; None is `$ALBO_COVERS`, else `covers` in the
             artifacts folder.
 
@@ -198,7 +198,7 @@ class Albo:
     def plan_harvest(
         self, settings: HarvestSettings, *, covers: str | None = None
     ) -> PlannedHarvest:
-        """Say what `harvest` would ask for, and for how long; nothing is asked or made.
+        """Describe the requests of `harvest` and their time; nothing is requested or made.
 
         Parameters
         ----------
@@ -221,16 +221,16 @@ class Albo:
 
     @property
     def catalog(self) -> str | None:
-        """The catalog that was named; None for the file in the artifacts folder."""
+        """The catalog's given address; None for the file in the artifacts folder."""
         return self.library.catalog
 
     @property
     def catalog_place(self) -> str:
-        """Where the catalog is, as it may be shown."""
+        """The catalog's place, without secrets."""
         return self.library.catalog_place
 
     def cover_store(self, covers: str | None = None) -> CoverStore:
-        """Choose where harvested covers are kept, as `harvest` does; nothing is made or asked yet.
+        """Choose the store of harvested covers, as `harvest` does; nothing is made or requested.
 
         Parameters
         ----------
@@ -242,7 +242,7 @@ class Albo:
 
     @property
     def note(self) -> Note:
-        """Called with one line whenever there is something the user may want to know."""
+        """Called with one line of information for the user."""
         return self.library.note
 
     @note.setter
@@ -251,7 +251,7 @@ class Albo:
 
     @property
     def progress(self) -> StageProgress:
-        """Called while long work goes on."""
+        """Called during long work."""
         return self.library.progress
 
     @progress.setter
@@ -271,17 +271,17 @@ class Albo:
         without_self: bool = False,
         limits: Limits | None = None,
     ) -> Iterator[Similar]:
-        """Find the nearest covers of each cover, in order; a cover that cannot be read says why.
+        """Find the nearest covers of each cover, in order; an unreadable cover has an error.
 
         Parameters
         ----------
         covers : image files.
-        k : how many neighbours of each.
-        genre : look only at covers of that genre; None for all.
-        backbone : whose vectors are compared; None for the backbone embedded with last.
-        device : where the backbone runs.
-        without_self : leave out the very same file.
-        limits : the largest files and images that are read; None is the usual limits.
+        k : the number of neighbours of each.
+        genre : search only covers of that genre; None for all.
+        backbone : the backbone of the vectors; None for the backbone embedded with last.
+        device : the device of the backbone.
+        without_self : whether to leave out the same file.
+        limits : the limits of files and images; None for the usual limits.
 
         Raises EmptyCatalog, EmptyIndex, StaleArtifact, UnknownGenre, UsageError.
         """
@@ -304,12 +304,12 @@ class Albo:
     def duplicates(
         self, threshold: float | None = None, *, backbone: str | None = None
     ) -> list[tuple[ShownCover, ...]]:
-        """Group files that show the same artwork, largest groups first; copies of a file too.
+        """Group files that show the same artwork, also copies of a file; largest groups first.
 
         Parameters
         ----------
-        threshold : the least cosine; None is the value that was measured for the backbone.
-        backbone : whose vectors are compared; None for the backbone embedded with last.
+        threshold : the least cosine; None for the backbone's measured value.
+        backbone : the backbone of the vectors; None for the backbone embedded with last.
 
         Raises EmptyCatalog, UsageError.
         """
@@ -329,20 +329,20 @@ class Albo:
         seeds: tuple[int, ...] | None = None,
         words: bool = True,
     ) -> Json:
-        """Fit a head on what is embedded and labelled; return how good it is, as `--json` has it.
+        """Fit a head on embedded and labelled covers; return its quality, as `--json` prints it.
 
         Parameters
         ----------
-        name : the name that the head is saved under.
-        kind : the classifier that is fitted.
-        level : which label of an album the head learns.
-        backbone : whose vectors the head looks at; None for the backbone embedded with last.
-        seeds : the fold seeds that figures are averaged over; None is 5 seeds up to 30,000
+        name : the name of the saved head.
+        kind : the classifier to fit.
+        level : the label of an album that the head learns.
+        backbone : the backbone of the vectors; None for the backbone embedded with last.
+        seeds : the fold seeds over which figures are averaged; None for 5 seeds up to 30,000
             covers, else 1.
-        words : look at the words on covers, where they have been read.
+        words : whether to use the words on covers that have been read.
 
-        Raises EmptyCatalog, TooFewCovers, UsageError, and StaleArtifact where words cannot be
-        looked at although the head of that name looks at them: that head is kept.
+        Raises EmptyCatalog, TooFewCovers, UsageError, and StaleArtifact if words cannot be used
+        although the existing head of that name uses them: that head is kept.
         """
         from albo.learning import TrainingSettings
         from albo.train import train_head
@@ -364,14 +364,14 @@ class Albo:
         words: bool = True,
         pictures: bool = False,
     ) -> ReviewedEvaluation:
-        """Say how good every view and head is, by cross-validation; nothing is saved.
+        """Measure the quality of every view and head by cross-validation; nothing is saved.
 
         Parameters
         ----------
         split : "grouped", "random", "published" (a column of the manifests embedded), or a table.
-        kind : of the head that is selected; the other is scored beside it.
+        kind : the kind of the selected head; the other kind is measured too.
         level, backbone, seeds, words : as of `train`.
-        pictures : with small pictures of the covers of the surest mistakes.
+        pictures : whether to add small pictures of the covers of the most confident mistakes.
 
         Raises EmptyCatalog, TooFewCovers, UsageError.
         """
@@ -393,11 +393,11 @@ class Albo:
     def classify(
         self, covers: Sequence[str], *, top: int = 5, **asking: Unpack[AskingOptions]
     ) -> Iterator[Classified]:
-        """Say what genre each cover reads as, in order; a cover that cannot be read says why.
+        """Classify each cover by genre, in order; an unreadable cover has an error.
 
         Parameters
         ----------
-        top : how many genres to name.
+        top : the number of genres to return.
         asking : the fields of `albo.classify.Asking`: head, prior, decide, coverage, device,
             limits, words, artists.
 
@@ -438,7 +438,7 @@ class Albo:
     def explain(
         self, covers: Sequence[str], *, top: int = 5, **asking: Unpack[AskingOptions]
     ) -> Iterator[Explained]:
-        """Classify covers as `classify` does, and say why each reads as its first genre.
+        """Classify covers as `classify` does, and explain the first genre of each.
 
         Raises as `classify` does.
         """
@@ -466,17 +466,17 @@ class Albo:
         title: str | None = None,
         **asking: Unpack[AskingOptions],
     ) -> Report:
-        """Say whether covers read as a genre, how surely, why, and what they would be taken for.
+        """Report whether covers read as a genre, how surely and why, and the more likely genres.
 
         Parameters
         ----------
         genre : one that the head knows.
-        title : the title that is to be read on the covers; None is the largest text on each.
+        title : the intended title of the covers; None for the largest text on each.
         asking : as of `classify`.
 
-        Raises UnknownGenre, TooFewCovers where the collection has too few covers of that genre for
-        the head to know it, UnknownHead, StaleArtifact, UsageError. A cover that cannot be read
-        says so in its draft.
+        Raises UnknownGenre, TooFewCovers if the collection has too few covers of that genre for
+        the head to know it, UnknownHead, StaleArtifact, UsageError. An unreadable cover has an
+        error in its draft.
         """
         from albo.answers import Reporter, find_known_genre, open_reference
         from albo.classify import Asking, Heads, note_learnt
@@ -511,10 +511,10 @@ class Albo:
 
         Parameters
         ----------
-        k : how many covers.
-        oddest : return those that look least like the genre.
-        backbone : whose vectors are compared; None for the backbone embedded with last.
-        pictures : with a small picture of each.
+        k : the number of covers.
+        oddest : whether to return those that look least like the genre.
+        backbone : the backbone of the vectors; None for the backbone embedded with last.
+        pictures : whether to add a small picture of each.
 
         Raises UnknownGenre, TooFewCovers, EmptyCatalog.
         """
@@ -532,18 +532,18 @@ class Albo:
         return Heads(self.library).names()
 
     def status(self) -> Json:
-        """Say what there is: sources, covers, genres, backbones, indexes, heads, skipped files."""
+        """Return the state: sources, covers, genres, backbones, indexes, heads, skipped files."""
         from albo.status import describe_library
 
         return describe_library(self.library)
 
     @staticmethod
     def backbones(*, everything: bool = False) -> list[Json]:
-        """List the backbones: name, dimension, input size, licence, whether the weights are here.
+        """List the backbones: name, dimension, input size, licence, whether weights are local.
 
         Parameters
         ----------
-        everything : list every network of torchvision.
+        everything : whether to list every network of torchvision.
         """
         from albo.networks import offers
 

@@ -1,8 +1,8 @@
 """The stage that turns sources into vectors: list, load, encode, commit.
 
-Files are read and decoded in threads while the network runs; a bounded number is ahead of it, so
-memory does not grow with the covers. What is done is committed every few seconds, vectors first:
-a process killed at any moment loses only what it did since, and the next run goes on from there.
+Files are read and decoded in threads while the network runs. Their number is bounded, so memory
+does not grow with the covers. Results are committed every few seconds, vectors first. A process
+killed at any moment loses only the results since the last commit, and the next run continues there.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 COMMIT_SECONDS = 2.0
-"""How long a cover may wait for the disk; with the last batches and the commit itself, under 5."""
+"""Seconds that a cover may wait for the disk; with the last batches and the commit, under 5."""
 
 _CHUNK = 500
 _NOTHING_SAID = "the network gives no result for this cover"
@@ -58,16 +58,16 @@ def _silent(_done: int, _total: int | None) -> None:
 
 @dataclass(frozen=True)
 class Stores:
-    """Where a run reads and writes; the caller holds the writer lock."""
+    """The stores of a run; the caller holds the writer lock."""
 
     catalog: Catalog
     """The albums."""
 
     files: Files
-    """What is known of files, so that unchanged ones need not be read."""
+    """The records of files, so that unchanged ones need not be read."""
 
     vectors: Vectors
-    """The embeddings of the backbone at hand."""
+    """The embeddings of the current backbone."""
 
     covers: StoredCovers = field(default_factory=StoredCovers)
     """Reads files, and covers of stores."""
@@ -88,16 +88,16 @@ def embed_sources(
 
     Parameters
     ----------
-    sources : gone through one after the other.
-    stores : where a run reads and writes.
-    card : of the backbone.
-    open_backbone : called when the first cover has to be embedded, and not at all if none has.
-    rehash : read files that seem unchanged too.
-    limits : what is read of a file at most.
-    workers : threads that read and decode; as many as there are cores where None.
-    progress : told how many covers are done; of how many, where that is known.
+    sources : processed one after the other.
+    stores : the stores of the run.
+    card : the backbone's card.
+    open_backbone : called when the first cover has to be embedded, and never if there is none.
+    rehash : whether to read also files that seem unchanged.
+    limits : the limits of files.
+    workers : threads that read and decode; None for one for each core.
+    progress : called with the number of covers done, and the total if it is known.
 
-    Raises what the sources, the stores and the backbone raise; what was done until then is kept.
+    Raises the errors of the sources, the stores and the backbone; earlier results are kept.
     """
     with _running(
         stores, card, open_backbone, limits=limits, workers=workers, progress=progress
@@ -118,7 +118,7 @@ def embed_catalog(
 ) -> EmbedSummary:
     """Embed every cover of the catalog that has no vector yet. See `embed_sources`.
 
-    Files that were named one by one and had vanished are taken up again where they are back.
+    Individually named files that had vanished are added again if they are back.
     """
     with _running(
         stores, card, open_backbone, limits=limits, workers=workers, progress=progress
@@ -137,7 +137,7 @@ def _running(
     workers: int | None,
     progress: Progress,
 ) -> Iterator[_Run]:
-    """Give a run; afterwards everything it did is on the disk, however it ends."""
+    """Give a run; at its end, even after an error, all its results are written to the disk."""
     started = monotonic()
     with Journal(stores.catalog, stores.files, stores.vectors) as journal:
         loader = CoverLoader(
@@ -156,7 +156,7 @@ def _running(
 
 
 class _Run:
-    """Goes through sources: files that may be new are loaded, and new covers are embedded."""
+    """Processes sources: possibly new files are loaded, and new covers are embedded."""
 
     def __init__(
         self,
@@ -171,16 +171,16 @@ class _Run:
         self._account = account
         self._loader = loader
         self._embedder = embedder
-        self._taken: set[str] = set()  # the sources gone through, by name
+        self._taken: set[str] = set()  # the processed sources, by name
         self._vanished: list[Digest | None] = []
 
     @property
     def summary(self) -> EmbedSummary:
-        """What was done so far."""
+        """The results so far."""
         return self._account.summary
 
     def take(self, source: Source, *, rehash: bool) -> None:
-        """Go through one source, then mark what has vanished from it."""
+        """Process one source, then mark its vanished albums."""
         listed = self._stores.catalog.listed(source.name)
         self._account.begin(listed)
         listing = _Listing(source, self._stores, self._journal, self._account, rehash=rehash)
@@ -195,10 +195,10 @@ class _Run:
         self._taken.add(source.name)
 
     def take_catalog(self) -> None:
-        """Go through the covers of the catalog that have no vector, and named files that are back.
+        """Process the catalog's covers without a vector, and named files that are back.
 
-        A file that was named by itself is in no folder whose listing would find it when its disk
-        is mounted again.
+        When the disk of an individually named file is mounted again, no listing of a folder would
+        find the file.
         """
         catalog = self._stores.catalog
         lacking = [album for album in catalog.albums() if album.digest not in self._journal.known]
@@ -214,18 +214,18 @@ class _Run:
                 f"{awaiting} albums of charts have no cover yet; run `albo harvest` to fetch them"
             )
         self._account.expect(len(there) + len(stored))
-        # A file that is the user's own counts for what it holds now.
+        # One of the user's own files counts with its current content.
         self._embed(Entry(replace(a, digest=None), stamp_file(a.uri)) for a in there)
         self._embed((Entry(a, None) for a in stored), remote=any(is_remote(a.uri) for a in stored))
         self._mark_missing(album for album in own if _key(album) not in kept)
 
     def finish(self) -> None:
-        """Tell albums that moved from albums that are missing: sources may come in any order.
+        """Distinguish moved albums from missing ones: sources may come in any order.
 
         A cover that appeared may have moved here from a source that was not named in this run. That
-        source is not listed again, but the files of these covers are looked for there: a renamed
-        folder takes its old name out of the catalog, while the covers of a disk that is not mounted
-        stay, unless a copy has appeared.
+        source is not listed again, but the old files of these covers are checked. So a renamed
+        folder removes its old name from the catalog. The covers of a disk that is not mounted stay,
+        unless a copy has appeared.
         """
         elsewhere = self._stores.catalog.albums(self._account.appeared)
         self._mark_missing(
@@ -236,14 +236,14 @@ class _Run:
         self.summary.missing = len(self._vanished) - moved
 
     def _embed(self, entries: Iterable[Entry | None], *, remote: bool = False) -> None:
-        """Load the files, encode the covers that are new, and record all of them."""
+        """Load the files, encode the new covers, and record all of them."""
         with closing(self._loader.load_ahead(entries, remote=remote)) as loads:
             self._embedder.embed(loads)
 
     def _mark_missing(self, albums: Iterable[Album]) -> None:
-        """Mark albums as missing, and all other albums of their files where those are gone."""
+        """Mark albums as missing, and also all other albums of those files that are gone."""
         gone = {_key(album): album for album in albums}
-        # What appeared elsewhere is written first: a cover that moved is always somewhere.
+        # Write the albums that appeared first: a moved cover must always be in some place.
         self._journal.commit()
         uris = [album.uri for album in gone.values() if _has_vanished(album)]
         beside = self._stores.catalog.at(uris)
@@ -255,11 +255,11 @@ class _Run:
 
 
 class _Listing:
-    """Goes through what one source lists.
+    """Processes the listing of one source.
 
     Attributes
     ----------
-    seen : the ids of the albums that it has listed so far.
+    seen : the ids of the albums listed so far.
     """
 
     def __init__(
@@ -281,7 +281,7 @@ class _Listing:
     def changed(self) -> Iterator[Entry | None]:
         """Yield the entries whose files must be read; settle the others at once.
 
-        None is yielded now and then, so that a commit need not wait for the next entry.
+        None is yielded now and then, so that a commit does not wait for the next entry.
         """
         entries = self._source.entries()
         while chunk := list(islice(entries, _CHUNK)):
@@ -297,7 +297,7 @@ class _Listing:
                     continue
                 self._account.summary.seen += 1
                 self.seen.add(entry.album.album_id)
-                # The digest of a stored cover is its name: it is known without reading the file.
+                # The digest of a stored cover is its name, so it is known without reading the file.
                 digest = entry.album.digest or (file.digest if file is not None else None)
                 if digest is None or digest not in self._journal.known:
                     yield entry
@@ -307,7 +307,7 @@ class _Listing:
             yield None
 
     def _is_cover(self, entry: Entry, file: KnownFile | None) -> bool:
-        """Look into a file whose name does not say that it is an image, unless that was done."""
+        """Check the content of a file without an image's name, unless that was done before."""
         if not entry.sniff:
             return True
         if file is not None:
@@ -319,7 +319,7 @@ class _Listing:
 
 
 class _Embedder:
-    """Runs the network on covers that are new, and has each cover's outcome recorded."""
+    """Runs the network on new covers, and records each cover's result."""
 
     def __init__(
         self, open_backbone: Callable[[], Backbone], journal: Journal, account: Account
@@ -328,18 +328,18 @@ class _Embedder:
         self._journal = journal
         self._account = account
         self._encoder: PacedEncoder | None = None
-        # The covers that the network has at the moment, each with the files of the same content.
+        # The covers inside the network, each with the files of the same content.
         self._in_flight: dict[Digest, list[Loaded]] = {}
 
     def embed(self, loads: Iterable[LoadOutcome | None]) -> None:
-        """Encode the covers that are new, and record all of them."""
+        """Encode the new covers, and record all of them."""
         fresh = self._fresh(loads)
         for cover in fresh:
             if cover is not None:
                 self._encode(chain([cover], fresh))
 
     def _fresh(self, loads: Iterable[LoadOutcome | None]) -> Iterator[tuple[Loaded, Pixels] | None]:
-        """Pass on the covers that need the network, with their pixels; record the others."""
+        """Yield the covers for the network, with their pixels; record the others."""
         for read in loads:
             self._journal.commit_if_due(COMMIT_SECONDS)
             if read is None:
@@ -357,7 +357,7 @@ class _Embedder:
                 yield replace(read, pixels=None), read.pixels
 
     def _encode(self, covers: Iterator[tuple[Loaded, Pixels] | None]) -> None:
-        """Run the network until a commit is due; then nothing is left in it."""
+        """Run the network until a commit is due; then no cover is left in it."""
         for batch, embeddings in self._opened().encode(covers, COMMIT_SECONDS):
             self._keep(batch, embeddings)
         self._journal.commit()
@@ -370,7 +370,7 @@ class _Embedder:
         return self._encoder
 
     def _keep(self, batch: list[Loaded], embeddings: Embeddings) -> None:
-        """Take up a batch's embeddings; a cover of which the network says nothing is skipped."""
+        """Add a batch's embeddings; a cover without a valid output is skipped."""
         both = np.concatenate([embeddings.vector, embeddings.middle], axis=1)
         sound: Bools = np.asarray(np.isfinite(both).all(axis=1))
         self._journal.add_vectors(
@@ -394,7 +394,7 @@ def _awaits_cover(album: Album) -> bool:
 
 
 def _has_vanished(album: Album) -> bool:
-    """Whether a file of the user's own is gone; a cover in a store counts as there."""
+    """Whether one of the user's own files is gone; a cover in a store counts as present."""
     return not (lies_in_store(album) or is_remote(album.uri)) and is_gone(album.uri)
 
 

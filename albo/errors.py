@@ -1,11 +1,11 @@
-"""Every error that albo raises on purpose: one tree, turned into exit codes in one place.
+"""Every error that albo raises on purpose: one tree, mapped to exit codes in one place.
 
-A message says the value, the limit and the remedy in one line; the command line prints it as it is.
+A message has the value, the limit and the remedy in one line; the command line prints it unchanged.
 """
 
 
 class AlboError(Exception):
-    """Something albo cannot do, said in one line with the remedy."""
+    """A failure that albo explains in one line, with the remedy."""
 
 
 class UsageError(AlboError):
@@ -13,55 +13,55 @@ class UsageError(AlboError):
 
 
 class BadCover(AlboError):
-    """A file is no cover that can be read; the message is the reason alone, without the path."""
+    """A file is not a readable cover; the message is only the reason, without the path."""
 
 
 class UnknownBackbone(UsageError):
-    """No backbone of that name; the message names the nearest ones."""
+    """No backbone has that name; the message lists the nearest names."""
 
 
 class MissingWeights(AlboError):
-    """A backbone's weights are not here and could not be had; the message says how to get them."""
+    """A backbone's weights are missing and cannot be fetched; the message says how to get them."""
 
 
 class RuntimeFailed(AlboError):
-    """The network could not be run on the device asked for."""
+    """The network could not be run on the requested device."""
 
 
 class NoActivationMap(AlboError):
-    """What a head saw of a cover has no places on it; the message is the reason alone."""
+    """The features of a head have no places on a cover; the message is only the reason."""
 
 
 class EmptyCatalog(AlboError):
-    """There are no covers to work on."""
+    """There are no covers for the command."""
 
 
 class EmptyIndex(AlboError):
-    """The index holds no cover (that the filter admits)."""
+    """The index has no cover (that the filter accepts)."""
 
 
 class StaleArtifact(AlboError):
-    """Something built is missing, foreign, damaged, or older than what it was built from."""
+    """An artifact is missing, foreign, damaged, or older than its inputs."""
 
 
 class TooFewCovers(AlboError):
-    """Too few covers, groups or genres to fit a head on."""
+    """There are too few covers, groups or genres to fit a head."""
 
 
 class UnknownGenre(UsageError):
-    """No genre goes by that name or id, or no cover has it; the message names the nearest ones."""
+    """No genre has that name or id, or no cover has it; the message lists the nearest names."""
 
 
 class UnknownHead(UsageError):
-    """No head of that name has been trained."""
+    """No trained head has that name."""
 
 
 class NoSplit(UsageError):
-    """A table lacks the columns of a split: the cover's, or the one that names its side."""
+    """A table lacks the columns of a split: the cover's, or the one with its side."""
 
 
 class UnknownSource(UsageError):
-    """A source is neither a folder, an image, a manifest nor anything else that albo reads."""
+    """A source is not a folder, an image, a manifest or anything else that albo reads."""
 
 
 class CannotWrite(AlboError):
@@ -69,23 +69,23 @@ class CannotWrite(AlboError):
 
 
 class WriterAtWork(AlboError):
-    """Another albo writes to the same artifacts and did not finish in the time given."""
+    """Another albo writes to the same artifacts and did not finish in time."""
 
 
 class ForeignArtifact(StaleArtifact):
-    """Something built is another backbone's, a newer albo's or closed to us: never overwritten."""
+    """An artifact is of another backbone or a newer albo, or unreadable: never overwritten."""
 
 
 class DownloadFailed(AlboError):
-    """Something could not be fetched; the message is the reason alone, without the URL."""
+    """A download failed; the message is only the reason, without the URL."""
 
 
 class HostUnavailable(DownloadFailed):
-    """A host did not answer, or refused; nothing is known of what it was asked for."""
+    """A host did not answer, or refused; nothing is known about the requested resource."""
 
 
 class NotAsked(HostUnavailable):
-    """A host was given up before: it was not even asked."""
+    """A host was given up before, so no request was sent."""
 
 
 class LostCover(BadCover):
@@ -97,8 +97,8 @@ class LostCover(BadCover):
 
 
 class BadFeed(AlboError):
-    """What came is no album chart; the message is the reason alone, without the URL."""
+    """The received data is no album chart; the message is only the reason, without the URL."""
 
 
 class MissingReader(AlboError):
-    """What reads words is not installed, or not whole; the message says what to install."""
+    """The word reader is not installed, or not complete; the message says what to install."""

@@ -1,10 +1,10 @@
-"""The stage that fills the catalog: album charts by genre, and the covers of what they list.
+"""The stage that fills the catalog: album charts by genre, and the covers of their albums.
 
-One thread asks for charts, several fetch artwork, and the main thread alone writes to the catalog.
-A bounded number of charts and artworks is ahead of it, so memory does not grow with the albums. The
-catalog records that a cover is on its way before the cover is stored, and that it has arrived
-afterwards: whenever the process is killed, the next run knows what there is, and fetches no cover
-again that is in the store.
+One thread requests charts, several fetch artwork, and only the main thread writes to the catalog.
+The number of charts and artworks ahead of it is bounded, so memory does not grow with the albums.
+The catalog records before the storing of a cover that the cover is arriving, and afterwards that it
+has arrived. So after a kill at any moment, the next run knows the state, and does not fetch a
+stored cover again.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ if TYPE_CHECKING:
 
 ART_WORKERS = 4
 STORE_WORKERS = 8
-_MOST_WAITING = 2_000  # artworks, before the next chart is asked for
+_MOST_WAITING = 2_000  # artworks; with more, the next chart has to wait
 _BATCH = 32  # covers stored at once
 _BATCH_SECONDS = 1.0
 _POLL_SECONDS = 0.5
-_PAUSE_SECONDS = 0.01  # so that several are done when the catalog's thread is woken
-_REFUSALS = 3  # covers in a row that the store does not take
+_PAUSE_SECONDS = 0.01  # so that several fetches are done when the catalog's thread wakes up
+_REFUSALS = 3  # consecutive covers that the store refuses
 _CHUNK = 500
 
 
@@ -64,18 +64,18 @@ _CHUNK = 500
 
 
 class Harvest:
-    """One run by a plan. The caller holds the writer lock, and opens and closes what is given.
+    """One run of a plan. The caller holds the writer lock, and opens and closes the arguments.
 
     Parameters
     ----------
-    plan : the charts to ask for.
-    catalog : gets the albums, and what became of their covers.
+    plan : the charts to request.
+    catalog : gets the albums, and the results for their covers.
     covers : gets the covers.
     feeds : fetches charts.
     artwork : fetches artwork.
     workers : threads that fetch artwork.
-    progress : told of the stages "charts" and "covers".
-    note : told, in one line each, what every chart said and which covers could not be had.
+    progress : called for the stages "charts" and "covers".
+    note : called with a line for every chart, and for covers that failed.
     """
 
     def __init__(
@@ -100,10 +100,10 @@ class Harvest:
         self._shelver = _Shelver(catalog, covers)
 
     def run(self) -> Harvested:
-        """Go through the plan's charts and fetch the covers that are wanted; to be called once.
+        """Process the plan's charts and fetch the wanted covers; call it once.
 
-        Raises what the catalog and the store raise, CannotWrite where the store takes nothing; all
-        that was done until then is kept, and the same run goes on from there.
+        Raises the errors of the catalog and the store, CannotWrite if the store refuses all
+        covers. Earlier results are kept, and the same run continues from there.
         """
         started = monotonic()
         self._begin()
@@ -114,7 +114,7 @@ class Harvest:
                     self._want(row, tally)
                 self._gather()
         except KeyboardInterrupt:
-            with suppress(AlboError):  # the user asked for the stop: a second error says no more
+            with suppress(AlboError):  # the user stopped the run: a second error adds nothing
                 self._pick_up()
                 self._stop()
                 self._store()
@@ -140,7 +140,7 @@ class Harvest:
         self._fetches.stop()
 
     def _gather(self) -> None:
-        """Keep charts and artwork coming until there is nothing left to ask for."""
+        """Process charts and artwork until there is nothing left to request."""
         while self._is_at_work:
             self._ask()
             self._wait()
@@ -158,8 +158,8 @@ class Harvest:
         return bool(is_asking or self._fetches.running or self._shelver.fetched)
 
     def _ask(self) -> None:
-        """Put to work all threads that have no work."""
-        # Artwork that failed last time counts for nothing here: it waits for the last chart.
+        """Give work to all idle threads."""
+        # Artwork that failed last time does not count here: it waits for the last chart.
         while self._charts.can_ask and self._wanted.new_count < _MOST_WAITING:
             answer = self._charts.ask_next()
             if answer is not None:
@@ -177,10 +177,10 @@ class Harvest:
             if self._fetches.are_many:
                 sleep(_PAUSE_SECONDS)
 
-    # --- what charts list ------------------------------------------------------------------------
+    # --- the charts' albums ----------------------------------------------------------------------
 
     def _take(self, answer: ChartAnswer) -> None:
-        """Write down what a chart lists, and want the covers that are not there."""
+        """Record the albums of a chart, and queue their missing covers."""
         account = self._account
         tally = account.tallies[answer.part]
         tally.asked += self._plan.limit
@@ -205,7 +205,7 @@ class Harvest:
             self._records.write_failure(answer.feed)
 
     def _want(self, row: CatalogRow, tally: Tally) -> None:
-        """Queue an album's artwork, where there is any that is not in the store."""
+        """Queue an album's artwork, if there is any that is not in the store."""
         listing = row.listing
         if listing is None or self._wanted.was_given_up(row.album.album_id):
             return
@@ -217,7 +217,7 @@ class Harvest:
                 self._shelver.fetched.append(stored)
 
     def _left_over(self) -> Iterator[list[tuple[CatalogRow, Tally]]]:
-        """Yield the albums of these genres that still lack a cover: charts may have dropped them.
+        """Yield the albums of these genres that still have no cover: charts may have dropped them.
 
         Each comes with the tally of the first part of the plan that has one of its charts.
         """
@@ -230,17 +230,17 @@ class Harvest:
             keys = [next((key for key in charts if key in tallies), None) for charts in seen]
             yield [(row, tallies[key]) for row, key in zip(rows, keys, strict=True) if key]
 
-    # --- what became of artwork ------------------------------------------------------------------
+    # --- results of artwork ----------------------------------------------------------------------
 
     def _pick_up(self) -> None:
-        """Take the fetches that are done. Raises what a thread raised, when all are taken."""
+        """Take the fetches that are done. Raises a thread's error after all are taken."""
         done = self._fetches.take_done()
         self._shelver.fetched += [each.result() for each in done if each.exception() is None]
         for each in done:
             each.result()
 
     def _store(self) -> None:
-        """Store what was fetched, and count what became of it."""
+        """Store the fetched artwork, and count the results."""
         shelved = self._shelver.shelve()
         for there in shelved.stored:
             for tally in there.art.albums.values():
@@ -260,13 +260,13 @@ class Harvest:
 
 
 class _Account:
-    """What the user is told of a run.
+    """The information for the user about a run.
 
     Attributes
     ----------
-    tallies : what was done for each part of the plan.
-    note : takes a line for the user.
-    is_complete : whether each chart's server has answered, be it with an error of that chart.
+    tallies : the results for each part of the plan.
+    note : called with a line for the user.
+    is_complete : whether each chart's server has answered, even with an error about the chart.
     """
 
     def __init__(self, plan: Plan, progress: StageProgress, note: Note) -> None:
@@ -278,20 +278,20 @@ class _Account:
         self._done = 0  # albums whose artwork has been stored or given up
 
     def tell_charts(self, coming: int) -> None:
-        """Tell how many charts have been taken.
+        """Report the number of charts taken.
 
         Parameters
         ----------
-        coming : how many charts have not been asked for.
+        coming : the number of charts that have not been requested.
         """
         self._progress("charts", self._charts - coming, self._charts)
 
     def tell_covers(self, done: int, waiting: int | None) -> None:
-        """Tell how many albums are done.
+        """Report the number of albums done.
 
         Parameters
         ----------
-        waiting : how many albums are still to be done; None where unknown.
+        waiting : the number of albums still to be done; None if unknown.
         """
         self._done += done
         self._progress("covers", self._done, None if waiting is None else self._done + waiting)
@@ -302,13 +302,13 @@ class _Account:
 
 @dataclass(frozen=True, slots=True)
 class _ChartRecords:
-    """Writes into the catalog what charts list."""
+    """Writes the content of charts into the catalog."""
 
     catalog: Catalog
     covers: CoverStore
 
     def write(self, answer: ChartAnswer) -> tuple[list[CatalogRow], int]:
-        """Write down a chart; returns the rows of its albums, and how many of them are new."""
+        """Write a chart; return the rows of its albums, and how many of them are new."""
         feed = answer.feed
         rows = {row.album.album_id: row for row in self.catalog.rows(SOURCE, feed.album_ids)}
         new = len(feed.album_ids) - len(rows)
@@ -321,13 +321,13 @@ class _ChartRecords:
         return list(self._looked_for(rows).values()), new
 
     def write_failure(self, feed: Feed) -> None:
-        """Write down that a chart could not be had: it is asked for last next time."""
+        """Record that a chart failed: it is requested last next time."""
         self.catalog.put((), [replace(feed, fetched="")])
 
     def _merge(
         self, listed: Chart, answer: ChartAnswer, before: dict[str, CatalogRow]
     ) -> dict[str, CatalogRow]:
-        """Write what a chart lists; of an album that is as it was, only that it was seen."""
+        """Write the albums of a chart; for an unchanged album, write only that it was seen."""
         when = answer.feed.fetched
         rows = {
             entry.album_id: merged(before.get(entry.album_id), entry, answer.address, when)
@@ -339,9 +339,9 @@ class _ChartRecords:
         return rows
 
     def _looked_for(self, rows: dict[str, CatalogRow]) -> dict[str, CatalogRow]:
-        """See that covers are where the catalog says; those in folders, where looking is cheap.
+        """Check that covers in folders are where the catalog says; there the check is cheap.
 
-        A cover that was moved is found by its digest, and a cover that is gone is wanted again.
+        A moved cover is found by its digest, and a missing one is wanted again.
         """
         lost = {key: row for key, row in rows.items() if is_out_of_sight(row.album)}
         for key, row in lost.items():
@@ -357,31 +357,31 @@ class _ChartRecords:
 
 @dataclass(frozen=True, slots=True)
 class _Shelved:
-    """What became of some results of fetching."""
+    """Fetch results after an attempt to store them."""
 
     results: list[FetchResult]
-    """All of them."""
+    """All results."""
 
     stored: list[Fetched]
-    """Those whose cover is in the store, and recorded."""
+    """Results whose cover is in the store, and recorded."""
 
     lost: list[NotFetched]
-    """Those that could not be fetched, and those that the store refused."""
+    """Results that could not be fetched, or that the store refused."""
 
     rows: dict[str, CatalogRow]
     """The catalog's rows of their albums, by album id."""
 
     def albums_of(self, result: FetchResult) -> list[Album]:
-        """Return the albums that a result is for."""
+        """Return the albums of a result."""
         return [row.album for row in rows_of_result(result, self.rows)]
 
 
 class _Shelver:
-    """Puts fetched covers into the store, and into the catalog what became of them.
+    """Puts fetched covers into the store, and their results into the catalog.
 
     Attributes
     ----------
-    fetched : the results that have not been seen to.
+    fetched : the results that have not been processed.
     """
 
     def __init__(self, catalog: Catalog, covers: CoverStore) -> None:
@@ -389,24 +389,24 @@ class _Shelver:
         self._catalog = catalog
         self._covers = covers
         self._pool = ThreadPoolExecutor(STORE_WORKERS, "albo-harvest")
-        self._refusals: list[CannotWrite] = []  # of the last covers, since the store took one
+        self._refusals: list[CannotWrite] = []  # consecutive ones, up to the last cover
         self._stored_at = monotonic()
 
     def is_due(self, *, is_last: bool) -> bool:
-        """Whether the results are many, have waited long enough, or are the last ones."""
+        """Whether there are many results, or they have waited too long, or they are the last."""
         has_waited = monotonic() - self._stored_at >= _BATCH_SECONDS
         return len(self.fetched) >= _BATCH or bool(self.fetched and (has_waited or is_last))
 
     def shelve(self) -> _Shelved:
-        """Store covers: record which are on their way, store them, record which are there.
+        """Store covers: record them as arriving, store them, record them as arrived.
 
-        Raises CannotWrite where the store refuses one after the other; the catalog then knows all
-        the same of each cover that the store has taken.
+        Raises CannotWrite if the store refuses several covers in a row. Even then the catalog
+        records each cover that the store has taken.
         """
         results, self.fetched = self.fetched, []
         rows = self._rows_of(results)
         lost = [result for result in results if isinstance(result, NotFetched)]
-        # A chart may have changed what an album wants, since this was asked for.
+        # A chart may have changed the album's artwork since the request.
         came = [
             result
             for result in results
@@ -423,14 +423,14 @@ class _Shelver:
         return _Shelved(results, stored, [*lost, *refused], rows)
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Shut down the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _store(self, came: Sequence[Fetched]) -> tuple[list[Fetched], list[NotFetched]]:
-        """Put covers into the store, several at once; returns those it took, and those it refused.
+        """Put covers into the store, several at once; return the taken and the refused ones.
 
-        After some refusals one after the other no further cover is begun; those that other threads
-        have begun may still arrive, and are waited for.
+        After some consecutive refusals no further cover is begun. Covers that other threads have
+        begun may still arrive, and are waited for.
         """
         begun = [self._pool.submit(self._put, result) for result in came]
         for each in begun:
@@ -455,7 +455,7 @@ class _Shelver:
         return stored, refused
 
     def _put(self, came: Fetched) -> str | CannotWrite:
-        """Store a cover, and return where it is; in a thread."""
+        """Store a cover, and return its place; runs in a thread."""
         if came.data is None or came.facts is None:
             return came.uri
         try:
@@ -464,6 +464,6 @@ class _Shelver:
             return error
 
     def _rows_of(self, results: Iterable[FetchResult]) -> dict[str, CatalogRow]:
-        """Return the rows of the albums that results are for, by album id."""
+        """Return the rows of the albums of some results, by album id."""
         album_ids = [album_id for result in results for album_id in result.art.albums]
         return {row.album.album_id: row for row in self._catalog.rows(SOURCE, album_ids)}

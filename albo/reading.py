@@ -1,8 +1,8 @@
-"""The stage that reads the words of covers: find who lacks them, fetch, decode, read, commit.
+"""The stage that reads the words of covers: find covers without words, fetch, decode, read, commit.
 
-Covers are fetched and decoded in threads while the reader works; a bounded number is ahead of it.
-Words are committed every few seconds: a process killed at any moment loses only the words that it
-read since, and the next run goes on from there. The words alone are written.
+Covers are fetched and decoded in threads while the reader works; their number is bounded. Words are
+committed every few seconds. A process killed at any moment loses only the words since the last
+commit, and the next run continues there. Only words are written.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from albo.words import Reader
 
 COMMIT_SECONDS = 3.0
-"""How long words may wait for the disk; with what the reader holds back, under 5."""
+"""Seconds that words may wait for the disk; with those held by the reader, under 5."""
 
-_AHEAD = 2  # covers a thread: a decoded one takes a megabyte
-_REMOTE_WORKERS = 16  # a server answers late, and several at once no later
+_AHEAD = 2  # covers for each thread: a decoded one takes a megabyte
+_REMOTE_WORKERS = 16  # a server answers slowly, but several requests at once take no longer
 
 
 @dataclass(slots=True)
 class ReadingSummary:
-    """What a run did."""
+    """The results of a run."""
 
     covers: int = 0
     """Covers in the catalog: each of them is either read, known, failed or skipped."""
@@ -56,33 +56,33 @@ class ReadingSummary:
     """Lines that were read in this run."""
 
     with_words: int = 0
-    """On how many of the covers read in this run there are any words."""
+    """The number of covers with words among those read in this run."""
 
     failed: list[Skipped] = field(default_factory=list)
     """Covers whose reading failed, and why."""
 
     skipped: list[Skipped] = field(default_factory=list)
-    """Covers that could not be loaded: the file is gone, broken, or another one now."""
+    """Covers that could not be loaded: the file is gone, broken, or has changed."""
 
     notes: list[str] = field(default_factory=list)
     """Lines for the user."""
 
     seconds: float = 0.0
-    """Of the whole run."""
+    """The duration of the whole run."""
 
     device: str = ""
-    """Where the reader ran, "" where it did not."""
+    """The device of the reader, "" if it did not run."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Cover:
-    """A cover to be read."""
+    """A cover to read."""
 
     digest: Digest
     """SHA-256 of its bytes."""
 
     uris: tuple[str, ...]
-    """The files that hold it, local ones first."""
+    """The files with these bytes, local ones first."""
 
 
 _Fetched: TypeAlias = "tuple[_Cover, Image.Image | Skipped]"
@@ -99,21 +99,21 @@ def read_words(
     workers: int | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> ReadingSummary:
-    """Read the words of those covers of the catalog whose words have not been read.
+    """Read the words of the catalog's covers whose words have not been read.
 
     Covers whose reading failed before come last. The caller holds the writer lock.
 
     Parameters
     ----------
-    catalog : names the covers, and where they are.
+    catalog : has the covers, and their places.
     covers : reads files, and covers of stores.
     store : gets the words, and knows which covers have been read.
-    open_reader : called when the first cover is to be read, and not at all if none is.
-    limits : what is read of a file at most.
-    workers : threads that fetch and decode; as many as there are cores where None.
-    progress : told how many covers are done, and of how many.
+    open_reader : called when the first cover has to be read, and never if there is none.
+    limits : the limits of files.
+    workers : threads that fetch and decode; None for one for each core.
+    progress : called with the number of covers done, and the total.
 
-    Raises what the catalog, the stores and the reader raise; what was read until then is kept.
+    Raises the errors of the catalog, the stores and the reader; earlier results are kept.
     """
     started = monotonic()
     summary = ReadingSummary()
@@ -129,10 +129,10 @@ def read_words(
 
 
 def _unread(catalog: Catalog, writer: WordWriter) -> tuple[list[_Cover], int]:
-    """Find the covers that lack words, and count the others.
+    """Find the covers without words, and count the others.
 
-    Covers whose reading failed before come last, so that they cannot delay the others at each run;
-    of a cover's files the local ones come first.
+    Covers whose reading failed before come last, so that they cannot delay the others at each run.
+    The files of each cover have the local ones first.
     """
     uris: dict[Digest, dict[str, None]] = {}
     for album in catalog.albums():
@@ -148,7 +148,7 @@ def _unread(catalog: Catalog, writer: WordWriter) -> tuple[list[_Cover], int]:
 
 
 class _Fetcher:
-    """Gets covers and decodes them, in threads."""
+    """Fetches covers and decodes them, in threads."""
 
     def __init__(self, covers: StoredCovers, limits: Limits, workers: int) -> None:
         self._covers = covers
@@ -156,9 +156,9 @@ class _Fetcher:
         self._workers = workers
 
     def ahead(self, unread: list[_Cover]) -> Generator[_Fetched | None, None, None]:
-        """Yield covers, in order, with the image or why there is none; some are fetched ahead.
+        """Yield covers, in order, with the image or the error; some are fetched ahead.
 
-        Yields None wherever time has passed without a cover.
+        Yields None whenever time has passed without a cover.
         """
         remote = any(is_remote(cover.uris[0]) for cover in unread)
         threads = max(self._workers, _REMOTE_WORKERS) if remote else self._workers
@@ -179,7 +179,7 @@ class _Fetcher:
 
 
 class _Run:
-    """Takes covers through the reader, and their words to the disk."""
+    """Reads covers with the reader, and writes their words to the disk."""
 
     def __init__(
         self,
@@ -196,7 +196,7 @@ class _Run:
         self._last_commit = self._last_words = monotonic()
 
     def read(self, fetcher: _Fetcher, unread: list[_Cover]) -> None:
-        """Read all that can be read; the others are in the summary."""
+        """Read all readable covers; the others are in the summary."""
         with closing(fetcher.ahead(unread)) as fetched:
             readable = self._readable(fetched)
             for one in readable:
@@ -205,7 +205,7 @@ class _Run:
                     self._commit()
 
     def _readable(self, fetched: Iterable[_Fetched | None]) -> Iterator[_Readable | None]:
-        """Pass on the covers that can be read; tell of the others."""
+        """Yield the readable covers; record the others."""
         for one in fetched:
             if one is None:
                 yield None
@@ -218,7 +218,7 @@ class _Run:
                 yield cover, image
 
     def _read_on(self, readable: Iterator[_Readable | None]) -> None:
-        """Read until a commit is due and covers are slow to come; then nothing is in the reader."""
+        """Read until a commit is due and no cover is ready; then the reader holds no cover."""
         feed = _Feed(readable, self._is_due)
         for words in self._opened().read(feed.images()):
             self._keep(feed.launched.popleft(), as_kept(words))
@@ -234,7 +234,7 @@ class _Run:
         return self._reader
 
     def _is_due(self) -> bool:
-        """Whether words would have waited too long, if the next ones took as long as the last."""
+        """Whether words would wait too long if the next ones took as long as the last."""
         now = monotonic()
         return (now - self._last_commit) + (now - self._last_words) >= COMMIT_SECONDS
 
@@ -258,11 +258,11 @@ class _Run:
 
 
 class _Feed:
-    """Gives the reader images, and remembers whose they are.
+    """Gives images to the reader, and remembers their covers.
 
     Attributes
     ----------
-    launched : the covers that the reader holds, the oldest first.
+    launched : the covers inside the reader, the oldest first.
     """
 
     def __init__(
@@ -273,9 +273,9 @@ class _Feed:
         self._is_commit_due = is_commit_due
 
     def images(self) -> Iterator[Image.Image]:
-        """Yield images, until a commit is due and no cover is there.
+        """Yield images, until a commit is due and no cover is ready.
 
-        A reader gives words back only when it is given covers: on a slow disk it would keep them.
+        A reader returns words only when it gets new covers: with a slow disk it would hold them.
         """
         for one in self._readable:
             if one is not None:

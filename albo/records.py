@@ -1,4 +1,4 @@
-"""The words that every room of albo shares, as small immutable records."""
+"""The common types of all albo's modules, as small immutable records."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ Pixels: TypeAlias = "NDArray[np.uint8]"
 Json: TypeAlias = dict[str, Any]
 
 Note: TypeAlias = "Callable[[str], None]"
-"""Called with one line whenever there is something that the user may want to know."""
+"""Called with one line of information for the user."""
 
 Progress: TypeAlias = "Callable[[int, int | None], None]"
-"""Called while long work goes on: steps done, and steps in all (None: not known)."""
+"""Called during long work: steps done, and all steps (None: not known)."""
 
 StageProgress: TypeAlias = "Callable[[str, int, int | None], None]"
-"""The same with the name of the stage first: one for work of several stages."""
+"""The same with the name of the stage first, for work of several stages."""
 
 
 class Device(StrEnum):
-    """Where a network runs."""
+    """The device of a network."""
 
     AUTO = "auto"
-    """A GPU where one is worth its start, else the CPU."""
+    """A GPU if there is one and its start is worth it, else the CPU."""
     CPU = "cpu"
     CUDA = "cuda"
     MPS = "mps"
@@ -58,40 +58,40 @@ class IndexKind(StrEnum):
 
 
 class HeadKind(StrEnum):
-    """What is fitted on the features of an image."""
+    """The classifier that is fitted on the features of an image."""
 
     LOGISTIC = "logistic"
     LIGHTGBM = "lightgbm"
 
 
 class Level(StrEnum):
-    """Which label of an album a head learns; each is the name of a field of `Album`."""
+    """The label of an album that a head learns; each is the name of a field of `Album`."""
 
     GENRE = "genre"
     SUBGENRE = "subgenre"
 
 
 class Prior(StrEnum):
-    """Which genre frequencies probabilities refer to."""
+    """The genre frequencies that probabilities refer to."""
 
     CORPUS = "corpus"
-    """Those of the covers that the head was fitted on."""
+    """The frequencies among the covers that the head was fitted on."""
     UNIFORM = "uniform"
-    """Every genre is as frequent as any other."""
+    """Equal frequencies of all genres."""
 
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
 
 def choose(choices: type[Choice], value: str, name: str) -> Choice:
-    """Return the choice of that value.
+    """Return the choice with that value.
 
     Parameters
     ----------
     value : a choice, or its plain text.
-    name : of the setting, for the message.
+    name : the name of the setting, for the message.
 
-    Raises UsageError, which names the choices, where there is none of that value.
+    Raises UsageError, which lists the choices, if there is none with that value.
     """
     try:
         return choices(value)
@@ -101,80 +101,80 @@ def choose(choices: type[Choice], value: str, name: str) -> Choice:
 
 @dataclass(frozen=True, slots=True)
 class Album:
-    """One row of metadata: where an album was listed, what it is, and the digest of its cover."""
+    """One row of metadata: the source of an album, its description, and its cover's digest."""
 
     source: str
     """The source that lists it: a folder, a manifest, another catalog or the charts."""
     album_id: str
-    """What names the album within its source; `source` and `album_id` together are the key."""
+    """The album's id within its source; `source` and `album_id` together are the key."""
     uri: str
-    """Where the cover is: a path, or `s3://bucket/key`; "" where it has none."""
+    """The cover's place: a path, or `s3://bucket/key`; "" if it has none."""
     digest: Digest | None = None
-    """The cover's digest; None where no cover has been read."""
+    """The cover's digest; None if no cover has been read."""
     genre: str = ""
-    """The label as it was written; "" where unknown."""
+    """The label as it was written; "" if unknown."""
     subgenre: str = ""
-    """The finer label as it was written; "" where unknown."""
+    """The finer label as it was written; "" if unknown."""
     name: str = ""
-    """The album's name; "" where unknown."""
+    """The album's name; "" if unknown."""
     artist: str = ""
-    """The artist's name; "" where unknown."""
+    """The artist's name; "" if unknown."""
     artist_id: str = ""
-    """What names the artist within the source; "" where unknown."""
+    """The artist's id within the source; "" if unknown."""
     year: int | None = None
-    """The year of release; None where unknown."""
+    """The year of release; None if unknown."""
     dup_group: str = ""
-    """A mark that albums with the same artwork share; "" where nothing marks them."""
+    """A mark shared by albums with the same artwork; "" if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What charts say of one album, and what has become of its artwork."""
+    """The chart data of one album, and the state of its artwork."""
 
     charts: dict[str, int]
     """The album's rank in each chart that listed it, by `storefront/genre id`."""
     genre_id: int | None = None
-    """The id of the album's own genre, as the chart wrote it; None where it wrote none."""
+    """The id of the album's own genre in the chart; None if there is none."""
     genre_name: str = ""
-    """The name of that genre, as the chart wrote it; "" where it wrote none."""
+    """The name of that genre in the chart; "" if there is none."""
     storefront: str = ""
-    """The storefront that listed it first; names and links are from there."""
+    """The storefront that listed it first; names and links come from there."""
     released: str = ""
-    """The day of release, as an ISO date; "" where unknown."""
+    """The day of release, as an ISO date; "" if unknown."""
     link: str = ""
-    """The album's page in the store; "" where unknown."""
+    """The album's page in the store; "" if unknown."""
     first_seen: str = ""
-    """When a chart listed it first, as an ISO time in UTC."""
+    """The time when a chart first listed it, as an ISO time in UTC."""
     last_seen: str = ""
-    """When a chart listed it last, as an ISO time in UTC."""
+    """The time when a chart last listed it, as an ISO time in UTC."""
     art_url: str = ""
-    """The address of the artwork as the chart gives it; "" where it gives none."""
+    """The address of the artwork in the chart; "" if there is none."""
     art_kept: str = ""
-    """The address that the cover in the store came from; "" while there is no cover."""
+    """The source address of the cover in the store; "" while there is no cover."""
     art_width: int | None = None
     """The width of that cover in pixels; None while there is no cover."""
     art_height: int | None = None
     """The height of that cover in pixels; None while there is no cover."""
     art_arriving: Digest | None = None
-    """The cover that is on its way into the store; None where none is."""
+    """The cover that is being stored; None if there is none."""
     art_error: str = ""
-    """Why there is no cover; "" where nothing failed."""
+    """Why there is no cover; "" if nothing failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogRow:
-    """All that a catalog knows of one album."""
+    """All data of a catalog about one album."""
 
     album: Album
     """The album's metadata."""
     listing: Listing | None = None
-    """What charts say of it; None where no chart listed it."""
+    """Its chart data; None if no chart listed it."""
     missing: bool = False
-    """Whether its source no longer lists it; such an album is remembered but answers nothing."""
+    """Whether its source no longer lists it; such an album is kept but is in no answer."""
 
     @property
     def awaits_cover(self) -> bool:
-        """Whether there is artwork to be had that is not, or not surely, in the store."""
+        """Whether there is artwork that is not, or not certainly, in the store."""
         said = self.listing
         if said is None or not said.art_url:
             return False
@@ -183,18 +183,18 @@ class CatalogRow:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A chart as it was fetched last: what it listed, and the validators of the next request."""
+    """A chart at its last fetch: its albums, and the validators for the next request."""
 
     url: str
     """The chart's address."""
     fetched: str
-    """When it was fetched, as an ISO time in UTC."""
+    """The time of the fetch, as an ISO time in UTC."""
     album_ids: tuple[str, ...]
-    """The albums that it listed, in its order."""
+    """Its albums, in its order."""
     etag: str = ""
-    """The validator `ETag` that came with it; "" for none."""
+    """The validator `ETag` from the answer; "" for none."""
     modified: str = ""
-    """The validator `Last-Modified` that came with it; "" for none."""
+    """The validator `Last-Modified` from the answer; "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,14 +214,14 @@ class Skipped:
     """A cover that could not be read."""
 
     uri: str
-    """Where the cover is: a path, or `s3://bucket/key`."""
+    """The cover's place: a path, or `s3://bucket/key`."""
     reason: str
     """Why it could not be read, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """What a backbone says of n covers."""
+    """A backbone's output for n covers."""
 
     vector: Floats
     """float32 (n, d), rows of unit length."""
@@ -241,31 +241,31 @@ class Neighbours:
 
 @dataclass(frozen=True, slots=True)
 class ShownCover:
-    """A cover as an answer shows it: one that is near to another, a copy, a typical one."""
+    """A cover in an answer: a neighbour, a copy, or a typical one."""
 
     digest: Digest
     """The digest of the cover."""
 
     album: Album | None = None
-    """The album it belongs to; None where the catalog no longer holds one."""
+    """Its album; None if the catalog no longer has one."""
 
     genre: str = ""
-    """The label that it is compared under; "" where it has none, or none is asked for."""
+    """Its label for the comparison; "" if it has none, or none is needed."""
 
     score: float = 0.0
-    """Its cosine to the cover that it is near to; 0.0 where nothing is compared."""
+    """Its cosine to the cover in question; 0.0 if there is no comparison."""
 
     rank: int = 0
-    """Its place among the covers of the answer, from 1; 0 where they are in no order."""
+    """Its rank among the covers of the answer, from 1; 0 if they have no order."""
 
     mark: str = ""
     """"same file", "near-duplicate" or ""."""
 
     thumbnail: bytes = field(default=b"", repr=False)
-    """A small picture, JPEG; b"" where none was asked for, or its file is gone."""
+    """A small picture, JPEG; b"" if none was requested, or its file is gone."""
 
     def as_json(self) -> Json:
-        """Return it as a neighbour of `albo similar`; without a rank, as one of some copies."""
+        """Return it as a neighbour of `albo similar`; without a rank, as one of a copy group."""
         digest, score = self.digest.hex(), round(self.score, 4)
         if not self.rank:
             return {"digest": digest, "score": score, **self.album_json()}
@@ -273,7 +273,7 @@ class ShownCover:
         return {**ranked, **self.album_json(), "mark": self.mark}
 
     def album_json(self) -> Json:
-        """Return what is known of its album, None for what is not."""
+        """Return the known data of its album, None for unknown fields."""
         album = self.album
         return {
             "uri": album and album.uri,
@@ -284,7 +284,7 @@ class ShownCover:
         }
 
     def labelled_json(self) -> Json:
-        """Return it under its label, "" for what is not known of its album."""
+        """Return it with its label. Unknown fields of its album are "", but None for the year."""
         album = self.album
         return {
             "digest": self.digest.hex(),
@@ -296,41 +296,41 @@ class ShownCover:
         }
 
     def near_json(self) -> Json:
-        """Return it under its label, with its cosine."""
+        """Return it with its label and its cosine."""
         return {"score": round(self.score, 4), **self.labelled_json()}
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What one view says of one cover by itself."""
+    """The output of one view alone for one cover."""
 
     view: str
     """The name of the view."""
     weight: float
-    """What the view counts for among the views."""
+    """The weight of the view among all views."""
     genres: tuple[str, ...] = ()
-    """The genres, the most probable first; () where the view says nothing."""
+    """The genres, the most probable first; () if the view has no output."""
     probabilities: tuple[float, ...] = ()
-    """The probability of each of these genres; () where the view says nothing."""
+    """The probability of each of these genres; () if the view has no output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a head says of one cover."""
+    """A head's output for one cover."""
 
     genres: tuple[str, ...]
     """Every genre that the head knows, the most probable first."""
     probabilities: tuple[float, ...]
     """The probability of each of these genres."""
     conformal_set: tuple[str, ...]
-    """The genres that are in the set, which holds the true one as often as was asked for."""
+    """The prediction set; it contains the true genre as often as the requested coverage."""
     decided: bool
     """Whether the first probability is high enough for an answer."""
     views: tuple[Said, ...] = ()
-    """What each view said, before fusion and calibration."""
+    """The output of each view, before fusion and calibration."""
 
     def first(self, top: int) -> Prediction:
-        """Return the same with the best few genres alone; the set is never cut short."""
+        """Return the same with only the best few genres; the set is never cut."""
         return replace(
             self,
             genres=self.genres[:top],
@@ -347,17 +347,17 @@ class Line:
     """One line of text on a cover."""
 
     text: str
-    """What was read."""
+    """The text that was read."""
     box: tuple[float, ...]
     """The corners x0, y0, x1, y1, x2, y2, x3, y3, as shares of the cover's width and height.
 
-    They go clockwise as the text is read, from the top corner at which it begins.
+    They go clockwise in the direction of reading, from the top corner at which the text begins.
     """
     confidence: float
-    """How sure the reader is, 0 to 1."""
+    """The reader's confidence, 0 to 1."""
 
     def height(self, wide: float = 1.0, high: float = 1.0) -> float:
-        """Return how high the text is on a picture of that size, in its unit."""
+        """Return the height of the text on a picture of that size, in its unit."""
         x0, y0, *_, x3, y3 = self.box
         return math.hypot((x3 - x0) * wide, (y3 - y0) * high)
 
@@ -367,6 +367,6 @@ class Words:
     """The words on a cover."""
 
     lines: tuple[Line, ...] = ()
-    """The lines of text, from top to bottom; () where the reader finds no text."""
+    """The lines of text, from top to bottom; () if the reader finds no text."""
     error: str = ""
-    """Why the cover could not be read; "" where it could."""
+    """Why the cover could not be read; "" if it could."""

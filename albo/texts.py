@@ -1,7 +1,7 @@
-"""Texts: made alike, compared, cut short for a message; glued words taken apart.
+"""Texts: normalise, compare, shorten for a message, and split joined words.
 
-A word reader sees letters, not spaces: "GREATESTHITS" is two words, and "Greatest Hits" the same
-two. Importing this module is cheap: it needs the standard library alone.
+A word reader sees letters, not spaces: "GREATESTHITS" is the same two words as "Greatest Hits".
+This module imports fast: it needs only the standard library.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ if TYPE_CHECKING:
     from albo.records import Words
 
 VERSION = "texts-1"
-"""Raised when words are made texts or grams in another way."""
+"""Increase it when the way from words to texts or grams changes."""
 
 MAX_CHARACTERS = 4_000
-"""Characters of a cover's words that are looked at; the rest is small print."""
+"""The most characters used of a cover's words; the rest is small print."""
 
 _GLUED = re.compile(r"[A-Za-z]{6,40}")
 _LONGEST_WORD = 18
-_COST_A_LETTER = 2.4  # above, what comes apart so is no words but chance
+_COST_A_LETTER = 2.4  # with a higher cost, a split is chance, not words
 _SHORT_WORD = 3
 _LOOKED_AT = 4
-"""A text for a message is looked at up to this many times its limit: it may be of any length."""
+"""At most this many times its limit is processed of a text for a message: it may be very long."""
 
 
-# --- texts made alike, and compared --------------------------------------------------------------
+# --- normalise and compare texts -----------------------------------------------------------------
 
 
 def fold_text(text: str) -> str:
-    """NFKC, casefold, runs of white space and of what cannot be printed to one blank."""
+    """Apply NFKC and casefold; runs of white space and unprintable characters become one blank."""
     folded = unicodedata.normalize("NFKC", text[:MAX_CHARACTERS]).casefold()
     plain = "".join(letter if letter.isprintable() else " " for letter in folded)
     return " ".join(plain.split())
 
 
 def letters_of(text: str) -> str:
-    """Fold a text to its letters and digits alone: "Hip-Hop" and "hip hop" are one."""
+    """Fold a text to only its letters and digits: "Hip-Hop" and "hip hop" are one."""
     return "".join(letter for letter in fold_text(text) if letter.isalnum())
 
 
 def edits(one: str, other: str) -> int:
-    """Return the fewest edits that make one text of the other (Levenshtein 1966)."""
+    """Return the fewest edits that turn one text into the other (Levenshtein 1966)."""
     row = list(range(len(other) + 1))
     for number, letter in enumerate(one, 1):
         above, row = row, [number]
@@ -66,7 +66,7 @@ def likeness(one: str, other: str) -> float:
 def near_names(
     wanted: str, known: Iterable[str], *, count: int = 3, least: float = 0.6
 ) -> list[str]:
-    """Return the known names that are written much like the wanted one, the likest first.
+    """Return the known names most similar to the wanted one, the most similar first.
 
     Case makes no difference. Names that are equally alike stay in their order.
 
@@ -75,12 +75,12 @@ def near_names(
     count : the most names to return.
     least : the least `likeness` of a name to return.
     """
-    # The matcher keeps what it learns of its second text, so that is the wanted one.
+    # The matcher caches data about its second text, so the wanted one is second.
     matcher = SequenceMatcher(None, "", wanted.casefold())
     found = []
     for name in known:
         matcher.set_seq1(name.casefold())
-        # The two quick ones are upper bounds, and most names stop there.
+        # The two quick ratios are upper bounds, and exclude most names.
         if matcher.real_quick_ratio() >= least and matcher.quick_ratio() >= least:
             found.append((matcher.ratio(), name))
     alike = (one for one in found if one[0] >= least)
@@ -91,14 +91,14 @@ def near_names(
 
 
 def cut_short(text: str, limit: int) -> str:
-    """Cut a text to at most `limit` characters, the last of them "…" where some were cut off."""
+    """Cut a text to at most `limit` characters; if it was cut, the last one is "…"."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def in_one_line(text: object, limit: int) -> str:
-    """Make a foreign text part of a message: one line, printable, at most `limit` characters.
+    """Make a foreign text fit for a message: one line, printable, at most `limit` characters.
 
-    Characters that cannot be printed become blanks, and runs of blanks become one.
+    Unprintable characters become blanks, and runs of blanks become one.
     """
     looked_at = str(text)[: _LOOKED_AT * limit]
     plain = "".join(letter if letter.isprintable() else " " for letter in looked_at)
@@ -111,7 +111,7 @@ def lines_of(error: object) -> list[str]:
 
 
 def signed(evidence: float) -> str:
-    """Write log-odds with their sign and two decimals; what rounds to nothing is "+0.00"."""
+    """Write log-odds with their sign and two decimals; a value rounded to zero is "+0.00"."""
     return f"{round(evidence, 2) + 0.0:+.2f}"  # adding 0.0 makes -0.0 positive
 
 
@@ -119,14 +119,14 @@ def signed(evidence: float) -> str:
 
 
 def joined(words: Words) -> str:
-    """Join the lines of a cover for its grams, folded; "" where it says nothing."""
+    """Join the lines of a cover for its grams, folded; "" if it has no words."""
     return fold_text(" ".join(line.text for line in words.lines))
 
 
 def listed(words: Words, ranks: Mapping[str, int]) -> str:
-    """List the lines of a cover for their meaning, glued words apart; "" where it has none.
+    """List the lines of a cover for their meaning, joined words separated; "" if there is none.
 
-    The lines have commas between them, as in a list of things that make no sentence.
+    The lines have commas between them, as in a list that forms no sentence.
 
     Parameters
     ----------
@@ -140,8 +140,8 @@ def separate(text: str, ranks: Mapping[str, int]) -> str:
     """Put blanks into runs of letters that are several words: "FRENCHAFFAIR" to "french affair".
 
     By Zipf's law a word's probability falls with its rank, so the most probable split is the one of
-    the least sum of log(rank). A run stays as it is where it is a word itself, and where it would
-    only come apart into rare words or into many short ones.
+    the least sum of log(rank). A run stays whole if it is a word itself, or if every split has
+    rare words or many short ones.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def _apart(run: str, ranks: Mapping[str, int], costs: Sequence[float]) -> str:
     letters = run.lower()
     if letters in ranks:
         return run
-    # best[j] : the least cost of the first j letters, and where their last word begins.
+    # best[j] : the least cost of the first j letters, and the start of their last word.
     best: list[tuple[float, int]] = [(0.0, 0)]
     for end in range(1, len(letters) + 1):
         ways = (

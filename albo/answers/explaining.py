@@ -1,4 +1,4 @@
-"""Why a cover reads as it does: a head's reasons, and what the covers nearest to it are."""
+"""Why a cover reads as a genre: a head's reasons, and the votes of the nearest covers."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def explain_cover(
     classified: Classified,
     genre: str = "",
 ) -> Explained:
-    """Say why a cover is held to be of a genre, or not, and let the covers nearest to it vote.
+    """Explain why a cover is or is not classified as a genre, and let the nearest covers vote.
 
     Parameters
     ----------
-    asked : the cover, asked with pictures.
-    classified : what is shown of the answer; the explanation holds it.
-    genre : one that the head knows; "" is the first that the cover reads as.
+    asked : the cover's answer, with pictures.
+    classified : the answer in its form for display; the explanation contains it.
+    genre : one that the head knows; "" stands for the cover's most probable genre.
     """
     query, said = asked.query, asked.prediction
     if said is None or query.embeddings is None:

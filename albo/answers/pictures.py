@@ -20,15 +20,15 @@ _QUALITY = 80
 
 
 class CoverPictures:
-    """Makes a small picture of an album's cover, where its file is still to be had.
+    """Makes a small picture of an album's cover, if its file is still available.
 
-    A store that fails (a server that does not answer) is told of once and never asked again: a page
-    of a hundred covers would otherwise wait a hundred times.
+    If a store fails (a server that does not answer), one note is written and the store is not used
+    again: a page of a hundred covers would otherwise wait a hundred times.
 
     Parameters
     ----------
-    covers : reads the files of covers; None where no pictures are wanted.
-    note : is told of a store that fails.
+    covers : reads the files of covers; None if no pictures are wanted.
+    note : called when a store fails.
     """
 
     def __init__(self, covers: StoredCovers | None = None, note: Note = lambda _line: None) -> None:

@@ -1,4 +1,4 @@
-"""Evaluate on a library's covers, and show the figures with the covers they were found on."""
+"""Evaluate on a library's covers, and return the figures with examples of the covers."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 
 
 MISTAKES = 20
-"""The most confident mistakes that are shown."""
+"""The number of most confident mistakes that are shown."""
 
 NEIGHBOURS = 5
-"""Of each of them, its nearest covers."""
+"""The number of nearest covers that are shown with each."""
 _LIBRARIES = ("albo", "numpy", "scikit-learn", "lightgbm", "openvino", "rapidocr")
 
 
@@ -60,11 +60,11 @@ def evaluate_library(
 
     Parameters
     ----------
-    settings : what the user asked for; the backbone's name and thresholds are filled in here.
+    settings : the user's settings; the backbone's name and thresholds are added here.
     split : how covers are divided.
-    backbone : whose vectors are looked at; None for those of the one embedded with last.
-    words : look at the words on covers, where they have been read.
-    pictures : with small pictures of the covers of the surest mistakes.
+    backbone : the name of the vectors' backbone; None for the backbone embedded with last.
+    words : whether to use the words on covers that have been read.
+    pictures : whether to add small pictures of the covers of the most confident mistakes.
     """
     material = gather_material(library, settings.level, backbone, "albo evaluate", words=words)
     settings = replace(
@@ -97,11 +97,11 @@ def _review(
     albums: Mapping[Digest, Album],
     pictures: CoverPictures,
 ) -> ReviewedEvaluation:
-    """Describe an evaluation: figures of the selected way, its surest mistakes, a model card.
+    """Describe an evaluation: figures of the selected method, its worst mistakes, a model card.
 
     Parameters
     ----------
-    split : the name of the split that was evaluated.
+    split : the name of the evaluated split.
     albums : one album for each cover.
     pictures : makes the pictures of the covers of the mistakes.
     """
@@ -122,7 +122,7 @@ def _mistakes(
     albums: Mapping[Digest, Album],
     pictures: CoverPictures,
 ) -> tuple[Mistake, ...]:
-    """Return the mistakes that the mean over fold seeds is surest of, with their nearest covers."""
+    """Return the most confident mistakes of the mean over fold seeds, with nearest covers."""
 
     def show(cover: LabelledCover, score: float = 0.0) -> ShownCover:
         album = albums.get(cover.digest)
@@ -150,13 +150,13 @@ def _mistakes(
 
 
 def _set_of(found: Evaluation, place: int, mean: NDArray[np.float64]) -> tuple[str, ...]:
-    """Return the genres that are in a cover's set for most of the fold seeds, best first."""
+    """Return the genres that are in a cover's set for at least half of the seeds, best first."""
     inside = found.sets[:, place].mean(axis=0) >= 0.5  # noqa: PLR2004  (most)
     return tuple(found.corpus.genres[genre] for genre in np.argsort(-mean[place]) if inside[genre])
 
 
 def _nearest(found: Evaluation, material: Material, rows: Ints) -> list[list[tuple[int, float]]]:
-    """Return, for each of these covers, the rows of its nearest others and their cosines."""
+    """Return, for each of these covers, the rows and cosines of its nearest other covers."""
     digests = [cover.digest for cover in found.corpus.covers]
     vector = material.vectors.read(digests, middle=False)[1].vector
     cosines = vector[rows] @ vector.T

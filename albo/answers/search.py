@@ -1,4 +1,4 @@
-"""Find genres and albums by name, and covers by likeness."""
+"""Find genres and albums by name, and covers by similarity."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _LISTED = 8
 
 
 def genres_alike(genre: str, known: Iterable[str]) -> list[str]:
-    """Return the genres of this name, itself first, then those that are written a little otherwise.
+    """Return the genres of this name, itself first, then those with slightly different spelling.
 
-    Case, blanks, hyphens and the like are of no account: "hiphop" is "Hip-Hop". A name without any
-    letter is itself alone.
+    Case, blanks, hyphens and the like are ignored: "hiphop" is "Hip-Hop". A name without any
+    letter matches only itself.
     """
     wanted = letters_of(genre)
     found = [name for name in known if name == genre or (wanted and letters_of(name) == wanted)]
@@ -34,11 +34,11 @@ def genres_alike(genre: str, known: Iterable[str]) -> list[str]:
 
 
 def unknown_genre(genre: str, known: Iterable[str], who: str = "") -> UnknownGenre:
-    """Say that there is no such genre, name the genres there are, and suggest a similar name.
+    """Make the error for an unknown genre: it lists the known ones and suggests a similar name.
 
     Parameters
     ----------
-    who : whose genres they are; "" where they are the catalog's.
+    who : the owner of the genres; "" for the catalog.
     """
     names = list({name.casefold(): name for name in known}.values())
     near = near_names(genre, names, least=0.5)
@@ -53,7 +53,7 @@ def unknown_genre(genre: str, known: Iterable[str], who: str = "") -> UnknownGen
 def search_index(
     index: Index, queries: Sequence[Query], k: int, among: Collection[Digest] | None
 ) -> list[list[tuple[Digest, float]]]:
-    """Search for all queries at once; nothing is near one that could not be read."""
+    """Search for all queries at once; an unreadable query has no neighbours."""
     vectors = [query.embeddings.vector for query in queries if query.embeddings is not None]
     found = iter(index.search(np.concatenate(vectors), k, among) if vectors else ())
     nothing = Neighbours((), ())
@@ -67,7 +67,7 @@ def digests_present(vectors: Vectors, digests: Collection[Digest]) -> list[Diges
 
 
 def files_of(albums: Iterable[Album]) -> Mapping[Digest, list[Album]]:
-    """Return the files that each cover lies in, one album for each, in the order of the albums."""
+    """Return the files of each cover, one album for each file, in the order of the albums."""
     found: dict[Digest, dict[str, Album]] = {}
     for album in albums:
         if album.digest is not None:
@@ -78,9 +78,9 @@ def files_of(albums: Iterable[Album]) -> Mapping[Digest, list[Album]]:
 def members_of_group(
     covers: Iterable[tuple[Digest, float]], files: Mapping[Digest, list[Album]]
 ) -> Iterator[ShownCover]:
-    """Go through the files of the covers of a group: what lies in several is as near as can be."""
+    """Iterate over the files of the covers of a group; a cover in several files has cosine 1."""
     for digest, score in covers:
-        there = files.get(digest, [])  # none where a writer has forgotten it meanwhile
+        there = files.get(digest, [])  # empty if a writer has removed it in the meantime
         for album in there:
             yield ShownCover(digest, album, score=1.0 if len(there) > 1 else score)
 
@@ -90,7 +90,7 @@ def album_by_digest(albums: Iterable[Album], genre: str | None = None) -> Mappin
 
     Parameters
     ----------
-    genre : the genre that was asked for; an album of that genre is chosen where there is one.
+    genre : the genre in question; an album of that genre is preferred.
     """
 
     def rank(album: Album) -> tuple[bool, str, str]:

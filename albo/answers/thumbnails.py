@@ -1,4 +1,4 @@
-"""A cover as shops and players show it in lists: so small that its words may be lost."""
+"""A cover as shops and players show it in lists: so small that its words may be unreadable."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 THUMBNAIL = 55
 """Pixels of the longer side of the smallest pictures in shops and players."""
 
-_TIMES = 8  # that a thumbnail is scaled up for the reader
-_LEAST_HEIGHT = 3.0  # pixels of a line on a thumbnail; what is lower was never read
-# Light to dark in a line's place, below which nobody sees what a reader may: off-white on white.
-# Of the lines on 247 real covers that were read, none had less than 1.44.
+_TIMES = 8  # the scale factor of a thumbnail for the reader
+_LEAST_HEIGHT = 3.0  # pixels of a line on a thumbnail; no lower line was ever read
+# The least contrast of light to dark in a line's place. Below it people see nothing, though a
+# reader may: off-white on white. On 247 real covers, no line that was read had less than 1.44.
 _LEAST_CONTRAST = 1.25
-_PART = 0.25  # of a title's letters, from which on a part of it can be read
+_PART = 0.25  # the least share of a title's letters with which a part counts as read
 
 
 class Seen(StrEnum):
-    """What of a title is read on a thumbnail, in words for people."""
+    """How much of a title is read on a thumbnail, in words for people."""
 
     LEGIBLE = "legible"
     PARTLY = "in part"
@@ -46,45 +46,45 @@ class Seen(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SmallLine:
-    """A line of a cover, as it is on a thumbnail."""
+    """A line of a cover, and its appearance on a thumbnail."""
 
     text: str
-    """What is read on the cover itself."""
+    """The text read on the cover itself."""
 
     pixels: float
-    """Its height there, in pixels of the thumbnail."""
+    """Its height on the thumbnail, in pixels."""
 
     read: str
-    """What is read on the thumbnail; "" for nothing."""
+    """The text read on the thumbnail; "" for none."""
 
     @property
     def legible(self) -> bool:
-        """Whether most of its letters are read there."""
+        """Whether most of its letters are read on the thumbnail."""
         return is_read(self.text, [self.read])
 
 
 @dataclass(frozen=True, slots=True)
 class Title:
-    """A cover's title: as its people name it, else the largest text on it."""
+    """A cover's title: the given one, else the largest text on it."""
 
     text: str
     """The title itself."""
 
     is_named: bool
-    """Whether people named it; else it is the largest text on the cover."""
+    """Whether the title was given; else it is the largest text on the cover."""
 
     on_cover: float
-    """The share of its letters that the word reader sees on the cover itself, 0 to 1."""
+    """The share of its letters that the word reader finds on the cover itself, 0 to 1."""
 
     share: float
-    """The share of its letters that the word reader sees on a thumbnail, 0 to 1."""
+    """The share of its letters that the word reader finds on a thumbnail, 0 to 1."""
 
     pixels: float
-    """The height of the tallest of its lines on a thumbnail, in pixels; 0 where none is known."""
+    """The height of the tallest of its lines on a thumbnail, in pixels; 0 if none is known."""
 
     @property
     def seen(self) -> Seen:
-        """What the reader sees of it on a thumbnail, or why that cannot be told."""
+        """How much of it the reader finds on a thumbnail, or why that is unknown."""
         if self.share >= MOST:
             return Seen.LEGIBLE
         if self.on_cover < MOST:
@@ -93,7 +93,7 @@ class Title:
 
     @property
     def is_found(self) -> bool:
-        """Whether it is on the cover, for all that the reader sees."""
+        """Whether the reader finds it on the cover."""
         return self.seen not in {Seen.UNCLEAR, Seen.MISSING}
 
     @property
@@ -104,7 +104,7 @@ class Title:
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """A cover at 55 pixels, and what of its words can be read there."""
+    """A cover at 55 pixels, and its words that can be read there."""
 
     picture: bytes = field(repr=False)
     """PNG."""
@@ -113,7 +113,7 @@ class Thumbnail:
     """Its lines, the tallest first."""
 
     title: Title | None = None
-    """None where nobody named one and nothing was read."""
+    """The title; None if none was given and nothing was read."""
 
 
 def shrink(
@@ -122,14 +122,14 @@ def shrink(
     read_at: Callable[[Image.Image, Sequence[Line]], Sequence[str]],
     title: str = "",
 ) -> Thumbnail:
-    """Shrink a cover to a thumbnail, and see what of its words can still be read.
+    """Shrink a cover to a thumbnail, and test which of its words can still be read.
 
     Parameters
     ----------
     page : the cover, RGB, large.
-    words : what was read on it; None where nobody read it.
-    read_at : reads a picture where its lines are known to be, as `Reader.read_at`.
-    title : the title that it is to bear; "" where nobody named one.
+    words : the words on it; None if they were not read.
+    read_at : reads a picture at the places of known lines, as `Reader.read_at`.
+    title : its intended title; "" if none was given.
     """
     small = thumbnail_of(page)
     if words is None or words.error:
@@ -148,7 +148,7 @@ def read_small(
     words: Words,
     read_at: Callable[[Image.Image, Sequence[Line]], Sequence[str]],
 ) -> list[str]:
-    """Read a thumbnail, scaled up, where the lines of its cover are: a text each, "" for none."""
+    """Read an enlarged thumbnail at the lines of its cover: a text for each, "" for none."""
     luminance = _luminance(small)
     visible = [
         line
@@ -172,7 +172,7 @@ def _luminance(image: Image.Image) -> Floats:
 
 
 def _contrast(luminance: Floats, line: Line) -> float:
-    """Return the contrast of the light and the dark of a line's place, from 1 (WCAG 2.2)."""
+    """Return the contrast of light and dark in a line's place, from 1 (WCAG 2.2)."""
     high, wide = luminance.shape
     left, right = _covered(line.box[::2], wide)
     top, bottom = _covered(line.box[1::2], high)
@@ -181,7 +181,7 @@ def _contrast(luminance: Floats, line: Line) -> float:
 
 
 def _covered(shares: Sequence[float], side: int) -> tuple[int, int]:
-    """Return the first pixel of a side that shares of it touch, and the one after the last."""
+    """Return the pixels of a side that shares of it cover: the first, and one after the last."""
     first = min(int(min(shares) * side), side - 1)
     return first, max(math.ceil(max(shares) * side), first + 1)
 
@@ -189,7 +189,7 @@ def _covered(shares: Sequence[float], side: int) -> tuple[int, int]:
 def _find_title(
     title: str, words: Words, again: Sequence[str], size: tuple[int, int]
 ) -> Title | None:
-    """Say which title a cover has, and how much of it is read again at that size."""
+    """Return the title of a cover, with the share of it that is read again at that size."""
     said = lines_with(title, words) if title else largest_text(words, *size)
     text = title or " ".join(line.text for line in said)
     if not text:

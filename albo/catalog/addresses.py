@@ -1,7 +1,7 @@
 """The catalog: albums, where they are listed, and the digests of their covers.
 
-A catalog is anything with the methods of `Catalog`; the default is one SQLite file.
-`open_catalog` opens whichever an address names.
+A catalog is any object with the methods of `Catalog`. The default is one SQLite file.
+`open_catalog` opens the catalog at an address.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _KNOWN = frozenset({"sqlite", "mongodb", "mongodb+srv"})
 def open_catalog(where: Path | str, *, write: bool = False) -> Catalog:
     """Open the catalog at a path, at `sqlite:///PATH`, `mongodb://HOST/DB` or `mongodb+srv://…`.
 
-    For writing it is made where there is none. After sqlite:/// stands the path as it is written
-    elsewhere: a fourth slash begins one from the root.
+    With `write`, a missing catalog is made. After `sqlite:///` comes the path in its usual form:
+    a fourth slash begins an absolute path.
 
-    Raises UsageError for any other address, EmptyCatalog where there is none to read, AlboError
-    where it cannot be opened.
+    Raises UsageError for any other address, EmptyCatalog if there is no catalog to read, AlboError
+    if the catalog cannot be opened.
     """
     file = _file_of(where)
     if file is None:
@@ -42,29 +42,29 @@ def open_catalog(where: Path | str, *, write: bool = False) -> Catalog:
 
 
 def check_catalog(where: Path | str) -> None:
-    """Raise UsageError where that is no address of a catalog; nothing is opened."""
+    """Raise UsageError if the address is not that of a catalog; nothing is opened."""
     _file_of(where)
 
 
 def is_address(text: str) -> bool:
-    """Whether a text names a catalog by a scheme: a bare path may be anything."""
+    """Whether a text names a catalog by a scheme; a bare path does not, as it may be anything."""
     return text.startswith((_SQLITE, *SCHEMES))
 
 
 def shown(where: Path | str) -> str:
-    """Return where a catalog is, without user, password and options."""
+    """Return the address of a catalog without user, password and options."""
     file = _file_of(where)
     return mask_address(str(where)) if file is None else str(file)
 
 
 def source_name(where: str) -> str:
-    """Return what a catalog goes by as a source of albums, from whatever folder it was named."""
+    """Return the name of a catalog as a source of albums, the same from every working folder."""
     file = _file_of(where)
     return mask_address(where) if file is None else f"{_SQLITE}{file.resolve()}"
 
 
 def same_catalog(first: Path | str, second: Path | str) -> bool:
-    """Say whether two addresses name one catalog; a server may go by names that nobody can tell."""
+    """Whether two addresses name one catalog; other names of the same server are not known."""
     one, other = _file_of(first), _file_of(second)
     if one is not None and other is not None:
         if one.exists() and other.exists():
@@ -74,7 +74,7 @@ def same_catalog(first: Path | str, second: Path | str) -> bool:
 
 
 def _file_of(where: Path | str) -> Path | None:
-    """Return the SQLite file that an address names; None for a MongoDB."""
+    """Return the SQLite file that an address names; None if the address is of a MongoDB."""
     text = str(where)
     if text.startswith(SCHEMES):
         return None
@@ -82,7 +82,7 @@ def _file_of(where: Path | str) -> Path | None:
     if text.startswith(_SQLITE):
         text = text.removeprefix(_SQLITE)
     elif "://" in text or (colon and scheme.lower() in _KNOWN):
-        # Only how it begins: the rest may have a password.
+        # Show only the beginning: the rest may contain a password.
         raise UsageError(
             f"{scheme}:… names no catalog that albo can open; give a path, sqlite:///FILE or"
             " mongodb://HOST/DB"

@@ -17,32 +17,32 @@ _PRESENT = {"missing": False}
 class Catalog:
     """Where albums are kept. Albums marked missing are remembered but answer nothing.
 
-    `open_catalog` gives one. For one thread. All methods raise the errors of the tables below.
+    `open_catalog` makes one. Use it in one thread. All methods raise the errors of its tables.
 
     Parameters
     ----------
     tables
-        Where the albums lie; the catalog closes them.
+        Where the albums are stored; the catalog closes them.
     """
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     def __enter__(self) -> Self:
-        """Give the catalog itself; leaving closes it."""
+        """Return the catalog itself; leaving the `with` block closes it."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close it; what was written stays."""
+        """Close the catalog; written data stays."""
         self._tables.close()
 
     # --- albums ----------------------------------------------------------------------------------
 
     def upsert(self, albums: Iterable[Album]) -> None:
-        """Write albums in place of those of the same source and album id; none is missing then.
+        """Write albums as present, in place of those of the same source and album id.
 
-        A file holds one cover: other albums at the same uris get the new digests too. What charts
-        say of an album stays.
+        A file holds one cover, so other albums at the same uris get the new digests too. The chart
+        data of an album stays.
         """
         written = list(albums)
         if not written:
@@ -54,9 +54,9 @@ class Catalog:
         )
 
     def albums(self, digests: Collection[Digest] | None = None) -> Iterator[Album]:
-        """Go through albums that are not missing: all, or those with one of these covers.
+        """Iterate over albums that are not missing: all, or those with one of these covers.
 
-        All come by source and album id. Nothing may be written meanwhile.
+        Without `digests`, albums come by source and album id. Write nothing during the iteration.
         """
         among = None if digests is None else ("digest", list(digests))
         yield from self._tables.albums(_PRESENT, among)
@@ -69,14 +69,14 @@ class Catalog:
     def find(
         self, source: str, album_ids: Sequence[str], *, missing: bool = False
     ) -> dict[str, Album]:
-        """Return those albums of a source that are known, by album id.
+        """Return the known albums of a source among these album ids, by album id.
 
         Parameters
         ----------
         source
-            Where they are listed.
+            The source that lists them.
         album_ids
-            Which of them are wanted; one that is not known is left out.
+            The ids to look for; unknown ones are left out.
         missing
             True for the albums that are marked missing, False for the others.
         """
@@ -85,7 +85,7 @@ class Catalog:
         return {album.album_id: album for album in found}
 
     def at(self, uris: Sequence[str]) -> Iterator[Album]:
-        """Go through the albums of these files that are not missing, whatever lists them."""
+        """Iterate over the albums of these files that are not missing, from any source."""
         yield from self._tables.albums(_PRESENT, ("uri", list(dict.fromkeys(uris))))
 
     def digests(self, genre: str | None = None, *, missing: bool = False) -> set[Digest]:
@@ -102,24 +102,24 @@ class Catalog:
         return self._tables.digests(of_genre if missing else {**of_genre, **_PRESENT})
 
     def copied(self) -> list[Digest]:
-        """Return the covers that lie in several files, in ascending order."""
+        """Return the covers that are stored in several files, in ascending order."""
         return sorted(self._tables.copied())
 
     def genres(self) -> dict[str, int]:
-        """Return each genre with its number of covers, most first."""
+        """Return each genre with its number of covers, the largest number first."""
         counts = self._tables.genres()
         return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
     def mark_missing(self, source: str, album_ids: Iterable[str]) -> int:
-        """Mark albums of a source as missing; returns how many were not before."""
+        """Mark albums of a source as missing; return how many of them were not so before."""
         return self._tables.mark_missing(source, list(album_ids))
 
     def matching(
         self, *, source: str | None = None, uri: str | None = None, digest: Digest | None = None
     ) -> list[Album]:
-        """Return the albums of a source, of a file or of a cover, missing ones too.
+        """Return the albums of a source, of a file or of a cover, missing ones included.
 
-        Where several are named, an album of any of them is among the result, which is in the order
+        If several are given, the result has the albums that match any of them. It is in the order
         of source and album id.
         """
         wanted = {"source": source, "uri": uri, "digest": digest}
@@ -139,17 +139,17 @@ class Catalog:
         return digests - {digest for *key, digest in shown if tuple(key) not in digest_of}
 
     def forget(self, albums: Iterable[Album]) -> None:
-        """Delete these albums, and what charts say of them."""
+        """Delete these albums and their chart data."""
         self._tables.remove([_key(album) for album in albums])
 
-    # --- all that is known of them ---------------------------------------------------------------
+    # --- whole rows ------------------------------------------------------------------------------
 
     def rows(
         self, source: str | None = None, album_ids: Sequence[str] | None = None
     ) -> Iterator[CatalogRow]:
-        """Go through all that is known of albums, missing ones too, by source and album id.
+        """Iterate over the whole rows of albums, missing ones included, by source and album id.
 
-        Nothing may be written meanwhile.
+        Write nothing during the iteration.
 
         Parameters
         ----------
@@ -165,13 +165,13 @@ class Catalog:
         yield from self._tables.rows({"source": source}, among)
 
     def without_cover(self, source: str) -> list[str]:
-        """Return the albums of a source that await a cover (see CatalogRow), by album id."""
+        """Return the albums of a source that wait for a cover (see CatalogRow), by album id."""
         return list(self._tables.without_cover(source))
 
     def put(self, rows: Iterable[CatalogRow], feeds: Iterable[Feed] = ()) -> None:
-        """Write rows as they are in place of all that was known of those albums; then feeds.
+        """Write rows, replacing all data of those albums; then write feeds.
 
-        Of several rows of one album, or feeds of one address, the last counts.
+        If an album or a feed address occurs several times, the last one counts.
         """
         last = {_key(row.album): row for row in rows}
         fetched = {feed.url: feed for feed in feeds}
@@ -179,14 +179,14 @@ class Catalog:
             self._tables.put(list(last.values()), list(fetched.values()))
 
     def saw(self, source: str, album_ids: Sequence[str], when: str) -> None:
-        """Write down when these albums of charts were last seen.
+        """Record when these albums of charts were last seen.
 
         Parameters
         ----------
         source
-            Where they are listed.
+            The source that lists them.
         album_ids
-            Which of them; those that are in no chart stay as they are.
+            The albums; those in no chart stay as they are.
         when
             ISO time, UTC.
         """
@@ -195,27 +195,27 @@ class Catalog:
     # --- charts and harvests ---------------------------------------------------------------------
 
     def feeds(self, urls: Sequence[str] | None = None) -> dict[str, Feed]:
-        """Return what is known of charts, of these or of all, by url."""
+        """Return the stored data of charts, of these or of all, by url."""
         return {feed.url: feed for feed in self._tables.feeds(urls)}
 
     def runs(self) -> dict[str, str]:
-        """Return the harvests that have begun and not ended: when, by plan."""
+        """Return the unfinished harvests: the start time of each, by plan."""
         return dict(self._tables.runs())
 
     def begin_run(self, plan: str, when: str) -> None:
-        """Write down that a harvest by this plan has begun.
+        """Record that a harvest by this plan has begun.
 
         Parameters
         ----------
         plan
-            What the harvest asks for, as text; the key of the run.
+            The requests of the harvest, as text; the key of the run.
         when
             ISO time, UTC.
         """
         self._tables.begin_run(plan, when)
 
     def end_run(self, plan: str) -> None:
-        """Write down that the harvest by this plan has ended."""
+        """Record that the harvest by this plan has ended."""
         self._tables.end_run(plan)
 
 

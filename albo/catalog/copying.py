@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Copied:
-    """What `copy_catalog` did."""
+    """The result of `copy_catalog`."""
 
     albums: int
     """How many rows were copied."""
     feeds: int
     """How many charts were copied."""
     source: str
-    """Where they came from, as it may be shown."""
+    """The address of the source, without secrets."""
     target: str
-    """Where they went, as it may be shown."""
+    """The address of the target, without secrets."""
 
     def as_json(self) -> Json:
         """Return the object that `albo catalog copy --json` prints."""
@@ -44,11 +44,11 @@ def copy_catalog(
 ) -> Copied:
     """Copy all rows, charts and unfinished harvests of one catalog into another.
 
-    What else the other one holds stays. It takes no artifacts folder's lock, as neither catalog
-    need be of one: it may be copied beside a writer, and copied again for what that wrote later.
+    Other content of the target stays. This takes no lock, since neither catalog has to belong to
+    an artifacts folder. It may run beside a writer, and may run again for later changes.
 
-    Raises UsageError for an address that is none or one catalog twice, EmptyCatalog where there is
-    none to copy.
+    Raises UsageError for a wrong address or for the same catalog twice, EmptyCatalog if there is
+    nothing to copy.
     """
     check_catalog(source)
     check_catalog(target)

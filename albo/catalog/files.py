@@ -1,6 +1,6 @@
-"""What is known of files on this machine, so that what has not changed is not read again.
+"""The table of files on this machine, so that unchanged files are not read again.
 
-A file is unchanged when path, size, modification time (ns) and inode are what they were.
+A file is unchanged if its path, size, modification time (ns) and inode are the same as before.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MIGRATIONS = (
 )
 _SELECT = "SELECT path, size, mtime_ns, inode, digest, reason FROM files"
 NOT_AN_IMAGE = "not an image"
-"""Reason of a file without an image's suffix that was looked into and is none: it is ignored."""
+"""The reason for a file that has no image suffix and is no image: it is ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +42,21 @@ class KnownFile:
     path: str
     """The path of the file."""
     stamp: Stamp
-    """The stamp that it had when it was read."""
+    """Its stamp at the time of reading."""
     digest: Digest | None
-    """The digest of its bytes; None where it was skipped."""
+    """The digest of its bytes; None if it was skipped."""
     reason: str = ""
-    """Why it was skipped; "" where it was not."""
+    """Why it was skipped; "" if it was not."""
 
 
 class Files:
-    """The table of files, in one SQLite file; always local, whatever the catalog."""
+    """The table of files, in one SQLite file; always local, even if the catalog is not."""
 
     def __init__(self, file: Path, *, write: bool = False) -> None:
         self._database = Database(file, _MIGRATIONS, write=write)
 
     def __enter__(self) -> Self:
-        """Give the table itself; leaving closes it."""
+        """Return the table itself; leaving the `with` block closes it."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -64,12 +64,12 @@ class Files:
         self._database.close()
 
     def find(self, paths: Sequence[str]) -> dict[str, KnownFile]:
-        """Return what is known of these paths."""
+        """Return the records of these paths."""
         rows = self._database.rows_in(f"{_SELECT} WHERE path IN", paths)
         return {row[0]: _known(row) for row in rows}
 
     def record(self, files: Iterable[KnownFile]) -> None:
-        """Write what was read, replacing what was known of those paths."""
+        """Write the files that were read, replacing the records of their paths."""
         with self._database.transaction() as transaction:
             transaction.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
@@ -80,7 +80,7 @@ class Files:
             )
 
     def skipped(self) -> list[KnownFile]:
-        """Return the files that could not be read as covers when last tried, by path."""
+        """Return the files that were no readable covers at the last try, by path."""
         rows = self._database.rows(
             f"{_SELECT} WHERE digest IS NULL AND reason NOT IN ('', ?) ORDER BY path",
             (NOT_AN_IMAGE,),
@@ -88,7 +88,7 @@ class Files:
         return [_known(row) for row in rows]
 
     def forget(self, paths: Iterable[str]) -> None:
-        """Forget what was known of these paths."""
+        """Delete the records of these paths."""
         with self._database.transaction() as transaction:
             transaction.executemany("DELETE FROM files WHERE path = ?", ((p,) for p in paths))
 

@@ -1,6 +1,6 @@
-"""Addresses as they may be shown: without user and password.
+"""Addresses without user and password, safe to show.
 
-Importing this module is cheap, since the command line passes all that it prints through it.
+This module imports fast, since the command line passes all its output through it.
 """
 
 from __future__ import annotations
@@ -8,19 +8,19 @@ from __future__ import annotations
 import re
 
 _MONGODB = r"mongodb(?:\+srv)?:"
-# A password of MongoDB may hold any character, a slash, a blank and an @ too: all before the last @
-# is left out, unless another address begins before that.
+# A password of MongoDB may hold any character, even a slash, a blank or an @. So everything before
+# the last @ is left out, but the match stops where another address begins.
 _MONGODB_LOGIN = re.compile(rf"({_MONGODB}/*)(?:(?!{_MONGODB}).)*@", re.IGNORECASE | re.DOTALL)
 _MONGODB_OPTIONS = re.compile(rf"({_MONGODB}/*[^\s?]*)\?\S*?(['\":;,.)]*)(?=\s|$)", re.IGNORECASE)
-# In any other address the login ends where the host begins, before the first slash.
+# In any other address the login ends before the host, which ends at the first slash.
 _LOGIN = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/?#]*@", re.IGNORECASE)
 
 
 def mask_address(uri: str) -> str:
     """Return the address of a MongoDB without user, password and options.
 
-    Where an @ stands among the options, they may be the end of a password: then nothing but the
-    scheme is shown.
+    If there is an @ among the options, they may be the end of a password. Then only the scheme is
+    shown.
     """
     scheme, _, rest = uri.partition("://")
     place, _, options = rest.partition("?")
@@ -30,10 +30,10 @@ def mask_address(uri: str) -> str:
 
 
 def mask_text(text: str) -> str:
-    """Return a text with the user and the password left out of each address in it.
+    """Return a text without the user and the password of each address in it.
 
-    Addresses of MongoDB lose their options too, which may hold secrets. Their scheme may be
-    written in any case and with any number of slashes, as it is when a path was made of it.
+    Addresses of MongoDB lose their options too, which may hold secrets. Their scheme may be in
+    upper or lower case and have any number of slashes, as after conversion to a path.
     """
     if "@" not in text and "?" not in text:
         return text
@@ -42,7 +42,7 @@ def mask_text(text: str) -> str:
 
 
 def mask_values(content: object) -> object:
-    """Return the content of a JSON answer with each text in it masked, keys as well."""
+    """Return the content of a JSON answer with all its texts masked, keys included."""
     if isinstance(content, str):
         return mask_text(content)
     if isinstance(content, dict):

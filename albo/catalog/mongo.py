@@ -1,7 +1,7 @@
-"""The catalog in a MongoDB database: one document an album, with all that is known of it.
+"""The catalog in a MongoDB database: one document for each album, with all its data.
 
-`albums` holds them, `feeds` the charts, `runs` the harvests under way, and `meta` the schema that
-they are of. Digests are 64 hex digits. For MongoDB 6 or newer, a replica set or a server alone.
+`albums` holds them, `feeds` the charts, `runs` the unfinished harvests, and `meta` the schema
+version. Digests are 64 hex digits. For MongoDB 6 or newer, a replica set or a single server.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _BATCH = 500
 _THERE_ALREADY = 11000
 _WHOLE = {"_id": 0}
 _SHORT = {"_id": 0, "listing": 0}
-_WITH_COVER = {"digest": {"$gt": ""}}  # text: neither null nor ""
+_WITH_COVER = {"digest": {"$gt": ""}}  # a text: not null and not ""
 
 
 class MongoCatalog(Catalog):
@@ -47,9 +47,9 @@ class MongoCatalog(Catalog):
     Parameters
     ----------
     uri
-        `mongodb://host/database`, or mongodb+srv; without a name the database is `albo`.
+        `mongodb://host/database`, or mongodb+srv; the default database is `albo`.
     write
-        Whether something will be written.
+        Whether the catalog is opened for writing.
     """
 
     def __init__(self, uri: str, *, write: bool = False) -> None:
@@ -58,18 +58,18 @@ class MongoCatalog(Catalog):
         self._said = f"MongoCatalog({tables.place!r})"
 
     def __repr__(self) -> str:
-        """Show where it is, without the password."""
+        """Show the address without the password."""
         return self._said
 
 
 class MongoTables:
     """The tables of a catalog in MongoDB: the primitives of `albo.catalog.tables.Tables`.
 
-    There are no transactions, as a server alone has none: documents are written in an order that
-    lets a run which was broken off be given again.
+    There are no transactions, as a single server has none. Documents are written in such an order
+    that an interrupted run can be repeated.
 
-    All methods raise AlboError where the server cannot be reached or refuses, CannotWrite where it
-    does so for what is written, StaleArtifact where documents are not albo's.
+    All methods raise AlboError if the server cannot be reached or refuses, CannotWrite if it
+    refuses a write, StaleArtifact if documents are not albo's.
     """
 
     def __init__(self, server: MongoServer) -> None:
@@ -77,7 +77,7 @@ class MongoTables:
 
     @property
     def place(self) -> str:
-        """Where the database is, without user, password and options."""
+        """The address of the database, without user, password and options."""
         return self._server.shown
 
     def close(self) -> None:
@@ -87,17 +87,17 @@ class MongoTables:
     # --- reading ---------------------------------------------------------------------------------
 
     def albums(self, where: Where, among: Among = None) -> Iterator[Album]:
-        """Go through the albums that are so; their listings stay on the server."""
+        """Iterate over the albums that match; their listings stay on the server."""
         return self._made(album_from, self._chosen(where, among, _SHORT))
 
     def rows(self, where: Where, among: Among = None) -> Iterator[CatalogRow]:
-        """Go through the albums that are so, each with all that is known of it."""
+        """Iterate over the albums that match, each with all its data."""
         return self._made(row_from, self._chosen(where, among, _WHOLE))
 
     def values(
         self, names: Sequence[str], where: Where, among: Among = None
     ) -> Iterator[tuple[Any, ...]]:
-        """Go through a few fields of the albums that are so; the others stay on the server."""
+        """Iterate over a few fields of the albums that match; other fields stay on the server."""
 
         def made(found: Json) -> tuple[Any, ...]:
             return tuple(_kept(name, found[name]) for name in names)
@@ -105,13 +105,13 @@ class MongoTables:
         return self._made(made, self._chosen(where, among, {"_id": 0, **dict.fromkeys(names, 1)}))
 
     def digests(self, where: Where) -> set[Digest]:
-        """Return the covers of the albums that are so, from the index alone."""
+        """Return the covers of the albums that match, from the index alone."""
         what = {"_id": 0, "digest": 1}
         found = self._find({**_WITH_COVER, **where}, what, in_order=False)
         return set(self._made(bytes.fromhex, iter({each["digest"] for each in found})))
 
     def copied(self) -> Iterable[Digest]:
-        """Return the covers that lie in several files by the albums that are not missing."""
+        """Return the covers that lie in several files, by the albums that are not missing."""
         of_each = {"_id": "$digest", "first": {"$min": "$uri"}, "last": {"$max": "$uri"}}
         several = {"$match": {"$expr": {"$ne": ["$first", "$last"]}}}
         found = self._counted({"$group": of_each}, several)
@@ -134,13 +134,13 @@ class MongoTables:
             return list(albums.aggregate([present, *stages], allowDiskUse=True))
 
     def without_cover(self, source: str) -> Iterable[str]:
-        """Return the albums of a source that await a cover, by album id."""
+        """Return the albums of a source that wait for a cover, by album id."""
         with_art = {"source": source, "listing.art_url": {"$gt": ""}}
         rows = self._made(row_from, self._find(with_art, _WHOLE))
         return (row.album.album_id for row in rows if row.awaits_cover)
 
     def feeds(self, urls: Sequence[str] | None) -> Iterator[Feed]:
-        """Go through the charts with these addresses, or through all by address."""
+        """Iterate over the charts with these addresses, or over all by address."""
         wanted: list[Json]
         wanted = [{}] if urls is None else [{"url": {"$in": list(u)}} for u in _batches(urls)]
         with self._server.plain_errors():
@@ -152,13 +152,13 @@ class MongoTables:
         return self._made(feed_from, iter(found))
 
     def runs(self) -> Mapping[str, str]:
-        """Return when each harvest that has not ended began, by plan."""
+        """Return the start time of each unfinished harvest, by plan."""
         with self._server.plain_errors():
             found = list(self._server.collection("runs").find({}, _WHOLE))
         return dict(self._made(lambda each: (each["plan"], each["started"]), iter(found)))
 
     def _chosen(self, where: Where, among: Among, what: Json) -> Iterator[Json]:
-        """Go through documents, for so many of the values of `among` at a time."""
+        """Iterate over documents, with the values of `among` in batches."""
         if among is None:
             yield from self._find(dict(where), what)
             return
@@ -175,7 +175,7 @@ class MongoTables:
                 yield from found
 
     def _made(self, make: Callable[[Any], Made], found: Iterator[Any]) -> Iterator[Made]:
-        """Make records of documents. Raises StaleArtifact for one that is not as albo makes it."""
+        """Make records of documents. Raises StaleArtifact for one that albo did not make."""
         for each in found:
             with self._as_albo_makes_it():
                 made = make(each)
@@ -193,7 +193,7 @@ class MongoTables:
     def register(self, albums: Sequence[Album], digest_at: Mapping[str, Digest | None]) -> None:
         """Write the other albums of the same files first, then these.
 
-        A run that is stopped before these albums are there finds them changed at the next run, and
+        If the run stops before these albums are written, the next run finds them changed and
         writes both.
         """
         written = {(album.source, album.album_id) for album in albums}
@@ -203,7 +203,7 @@ class MongoTables:
     def _elsewhere(
         self, digest_at: Mapping[str, Digest | None], written: set[tuple[str, str]]
     ) -> Iterator[UpdateOne]:
-        """Go through the changes that give other albums of these files the new digests."""
+        """Iterate over the changes that give other albums of these files the new digests."""
         from pymongo import UpdateOne
 
         names = ("source", "album_id", "uri", "digest")
@@ -214,7 +214,7 @@ class MongoTables:
                 yield UpdateOne(same, {"$set": {"digest": hex_of(digest_at[uri])}})
 
     def put(self, rows: Sequence[CatalogRow], feeds: Sequence[Feed]) -> None:
-        """Write rows in place of all that was known; then charts."""
+        """Write rows, replacing all data of those albums; then write charts."""
         from pymongo import ReplaceOne
 
         self._write_albums([document_of(row) for row in rows], whole=True)
@@ -224,16 +224,16 @@ class MongoTables:
         self._change("feeds", replaced)
 
     def mark_missing(self, source: str, album_ids: Sequence[str]) -> int:
-        """Mark albums as missing; returns how many were not before."""
+        """Mark albums as missing; return how many of them were not so before."""
         return self._set({"source": source, "missing": False}, album_ids, {"missing": True})
 
     def set_listing(self, source: str, album_ids: Sequence[str], field: str, value: str) -> None:
-        """Set a field of what charts say of those albums that are in a chart."""
+        """Set a field in the chart data of those albums that are in a chart."""
         listed = {"source": source, "listing": {"$ne": None}}
         self._set(listed, album_ids, {f"listing.{field}": value})
 
     def remove(self, keys: Iterable[tuple[str, str]]) -> None:
-        """Delete albums by source and album id, so many of a source at a time."""
+        """Delete albums by source and album id, in batches of one source each."""
         from pymongo import DeleteMany
 
         for source, album_ids in _by_source(keys).items():
@@ -242,7 +242,7 @@ class MongoTables:
                 self._change("albums", [DeleteMany(where)])
 
     def begin_run(self, plan: str, when: str) -> None:
-        """Write down when a harvest began."""
+        """Record when a harvest began."""
         from pymongo import ReplaceOne
 
         document = {"plan": plan, "started": when}
@@ -260,7 +260,7 @@ class MongoTables:
                 self._server.collection(collection).bulk_write(some, ordered=False)
 
     def _set(self, where: Json, album_ids: Sequence[str], values: Json) -> int:
-        """Set these fields of albums that are so; returns how many have changed."""
+        """Set these fields of the albums that match; return how many have changed."""
         changed = 0
         with self._server.plain_errors():
             for some in _batches(album_ids):
@@ -270,7 +270,7 @@ class MongoTables:
         return changed
 
     def _write_albums(self, documents: Sequence[Json], *, whole: bool) -> None:
-        """Write albums, with what charts say of them only where they are `whole` or new."""
+        """Write albums; their chart data only with `whole` or for new albums."""
         from pymongo.errors import BulkWriteError
 
         for some in _batches(documents):
@@ -280,20 +280,20 @@ class MongoTables:
                 except BulkWriteError as error:
                     if any(each["code"] != _THERE_ALREADY for each in error.details["writeErrors"]):
                         raise
-                    # Another writer was first with some of them.
+                    # Another writer inserted some of them first.
                     self._write_some(some, whole=whole)
 
     def _write_some(self, documents: Sequence[Json], *, whole: bool) -> None:
-        """Insert those that are new, and change those that are known.
+        """Insert the new albums and change the known ones.
 
-        Asked for all at once: an upsert each would make the server look for every key by itself.
+        One query looks up all of them: with upserts alone, the server would search key by key.
         """
         known = self._known(documents)
         changes = [write_of(each, known.get(key_of(each)), whole=whole) for each in documents]
         self._server.collection("albums").bulk_write(changes, ordered=False)
 
     def _known(self, documents: Iterable[Json]) -> dict[tuple[str, str], object]:
-        """Return under which id the server keeps those of these albums that are there."""
+        """Return the server's id for each of these albums that is stored."""
         what = {"source": 1, "album_id": 1}
         return {
             key_of(found): found["_id"]
@@ -311,12 +311,12 @@ def _by_source(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def _stored(name: str, value: Any) -> Any:  # noqa: ANN401  (a field of any kind)
-    """Return a field's value as it stands in a document: a digest as hex digits."""
+    """Return a field's value in its form in documents: a digest as hex digits."""
     return value.hex() if name == "digest" and isinstance(value, bytes) else value
 
 
 def _kept(name: str, value: Any) -> Any:  # noqa: ANN401  (a field of any kind)
-    """Return a field's value as albo has it: a digest as bytes."""
+    """Return a field's value in its form in albo: a digest as bytes."""
     return bytes.fromhex(value) if name == "digest" and value is not None else value
 
 

@@ -1,4 +1,4 @@
-"""A MongoDB server: connecting to it, the database that is ours, and its errors in one line."""
+"""A MongoDB server: connect to it, open albo's database, and state its errors in one line."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 
 SCHEMES = ("mongodb://", "mongodb+srv://")
-"""How an address of a MongoDB begins."""
+"""The beginning of an address of a MongoDB."""
 
 _DATABASE = "albo"
 _SCHEMA = 1
 KEY = ("source", "album_id")
-"""The fields by which an album is known."""
+"""The fields that identify an album."""
 
 IN_ORDER = tuple((name, 1) for name in KEY)
-"""By source and album id."""
+"""The order by source and album id."""
 
 _OPENING_SECONDS = 5
-# A replica set that loses its primary has another after some twelve seconds; a longer wait for a
-# server is in vain.
+# A replica set that loses its primary elects another within about twelve seconds; a longer wait is
+# of no use.
 _OPTIONS = {
     "serverSelectionTimeoutMS": 15_000,
     "connectTimeoutMS": 5_000,
@@ -61,7 +61,7 @@ _REFUSALS = {
 
 
 def same_place(first: str, second: str) -> bool:
-    """Say whether two addresses name the same database, as far as they can tell."""
+    """Whether two addresses name the same database, judged by the addresses alone."""
     return _place(first) == _place(second)
 
 
@@ -72,23 +72,23 @@ def _place(uri: str) -> tuple[frozenset[str], str]:
 
 
 class MongoServer:
-    """A connection to the database of a catalog, with its errors made albo's.
+    """A connection to the database of a catalog, which turns MongoDB's errors into albo's.
 
     Parameters
     ----------
     uri
-        `mongodb://host/database`, or mongodb+srv; without a name the database is `albo`.
+        `mongodb://host/database`, or mongodb+srv; the default database is `albo`.
     write
-        Whether something will be written; then what is lacking in the database is made.
+        Whether the database is opened for writing; then missing parts of it are made.
 
     Raises
     ------
     UsageError
-        The address is none.
+        The address is not valid.
     EmptyCatalog
         There is nothing to read.
     StaleArtifact
-        The database is another program's or a newer albo's.
+        The database belongs to another program or to a newer albo.
     AlboError
         The server cannot be reached or refuses.
     """
@@ -117,13 +117,13 @@ class MongoServer:
     # --- opening ---------------------------------------------------------------------------------
 
     def _greet(self) -> Database[Json]:
-        """Wait for the server for a moment; choose what its kind can promise."""
+        """Wait a moment for the server; choose the read concern that its kind supports."""
         import pymongo
         from pymongo.read_concern import ReadConcern
 
         with pymongo.timeout(_OPENING_SECONDS):
             said = self._client.admin.command("hello")
-        # A server alone knows no majority that could be read from.
+        # A single server has no majority to read from.
         several = "setName" in said or said.get("msg") == "isdbgrid"
         return self._client.get_default_database(
             _DATABASE,
@@ -133,7 +133,7 @@ class MongoServer:
         )
 
     def _prepare(self) -> None:
-        """See that it is ours and not newer than this albo; make what is lacking."""
+        """Check that the database is albo's and not newer; make its missing parts."""
         meta = self._database["meta"]
         marker = meta.find_one({"name": "schema"})
         if marker is None:
@@ -160,7 +160,7 @@ class MongoServer:
         albums.create_indexes(
             [
                 IndexModel(IN_ORDER, unique=True),
-                # Covers, of a genre too, are looked up in the index alone: documents are longer.
+                # Covers, also of one genre, are found in the index alone: documents are longer.
                 IndexModel([("genre", 1), ("missing", 1), ("digest", 1)]),
                 IndexModel([("digest", 1), ("missing", 1)]),
                 IndexModel([("uri", 1)]),
@@ -173,10 +173,9 @@ class MongoServer:
 
     @contextmanager
     def plain_errors(self) -> Iterator[None]:
-        """Turn what pymongo raises inside into AlboError or one of its kinds.
+        """Turn the errors of pymongo into AlboError or one of its kinds.
 
-        CannotWrite where the server refuses what is written, StaleArtifact where a document is not
-        as albo makes it.
+        CannotWrite if the server refuses a write, StaleArtifact if albo did not make a document.
         """
         from bson.errors import BSONError
         from pymongo.errors import PyMongoError
@@ -189,7 +188,7 @@ class MongoServer:
             raise self._plain(error) from error
 
     def _unfit(self, error: Exception) -> AlboError:
-        """Say what is wrong with a document that could not be made or read."""
+        """Return the error for a document that could not be made or read."""
         from bson.errors import InvalidBSON
         from pymongo.errors import DocumentTooLarge
 
@@ -233,7 +232,7 @@ class MongoServer:
         return kind(f"MongoDB at {self.shown} {said}; {remedy}, or {_ELSEWHERE}")
 
     def _reason(self, error: Exception) -> str:
-        """Return what an error says, in short and without what must not be told."""
+        """Return the message of an error, short and without secrets."""
         said = " ".join(str(_first_of_several(error).get("errmsg") or error).split())
         said = re.split(r",? \(configured timeouts|, Timeout: |, full error: ", said)[0]
         said = re.sub(r"\[Errno -?\d+\] ", "", said)
@@ -242,7 +241,7 @@ class MongoServer:
         return said[:_SHOWN_CHARACTERS]
 
     def foreign(self, reason: str) -> StaleArtifact:
-        """Make the error that says that the database holds what albo does not write."""
+        """Make the error for a database with content that albo does not write."""
         return StaleArtifact(
             f"{self.shown} is not as albo makes it ({reason[:_SHOWN_CHARACTERS]});"
             f" if it is another program's, {_ELSEWHERE}"
@@ -253,19 +252,19 @@ class MongoServer:
 
 
 def _connect(uri: str) -> MongoClient[Json]:
-    """Make a client, which connects when it is first asked something."""
+    """Make a client; it connects at the first request."""
     from pymongo import MongoClient
     from pymongo.errors import PyMongoError
 
     given = {option.partition("=")[0].lower() for option in re.split("[&;?]", uri)[1:]}
     options: Json = {name: value for name, value in _OPTIONS.items() if name.lower() not in given}
     try:
-        uri.encode()  # nothing else can be sent
+        uri.encode()  # fails for text that cannot be sent
         with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # an option that is unknown or wrong
+            warnings.simplefilter("error", UserWarning)  # for an unknown or wrong option
             return MongoClient(uri, connect=False, **options)
     except (PyMongoError, UserWarning, ValueError, TypeError):
-        # Without its words and its history: they may have part of the password.
+        # Leave out its message and its cause: they may hold a part of the password.
         raise _bad_address(mask_address(uri)) from None
 
 
@@ -277,14 +276,14 @@ def _bad_address(place: str) -> UsageError:
 
 
 def _secrets(uri: str) -> tuple[str, ...]:
-    """Return the words of an address that no message may hold."""
+    """Return the words of an address that must not appear in a message."""
     said, at, _ = uri.partition("://")[2].rpartition("@")
     words = (*said.split(":"), said) if at else ()
     return tuple({form for word in words if word for form in (word, unquote_plus(word))})
 
 
 def _first_of_several(error: Exception) -> Json:
-    """Return the first of the errors of many writes; nothing for an error of another kind."""
+    """Return the first of the errors of many writes; {} for an error of another kind."""
     details = getattr(error, "details", None) or {}
     several = [*details.get("writeErrors", ()), *details.get("writeConcernErrors", ())]
     return several[0] if several else {}

@@ -1,8 +1,8 @@
-"""From bytes to pixels, within limits; every byte is hostile.
+"""Decode bytes to pixels, within limits; all input is treated as hostile.
 
-`formats` tells what bytes are; `jpeg`, `png`, `webp`, `gif`, `bmp` and `tiff` check a file and keep
-what its pixels depend on; `decoding` makes pixels of it, `flattening` makes every mode RGB.
-Nothing here opens a file or knows a network.
+`formats` tells the format of bytes. `jpeg`, `png`, `webp`, `gif`, `bmp` and `tiff` check a file and
+keep the parts that its pixels depend on. `decoding` makes pixels, `flattening` turns every mode
+into RGB. Nothing here opens a file or uses a network.
 """
 
 import lazy_loader

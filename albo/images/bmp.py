@@ -1,4 +1,4 @@
-"""BMP: Pillow's plugin reads its header, without asking for memory."""
+"""BMP: Pillow's plugin reads its header without allocating memory."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from albo.errors import BadCover
 from albo.images.formats import CONVERT, CheckedBytes, open_with_pillow
 
 _BY_RUNS = frozenset({1, 2})  # compressions
-_MAX_RUNS = 2**23  # bytes, which Pillow decodes in Python
+_MAX_RUNS = 2**23  # bytes; Pillow decodes run lengths in Python
 
 
 def read_bmp(data: bytes) -> CheckedBytes:
-    """Check the header of a BMP. Raises BadCover, and what Pillow raises for a malformed one."""
+    """Check the header of a BMP. Raises BadCover, and Pillow's errors for a malformed one."""
     image = open_with_pillow(CheckedBytes("BMP", 0, 0, data))
     if image.info.get("compression") in _BY_RUNS and len(data) > _MAX_RUNS:
         raise BadCover(f"a run-length BMP of more than {_MAX_RUNS:,} bytes {CONVERT}")

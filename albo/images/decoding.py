@@ -1,11 +1,11 @@
-"""From bytes to pixels: the one path that every cover takes, of the corpus and query alike.
+"""Decode bytes to pixels: the one path for every cover, of the corpus and query alike.
 
-A file is read in two steps. `_inspect` walks the container in Python, as far as its structure
-goes: it finds the size and the orientation, holds both against the limits, and writes a clean copy
-with only the parts that pixels depend on. Then a decoder turns the clean copy into pixels.
-Decoders thereby never see EXIF, ICC, XMP, text or a second picture, which is where hostile files
-and Pillow's warnings come from: nothing has to be filtered out of `warnings`, which no thread can
-do safely, and no setting of Pillow has to be changed.
+A file is read in two steps. `_inspect` walks the container in Python: it finds the size and the
+orientation, checks both against the limits, and writes a clean copy with only the parts that pixels
+depend on. Then a decoder turns the clean copy into pixels. So decoders never see EXIF, ICC, XMP,
+text or a second picture, which are the source of hostile input and of Pillow's warnings. Nothing
+has to be filtered out of `warnings`, which is not thread-safe, and no setting of Pillow has to be
+changed.
 
 An ICC profile is ignored on purpose. Most covers have none, copies of one artwork often differ in
 nothing else, and the networks were trained on pixels as stored: every cover is treated as sRGB.
@@ -50,15 +50,15 @@ if TYPE_CHECKING:
 
 Resample: TypeAlias = Literal["bilinear", "bicubic", "lanczos"]
 
-_LYING = (5, 6, 7, 8)  # EXIF orientations that a quarter turn puts right
+_LYING = (5, 6, 7, 8)  # EXIF orientations that need a quarter turn
 
 SHORTEST_SIDE = 16
-"""Covers with a shorter side are refused: below a favicon's size there is no artwork to look at,
-only spacers and tracking pixels. The smallest thumbnails that shops serve have 55 pixels."""
+"""Covers with a shorter side than this are refused: below a favicon's size there are only spacers
+and tracking pixels, no artwork. The smallest thumbnails that shops serve have 55 pixels."""
 
 LONGEST_ASPECT = 8.0
-"""Covers longer than this times their width are refused: a cover is squeezed to a square, which
-a gatefold (2), a J-card (3) or a six-panel booklet (6) survives and a web banner (8.1) does not."""
+"""Covers with a larger ratio of the sides are refused, since a cover is squeezed to a square.
+A gatefold (2), a J-card (3) or a six-panel booklet (6) survives that, a web banner (8.1) not."""
 
 
 # Pixels
@@ -75,9 +75,9 @@ def decode(
 
     JPEG is decoded at the smallest eighth of its size (DCT scaling, ITU-T T.81 coefficients) that
     still has `size` pixels on both sides, then resized with antialiasing. Transparency lies over
-    white, EXIF orientation is applied, deep grey is rescaled, ICC profiles are ignored. Safe in
-    threads: decoding and resizing release the GIL. Where a picture above 16 megapixels has to be
-    decoded whole, it waits for the others of its kind, for the sake of memory.
+    white, EXIF orientation is applied, deep grey is rescaled, ICC profiles are ignored. It is
+    thread-safe, and decoding and resizing release the GIL. Pictures above 16 megapixels that must
+    be decoded whole are decoded one at a time, to save memory.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def decode(
     resample
         The filter, as Pillow names it.
     limits
-        What the file may cost; checked before any pixel is decoded.
+        The limits of the file, checked before any pixel is decoded.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def decode(
     Raises
     ------
     BadCover
-        With the reason in one line, for whatever bytes cannot be shown whole.
+        The bytes cannot be decoded whole; the reason is one line.
     """
     return Picture(data, limits).square(size, resample)
 
@@ -133,12 +133,12 @@ def open_image(
 
 
 class Picture:
-    """A cover whose bytes have been checked once, to be shown at one size or at several.
+    """A cover whose bytes are checked once, to be shown at one or several sizes.
 
     A format that is decoded whole is decoded once for all sizes. A JPEG is decoded once for all
-    sizes that its DCT scaling makes of the same eighth; others are decoded anew, for two reasons.
-    A vector must not depend on what else is asked of its cover, and 224 pixels by way of 750 are
-    not those by way of 250 (cosine 0.994 on average). And 250 and 750 pixels together cost less
+    sizes that use the same eighth of DCT scaling, and anew for the others, for two reasons.
+    A vector must not depend on the other sizes asked of its cover: 224 pixels by way of 750 differ
+    from those by way of 250 (cosine 0.994 on average). And 250 and 750 pixels together cost less
     than one decoding of all 1,000.
 
     Parameters
@@ -151,7 +151,7 @@ class Picture:
     Raises
     ------
     BadCover
-        As `decode`. So do the methods, for what only decoding shows.
+        As `decode`. The methods raise it too, for damage that only decoding shows.
     """
 
     def __init__(self, data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -188,7 +188,7 @@ class Picture:
 
 
 def _eighths(cover: CheckedBytes, least: tuple[int, int]) -> int:
-    """Return how many eighths of its size a cover is decoded at, to have `least` pixels."""
+    """Return the eighths of its size at which a cover is decoded, to have `least` pixels."""
     if cover.format != "JPEG":
         return _WHOLE
     width, height = least
@@ -203,7 +203,7 @@ _WHOLE = 8
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a cover that was found whole."""
+    """The facts about a cover that was found whole."""
 
     kind: str
     """MIME type, such as `image/jpeg`."""
@@ -215,7 +215,7 @@ class Facts:
 
 def examine(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Facts:
     """
-    See whether a cover decodes to its last pixel, as cheaply as that can be seen.
+    Check that a cover decodes to its last pixel, in the cheapest way.
 
     Parameters
     ----------
@@ -238,9 +238,9 @@ def examine(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Facts:
 
 
 def _read_through(cover: CheckedBytes) -> None:
-    """Decode to the last pixel, and keep none."""
+    """Decode to the last pixel, and keep nothing."""
     if cover.format == "JPEG" and cover.channels != JPEG_CMYK:
-        # Colours are read as well, for they are interleaved, but not made into pixels.
+        # Colours are interleaved, so they are read as well, but not converted into pixels.
         with suppress(ValueError):
             decode_scaled_jpeg(cover, (1, 1), "GRAY")
             return
@@ -292,7 +292,8 @@ def _check_shape(cover: CheckedBytes, max_pixels: int) -> None:
 
     width, height = cover.width, cover.height
     shape = f"{width} x {height} pixels"
-    # Pillow warns above its own limit and refuses above twice that; a program that set it meant it.
+    # Pillow warns above its own limit and refuses above twice that. A limit that a program set
+    # itself is obeyed.
     ceiling = min(max_pixels, Image.MAX_IMAGE_PIXELS or max_pixels)
     if width * height > ceiling:
         raise BadCover(f"{shape} is over the limit of {ceiling:,} in all: save a smaller copy")
@@ -308,7 +309,7 @@ def _check_shape(cover: CheckedBytes, max_pixels: int) -> None:
 
 @contextmanager
 def _one_reason(name: str) -> Iterator[None]:
-    """Turn whatever a decoder raises into a `BadCover`; `name` is the format it was reading."""
+    """Turn any error of a decoder into a `BadCover`; `name` is the format being read."""
     try:
         yield
     except BadCover:
@@ -317,7 +318,7 @@ def _one_reason(name: str) -> Iterator[None]:
         raise BadCover(
             f"this {name} needs more memory than there is: save a smaller copy, or lower --max-mpx"
         ) from error
-    except Exception as error:  # so broad because decoders raise nearly anything on hostile bytes
+    except Exception as error:  # decoders raise nearly anything on hostile bytes
         raise BadCover(_reason_damaged(name, error)) from error
 
 
@@ -356,14 +357,14 @@ FORMATS: dict[str, Callable[[bytes], CheckedBytes]] = {
     "BMP": read_bmp,
     "TIFF": read_tiff,
 }
-"""How the header of each format is read."""
+"""The function that reads the header of each format."""
 
 
 # Decoding
 
 
 def _load(cover: CheckedBytes, least: tuple[int, int]) -> Image.Image:
-    """Decode to RGB, as stored; where it is cheaper at a smaller size, but at `least` that."""
+    """Decode to RGB, as stored; if that is cheaper, at a smaller size of at least `least`."""
     if cover.format == "JPEG":
         return load_jpeg(cover, least)
     image = open_with_pillow(cover)

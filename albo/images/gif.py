@@ -1,7 +1,7 @@
 """GIF (CompuServe, 89a): its blocks are checked, and its first picture is kept.
 
-They are walked here because Pillow's plugin asks for memory by the size that a header states,
-before anybody can hold it against the limits.
+The blocks are walked here because Pillow's plugin allocates memory for the size in the header
+before that size can be checked against the limits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def read_gif(data: bytes) -> CheckedBytes:
-    """Check the blocks of a GIF; keep its first picture. Raises BadCover, EOFError if cut."""
+    """Check the blocks of a GIF; keep its first picture. Raises BadCover, EOFError if cut short."""
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     position = 13 + _gif_palette(flags)
     kept = [data[:position]]
@@ -26,7 +26,7 @@ def read_gif(data: bytes) -> CheckedBytes:
     while data[position : position + 1] == b"!":
         end = _gif_blocks_end(data, position + 2, budget)
         if data[position + 1 : position + 3] == b"\xf9\x04" and end == position + 8:
-            # Without its disposal method, for which Pillow allocates a canvas ahead of time.
+            # The disposal method is left out: Pillow allocates a canvas for it in advance.
             control = data[position : position + 3] + bytes((data[position + 3] & 1,))
             control += data[position + 4 : end]
         position = end
@@ -44,12 +44,12 @@ _MAX_GIF_BLOCKS = 300_000  # of 255 bytes each: more than the largest file has
 
 
 def _gif_palette(flags: int) -> int:
-    """Bytes of the colour table that the flags announce."""
+    """Return the bytes of the colour table that the flags announce."""
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _gif_blocks_end(data: bytes, position: int, budget: Iterator[int]) -> int:
-    """Skip blocks, each a length and as many bytes, up to and with the empty one."""
+    """Skip blocks (a length and as many bytes), up to and including the empty one."""
     for _ in budget:
         if position >= len(data) or not data[position]:
             return position + 1

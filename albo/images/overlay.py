@@ -1,4 +1,4 @@
-"""Shows where on a cover the evidence lies, in a way that needs no colour: the rest is faded."""
+"""Shows where on a cover the evidence lies, without using colour: all other places are faded."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_FADED = 0.82  # how much of a place without evidence turns to paper
+_FADED = 0.82  # share of paper in a place without evidence
 _PAPER = (250, 250, 247)
-_OUTLINED = 0.5  # of the strongest place's evidence, where a line is drawn
+_OUTLINED = 0.5  # the outline's level, as a share of the largest evidence
 _INK, _HALO = 24, 255
 
 
 def faded(image: Image.Image, evidence: NDArray[np.float64]) -> Image.Image:
-    """Fade an RGB image to pale grey where evidence (h, w) is not positive, by how much it is.
+    """Fade an RGB image to pale grey where evidence (h, w) is low, fully where it is not positive.
 
-    The strongest place is shown as it is. A line runs round what has half of its evidence; where no
-    place has any, the whole is pale. Returns a new image of the same size.
+    The strongest place is shown unchanged. A line surrounds the places with at least half of its
+    evidence. Without any positive evidence, the whole image is pale. Returns a new image of the
+    same size.
     """
     strongest = evidence.max()
     shares = np.clip(evidence / strongest, 0.0, 1.0) if strongest > 0 else np.zeros_like(evidence)
@@ -36,7 +37,7 @@ def faded(image: Image.Image, evidence: NDArray[np.float64]) -> Image.Image:
 
 
 def _outline(shown: NDArray[np.float32], inside: NDArray[np.bool_]) -> None:
-    """Draw a dark line with a light one beside it, to be seen on any ground."""
+    """Draw a dark line with a light one beside it, visible on any background."""
     inner = inside.copy()
     for value, width in ((_HALO, 2), (_INK, 2)):
         core = _shrunk(inner, width)
@@ -45,7 +46,7 @@ def _outline(shown: NDArray[np.float32], inside: NDArray[np.bool_]) -> None:
 
 
 def _shrunk(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
-    """Take off the rim of a mask; the image's own rim is none."""
+    """Remove the rim of a mask; the image's own edge is not a rim."""
     kept = mask.copy()
     for _ in range(by):
         padded = np.pad(kept, 1, mode="edge")

@@ -1,4 +1,4 @@
-"""PNG (ISO/IEC 15948): its chunks are checked, and a transparent colour (tRNS) fits the samples.
+"""PNG (ISO/IEC 15948): its chunks are checked, and its transparent colour (tRNS) is made to fit.
 
 Decoders then see only the chunks that pixels depend on.
 """
@@ -22,7 +22,7 @@ _PNG_KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
 
 
 def read_png(data: bytes) -> CheckedBytes:
-    """Check a PNG and keep the chunks that pixels depend on. Raises BadCover, EOFError if cut."""
+    """Check a PNG; keep the chunks that pixels depend on. Raises BadCover, EOFError if cut."""
     width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
     if data[12:16] != b"IHDR":
         raise BadCover("damaged PNG: its first chunk is no header; fetch it again")
@@ -47,9 +47,9 @@ def read_png(data: bytes) -> CheckedBytes:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
-    """Yield name, body and checksum up to and with IEND, or as far as the chunks are whole.
+    """Yield name, body and checksum up to and including IEND, or of all chunks that are whole.
 
-    Where the end is missing the decoder says whether a pixel is.
+    If the end is missing, the decoder finds out whether pixels are missing.
     """
     position = 8
     for _ in range(MAX_PARTS):
@@ -73,7 +73,7 @@ def _png_chunk(name: bytes, body: bytes) -> bytes:
 
 
 def _eight_bit_key(body: bytes, depth: int, colour: int, name: bytes) -> bytes:
-    """Rescale the transparent colour as Pillow rescales the samples that it is compared with."""
+    """Rescale the transparent colour as Pillow rescales the samples compared with it."""
     if name != b"tRNS" or colour not in {_PNG_GREY, _PNG_RGB}:
         return body
     key = struct.unpack(f">{len(body) // 2}H", body[: len(body) // 2 * 2])

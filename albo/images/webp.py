@@ -1,7 +1,7 @@
 """WebP (RFC 9649): its chunks are checked.
 
-They are walked here because Pillow's plugin asks for memory by the size that a header states,
-before anybody can hold it against the limits.
+The chunks are walked here because Pillow's plugin allocates memory for the size in the header
+before that size can be checked against the limits.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from albo.images.formats import MAX_PARTS, CheckedBytes, orientation_of
 
 
 def read_webp(data: bytes) -> CheckedBytes:
-    """Check the chunks of a WebP. Raises BadCover, EOFError if cut."""
+    """Check the chunks of a WebP. Raises BadCover, EOFError if cut short."""
     (length,) = struct.unpack_from("<I", data, 4)
-    if 8 + length > len(data) + 1:  # the last byte may be padding that was not written
+    if 8 + length > len(data) + 1:  # the last byte may be padding that the encoder left out
         raise EOFError
     size: tuple[int, int] | None = None
     orientation = 1

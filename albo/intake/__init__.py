@@ -1,7 +1,7 @@
-"""Covers on their way in: their files become pixels, and what became of each is recorded.
+"""The intake of covers: their files become pixels, and the result for each is recorded.
 
 The loader reads, hashes and decodes ahead of the network; the journal commits in an order that is
-safe at any moment. Which covers are embedded is decided by the stage that embeds.
+safe at any moment. The embedding stage decides which covers are embedded.
 """
 
 import lazy_loader

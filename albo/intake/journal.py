@@ -1,6 +1,6 @@
-"""What became of covers: on the disk, safely at any moment, and in a run's summary.
+"""Records the results for covers: on the disk, safely at any moment, and in a run's summary.
 
-The stage that embeds decides; here it is recorded.
+The embedding stage decides; this module only records.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
 
 class Journal:
-    """Collects what a run has done, and commits it in an order that is safe at any moment.
+    """Collects the results of a run, and commits them in an order that is safe at any moment.
 
-    Vectors are committed first: a file or an album that names a digest passes for embedded, so its
-    vector must be there already when the process is killed in between. The journal is a context;
-    leaving it commits what is left.
+    Vectors are committed first. A file or an album with a digest counts as embedded, so its vector
+    must be stored already if the process is killed in between. The journal is a context manager;
+    leaving it commits the rest.
 
     Parameters
     ----------
     catalog : gets the albums.
-    files : gets what is known of files.
+    files : gets the records of files.
     vectors : gets the embeddings; the caller holds the writer lock.
     """
 
@@ -52,7 +52,7 @@ class Journal:
         self._last_commit = monotonic()
 
     def __enter__(self) -> Self:
-        """Learn what is there; damaged parts are taken out first, so that nothing rests on them."""
+        """Read the stored digests; damaged parts are removed first, so that nothing uses them."""
         self._writer.__enter__()
         return self
 
@@ -62,7 +62,7 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Commit; after an exception too, if it can be done, and then let that one go on."""
+        """Commit, if possible also after an exception, and let that exception pass."""
         if error is None:
             self.commit()
         self._writer.__exit__(kind, error, trace)
@@ -75,33 +75,33 @@ class Journal:
 
     @property
     def known(self) -> set[Digest]:
-        """The digests that have a vector, here or on the disk: one set, which grows."""
+        """The digests with a vector, here or on the disk: one growing set."""
         return self._writer.known
 
     @property
     def notes(self) -> list[str]:
-        """A line for each part of the vectors that was lost."""
+        """A line for each lost part of the vectors."""
         return self._writer.notes
 
     def add_vectors(self, digests: Sequence[Digest], embeddings: Embeddings) -> None:
-        """Take up embedded covers; only then may files and albums with their digests follow."""
+        """Add embedded covers; add files and albums with their digests only after this."""
         self._writer.add(digests, embeddings)
 
     def add_file(self, file: KnownFile) -> None:
-        """Take up what is known of a file."""
+        """Add the record of a file."""
         self._new_files.append(file)
 
     def add_album(self, album: Album) -> None:
-        """Take up an album, new or changed."""
+        """Add an album, new or changed."""
         self._new_albums.append(album)
 
     def commit_if_due(self, seconds: float) -> None:
-        """Commit where the last commit is so many seconds ago."""
+        """Commit if the last commit is at least so many seconds ago."""
         if monotonic() - self._last_commit >= seconds:
             self.commit()
 
     def commit(self) -> None:
-        """Put everything on the disk. Raises CannotWrite; then nothing is lost from memory."""
+        """Write everything to the disk. Raises CannotWrite; then all data stay in memory."""
         self._writer.commit()
         self._commit_records()
         self._last_commit = monotonic()
@@ -117,7 +117,7 @@ class Journal:
 
 @dataclass(slots=True)
 class EmbedSummary:
-    """What a run did."""
+    """The results of a run."""
 
     seen: int = 0
     """Covers listed: each of them is either embedded, known or skipped."""
@@ -126,10 +126,10 @@ class EmbedSummary:
     """Distinct covers that went through the network."""
 
     known: int = 0
-    """Covers whose vector was there already, or was made in this run."""
+    """Covers whose vector existed already, or was made in this run."""
 
     moved: int = 0
-    """Albums that vanished from where they were and whose cover has appeared elsewhere."""
+    """Albums that vanished from their place and whose cover has appeared elsewhere."""
 
     missing: int = 0
     """Albums that vanished otherwise."""
@@ -139,31 +139,31 @@ class EmbedSummary:
 
     unlisted: int = 0
     """How many of the skipped could not be listed: a folder without permission, a name that is not
-    UTF-8, a row without a file. No file is remembered for them, so `albo status` cannot list them.
+    UTF-8, a row without a file. They have no file record, so `albo status` cannot list them.
     """
 
     skipped: list[Skipped] = field(default_factory=list)
-    """The covers that could not be embedded, and why; those that could not be listed too."""
+    """The covers that could not be embedded or listed, each with the reason."""
 
     notes: list[str] = field(default_factory=list)
     """Lines for the user."""
 
     lost_parts: int = 0
-    """Files of vectors that were missing or damaged: their covers have to be embedded again."""
+    """Vector files that were missing or damaged: their covers have to be embedded again."""
 
     seconds: float = 0.0
-    """Of the whole run."""
+    """The duration of the whole run."""
 
     device: str = ""
-    """Where the network ran, "" where it did not."""
+    """The device of the network, "" if it did not run."""
 
 
 class Account:
-    """Records what became of each cover: in the journal, in the summary, and for the user.
+    """Records the result for each cover: in the journal, in the summary, and for the user.
 
     Attributes
     ----------
-    summary : what was done so far.
+    summary : the results so far.
     appeared : the digests of albums that are new, or are back from missing.
     """
 
@@ -175,7 +175,7 @@ class Account:
         self._progress = progress
         self._total: int | None = None
         self._before: Mapping[str, bool] = {}  # the source's albums: id, and whether missing
-        self._genres: Counter[str] = Counter()  # of the source's covers that are in
+        self._genres: Counter[str] = Counter()  # of the source's covers that were recorded
 
     def begin(self, before: Mapping[str, bool]) -> None:
         """Begin with a source.
@@ -188,7 +188,7 @@ class Account:
         self._genres = Counter()
 
     def close(self, source: Source) -> None:
-        """Take up what a source has to report after its listing."""
+        """Add the remarks of a source after its listing."""
         remarks = source.remarks
         self.summary.ignored += remarks.ignored
         self.summary.notes += remarks.notes
@@ -199,17 +199,17 @@ class Account:
         self.summary.seen += len(remarks.failures)
 
     def expect(self, covers: int) -> None:
-        """Take up how many covers there will be, and count them as seen."""
+        """Add to the expected number of covers, and count them as seen."""
         self._total = covers
         self.summary.seen += covers
 
     def know(self, album: Album, listed: dict[str, Album]) -> None:
-        """Settle an unchanged file; its album is written where it is new or has changed.
+        """Settle an unchanged file; its album is written if it is new or has changed.
 
         Parameters
         ----------
-        album : as the source lists it, with the digest of its cover.
-        listed : the albums that the catalog has, by id.
+        album : the source's row, with the digest of its cover.
+        listed : the catalog's albums, by id.
         """
         self.summary.known += 1
         self._genres[album.genre] += 1
@@ -229,14 +229,14 @@ class Account:
 
     def _record(self, read: Loaded) -> None:
         if _is_harvested(read.entry.album):
-            return  # the catalog has it as it is, and a harvest may be changing it just now
+            return  # the catalog's row is current, and a harvest may be changing it just now
         self._genres[read.entry.album.genre] += 1
         if read.stamp is not None:
             self._journal.add_file(KnownFile(read.entry.album.uri, read.stamp, read.digest))
         self._add_album(replace(read.entry.album, digest=read.digest))
 
     def skip(self, read: Unreadable) -> None:
-        """Record a cover that has none, and why."""
+        """Record a cover without a vector, and the reason."""
         uri = read.entry.album.uri
         self.summary.skipped.append(Skipped(uri, read.reason))
         self.tell()
@@ -249,7 +249,7 @@ class Account:
         self._add_album(replace(read.entry.album, digest=None))
 
     def _lose(self, album: Album, lost: LostCover) -> None:
-        """Let the next harvest find a lost cover again, where it was out of sight, or fetch it."""
+        """Let the next harvest look for a lost cover, if it was out of sight, or fetch it again."""
         for row in self._catalog.rows(CHARTS, [album.album_id]):
             if row.listing is not None and row.album.digest == album.digest:
                 arriving = album.digest if lost.is_gone else None
@@ -263,7 +263,7 @@ class Account:
             self.appeared.add(album.digest)
 
     def tell(self) -> None:
-        """Tell how many covers are done."""
+        """Report the number of covers done."""
         s = self.summary
         self._progress(s.embedded + s.known + len(s.skipped), self._total)
 

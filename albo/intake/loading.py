@@ -1,4 +1,4 @@
-"""Files become pixels: read, hashed and decoded in threads, some ahead of the network."""
+"""Turn files into pixels: threads read, hash and decode, some files ahead of the network."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from albo.store import StoredCovers
 
 NEVER = Stamp(-1, -1, -1)
-"""The stamp of a file that could not be looked at: no file has it, so the next run reads it."""
+"""The stamp of a file whose status could not be read. No file has it, so the next run reads it."""
 
-_AHEAD = 24  # files a thread
-_REMOTE_WORKERS = 16  # a server answers late, and several at once no later
+_AHEAD = 24  # files for each thread
+_REMOTE_WORKERS = 16  # a server answers slowly, but several requests at once take no longer
 _SIGNATURE_BYTES = 16
 
 
@@ -37,13 +37,13 @@ class Loaded:
     """The entry that names the file."""
 
     stamp: Stamp | None
-    """How the file was when it was read; None where an earlier entry of the file has it."""
+    """The file's stamp when it was read; None if an earlier entry of the file has it."""
 
     digest: Digest
     """SHA-256 of the file's bytes."""
 
     pixels: Pixels | None = None
-    """What the backbone sees: uint8 (size, size, 3). None where the cover has a vector already."""
+    """The backbone's input: uint8 (size, size, 3). None if the cover has a vector already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,33 +54,32 @@ class Unreadable:
     """The entry that names the file."""
 
     stamp: Stamp | None
-    """How the file was when it was tried; None where an earlier entry of the file has it."""
+    """The file's stamp at the attempt; None if an earlier entry of the file has it."""
 
     reason: str
     """Why it could not be read, for the user."""
 
     lost: LostCover | None = None
-    """Set where the cover is one of the store, which is gone or damaged."""
+    """Set if the cover belongs to the store and is gone or damaged."""
 
 
 LoadOutcome: TypeAlias = "Loaded | Unreadable"
-"""What became of a file."""
+"""The result of loading a file."""
 
 
 class CoverLoader:
-    """Reads, hashes and decodes files in threads; a cover that is known is not decoded.
+    """Reads, hashes and decodes files in threads; a known cover is not decoded.
 
-    Of several entries of one source that name one file, the first has the file read; the others
-    share what became of it. A file that changes in between gets a new stamp, so that the next run
-    reads it again.
+    If several entries of one source name one file, the first one reads it, and the others share its
+    result. A file that changes in between gets a new stamp, so that the next run reads it again.
 
     Parameters
     ----------
-    known : the digests that have a vector; looked into whenever a file has been read.
+    known : the digests with a vector; checked after each file is read.
     covers : reads files, and covers of stores.
-    card : of the backbone that is to see the pixels.
-    limits : what is read at most.
-    workers : threads; more where covers come from a server.
+    card : the card of the backbone that gets the pixels.
+    limits : the limits of files.
+    workers : threads; more are used if covers come from a server.
     """
 
     def __init__(
@@ -100,14 +99,14 @@ class CoverLoader:
     def load_ahead(
         self, entries: Iterable[Entry | None], *, remote: bool = False
     ) -> Generator[LoadOutcome | None, None, None]:
-        """Yield what became of the files, in order; a bounded number is read ahead.
+        """Yield the results for the files, in order; a bounded number is read ahead.
 
         Parameters
         ----------
-        entries : the files of one source; None wherever time has passed without an entry.
-        remote : whether they come from a server, so that threads wait more than they work.
+        entries : the files of one source; None whenever time has passed without an entry.
+        remote : whether they come from a server, so that threads mostly wait.
 
-        Yields None, too, wherever time has passed without a result.
+        Yields None, too, whenever time has passed without a result.
         """
         threads = max(self._workers, _REMOTE_WORKERS) if remote else self._workers
         shared = _SharedFiles()
@@ -122,11 +121,11 @@ class CoverLoader:
         if marked.is_repeated:
             return marked
         entry = marked.entry
-        # The stamp is the older one: a file that changes meanwhile will be read again.
+        # The stamp is the older one: a file that changes in the meantime is read again.
         path = entry.album.uri
         stamp = entry.stamp or stamp_file(path) or NEVER
         try:
-            # A cover of the store has been read before: what comes must be the same.
+            # A cover of the store was read before: the bytes must be the same.
             data = self._covers.read(path, entry.album.digest, self._limits)
             digest = entry.album.digest or digest_of(data)
             if digest in self._known:
@@ -140,20 +139,20 @@ class CoverLoader:
 
 @dataclass(frozen=True, slots=True)
 class _Marked:
-    """An entry, and whether an earlier entry of the same source has the same file read."""
+    """An entry, and whether an earlier entry of the same source names the same file."""
 
     entry: Entry
     is_repeated: bool = False
 
 
 class _SharedFiles:
-    """What became of a source's files, so that each is read once, however many entries name it."""
+    """The results for a source's files; each file is read once, even if many entries name it."""
 
     def __init__(self) -> None:
         self._outcomes: dict[str, Digest | Unreadable] = {}  # by file; b"" until it is read
 
     def mark(self, entries: Iterable[Entry | None]) -> Iterator[_Marked | None]:
-        """Pass on the entries; mark those whose file an earlier one names."""
+        """Yield the entries; mark those whose file an earlier one names."""
         for entry in entries:
             if entry is None:
                 yield None
@@ -164,7 +163,7 @@ class _SharedFiles:
                 yield _Marked(entry)
 
     def resolve(self, read: LoadOutcome | _Marked) -> LoadOutcome:
-        """Say what became of an entry; in order, so that the first of a file has been here."""
+        """Return the result for an entry; in order, so that the first of a file comes first."""
         file = _file_of(read.entry)
         if not isinstance(read, _Marked):
             self._outcomes[file] = read.digest if isinstance(read, Loaded) else read
@@ -176,14 +175,14 @@ class _SharedFiles:
 
 
 def _file_of(entry: Entry) -> str:
-    """Return by what an entry's file is known; a cover of the store is read against its digest."""
+    """Return the key of an entry's file; for a cover of the store it includes the digest."""
     album = entry.album
     return album.uri if album.digest is None else f"{album.digest.hex()} {album.uri}"
 
 
 def has_signature(path: str) -> bool:
-    """Whether a file begins as an image does; False where the file cannot be read."""
-    # Without waiting: since it was listed, a pipe may have taken its place.
+    """Whether a file begins with an image signature; False if the file cannot be read."""
+    # Open without waiting: a pipe may have replaced the file since the listing.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
         descriptor = os.open(path, flags)

@@ -1,9 +1,9 @@
-"""Frozen networks: their weights, their preprocessing, and what runs them on CPU and GPU.
+"""Frozen networks: their weights, their preprocessing, and their runtimes on CPU and GPU.
 
-`weights` finds and fetches weights, `modules` makes torch modules of them, `cards` says what is
-known of them. `runtimes` chooses `openvino_runtime` or `torch_runtime`, `precision` their
-arithmetic, `engines` keeps compiled networks. `backbones` puts it together, `batches` feeds it.
-Albums are unknown here.
+`weights` finds and fetches weights, `modules` makes torch modules of them, `cards` describes
+networks. `runtimes` chooses `openvino_runtime` or `torch_runtime`, `precision` their arithmetic,
+`engines` keeps compiled networks. `backbones` combines these, `batches` feeds covers to them.
+Nothing here knows albums.
 """
 
 import lazy_loader

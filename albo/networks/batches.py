@@ -1,4 +1,4 @@
-"""Covers in batches for a network, each of a size that takes it a fraction of a second."""
+"""Covers in batches for a network; each batch takes a fraction of a second."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 GRACE_SECONDS = 0.5
-"""How long a batch may go on filling up when the time of a run is over."""
+"""Seconds that a batch may go on filling up after the time of a run is over."""
 
-_BATCH_SECONDS = 0.3  # how long a batch should take
+_BATCH_SECONDS = 0.3  # the intended time of a batch
 
 
 class PacedEncoder:
-    """Runs a backbone on covers that come one by one, as long as it is given time.
+    """Runs a backbone on covers that come one by one, until a time is over.
 
-    Batches grow while the backbone is quick and shrink while it is slow.
+    Batches grow while the backbone is fast and shrink while it is slow.
     """
 
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
-        # A CPU may need seconds a cover, and is as fast with few at a time; a GPU prepares itself
-        # during the first batches, so that their time says nothing of its speed.
+        # A CPU may need seconds a cover, and is as fast with small batches. A GPU prepares itself
+        # during the first batches, so their time does not show its speed.
         self._is_warm = backbone.device == "cpu"
         self._size = 1 if self._is_warm else backbone.batch_size
 
     def encode(
         self, covers: Iterator[tuple[T, Pixels] | None], seconds: float
     ) -> Iterator[tuple[list[T], Embeddings]]:
-        """Embed covers, in order; yield each batch's tags with its embeddings, a row for each.
+        """Embed covers, in order; yield each batch's tags with its embeddings, one row for each.
 
-        A network takes some batches before it gives the first one back: were it always fed, slow
-        covers or a slow network would keep results from the caller for minutes. So feeding ends
-        when the time is over, and all that the network holds is yielded.
+        A network takes some batches before it returns the first one. With constant feeding, slow
+        covers or a slow network would keep results from the caller for minutes. So feeding stops
+        when the time is over, and all batches in the network are yielded.
 
         Parameters
         ----------
-        covers : a tag and pixels, uint8 (size, size, 3), for each cover; None wherever time has
-            passed without a cover. What is not taken stays there for the next call.
-        seconds : for so long covers are taken.
+        covers : a tag and pixels, uint8 (size, size, 3), for each cover; None whenever time has
+            passed without a cover. The remaining covers are left for the next call.
+        seconds : the time for taking covers.
 
-        Raises what the backbone and the covers raise.
+        Raises the errors of the backbone and of the covers.
         """
         started, done = monotonic(), 0
         feed = _Feed(covers, self._batch_size, started + seconds)
@@ -65,7 +65,7 @@ class PacedEncoder:
         return min(self._size, self._backbone.batch_size)
 
     def _pace(self, rate: float) -> None:
-        """Let batches grow and shrink so that each takes a fraction of a second.
+        """Change the size of batches so that each takes a fraction of a second.
 
         The size is doubled or halved, and only with a margin, since a GPU prepares for each size.
 
@@ -85,7 +85,7 @@ class _Feed(Generic[T]):
 
     Attributes
     ----------
-    launched : the tags of the batches that the network holds, the oldest first.
+    launched : the tags of the batches in the network, the oldest first.
     """
 
     def __init__(

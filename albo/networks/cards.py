@@ -1,4 +1,4 @@
-"""What is known of a network without loading it."""
+"""The description of a network, known without loading it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ OWN_LICENCE = "as the file's author says"
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """All that is known of a backbone without loading it."""
+    """The description of a backbone, known without loading it."""
 
     name: str
-    """The name as the user writes it, with the weights' entry where there is a choice."""
+    """The user's name for it, with the weights' entry if there is a choice."""
     fingerprint: str
-    """SHA-256 (hex) of the weights' file and of all that decides what the network returns."""
+    """SHA-256 (hex) of the weights' file and of everything else that affects the output."""
     dimension: int
     """d, the width of the vector."""
     middle_dimension: int
@@ -39,7 +39,7 @@ class Card:
     std: tuple[float, float, float]
     """For each channel (RGB), on the scale 0 to 255."""
     resample: Resample
-    """How a cover is scaled to the input."""
+    """The filter that scales a cover to the input."""
     licence: str
     """The licence of the weights."""
     commercial: bool
@@ -49,16 +49,16 @@ class Card:
 
     @property
     def is_published(self) -> bool:
-        """Whether the weights are those published under the name, not a file of the user's."""
+        """Whether the weights are the published ones of this name, not a file of the user's."""
         return self.licence != OWN_LICENCE
 
     def as_json(self) -> Json:
-        """Plain JSON types, for a manifest."""
+        """Return it as plain JSON types, for a manifest."""
         return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def from_json(cls, content: Json) -> Card:
-        """Read what `as_json` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+        """Read the output of `as_json`. Raises KeyError, TypeError or ValueError for other data."""
         triples = {key: _triple(content[key]) for key in ("mean", "std")}
         card = cls(**{**{key: content[key] for key in cls.__slots__}, **triples})
         if not _is_sound(card):
@@ -88,10 +88,10 @@ def _is_sound(card: Card) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One line of `albo backbones`: what can be had under a name."""
+    """One line of `albo backbones`: a network available under a name."""
 
     name: str
-    """As the user writes it."""
+    """The user's name for it."""
 
     dimension: int
     """Width of the pooled top."""
@@ -110,7 +110,7 @@ class Offer:
 
 
 def card_of(vectors: Vectors) -> Card:
-    """Return the card of the backbone that made some vectors. Raises StaleArtifact if not kept."""
+    """Return the card of the backbone that made some vectors. Raises StaleArtifact if missing."""
     try:
         return Card.from_json(vectors.extra["card"])
     except (KeyError, TypeError, ValueError) as error:

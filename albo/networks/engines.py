@@ -1,6 +1,6 @@
-"""What all that runs networks shares: devices, and OpenVINO with networks compiled once and kept.
+"""Common parts of all runtimes: devices, and OpenVINO with compiled networks kept on the disk.
 
-Compiled networks live in `$XDG_CACHE_HOME/albo/networks`, named for what they were made from,
+Compiled networks are kept in `$XDG_CACHE_HOME/albo/networks`, under a name made of their inputs,
 OpenVINO's version and the processor.
 """
 
@@ -38,22 +38,22 @@ _HEADER_BYTES = 1 << 20
 _WITHOUT_BFLOAT16 = frozenset(
     {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI"}
 )
-"""Values of $ONEDNN_MAX_CPU_ISA below the first instructions that have it."""
-_ABANDONED = 3600.0  # seconds after which a temporary file is nobody's
+"""Values of $ONEDNN_MAX_CPU_ISA below the first instruction set with bfloat16."""
+_ABANDONED = 3600.0  # seconds after which a temporary file counts as abandoned
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def import_openvino() -> Any:  # noqa: ANN401
-    """Import OpenVINO without its telemetry: it would tell its maker of each conversion."""
+    """Import OpenVINO without its telemetry, which would report each conversion to its maker."""
     missing = object()
     before = sys.modules.get("openvino_telemetry", missing)
-    # With None in its place an import fails, and OpenVINO puts a stub there.
+    # With None in its place the import fails, and OpenVINO uses a stub instead.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     try:
         import openvino
@@ -68,9 +68,9 @@ def import_openvino() -> Any:  # noqa: ANN401
 def open_core() -> Any:  # noqa: ANN401
     """Open OpenVINO with its CPU plugin. Raises ImportError, RuntimeError.
 
-    Loading the plugin gives this thread an alternate signal stack of the least size that the
-    processor allows, and Python's handlers run on it: Ctrl-C then ended in a segmentation fault.
-    What was there before is put back.
+    Loading the plugin gives this thread an alternate signal stack of the smallest size that the
+    processor allows. Python's handlers run on it, and Ctrl-C then ended in a segmentation fault.
+    So the former stack is restored.
     """
     core = import_openvino().Core()
     with _same_signal_stack():
@@ -80,7 +80,7 @@ def open_core() -> Any:  # noqa: ANN401
 
 @contextlib.contextmanager
 def _same_signal_stack() -> Iterator[None]:
-    """Leave this thread's alternate signal stack as it was, where there is such a thing."""
+    """Restore this thread's alternate signal stack afterwards, on systems that have one."""
     if not sys.platform.startswith("linux"):
         yield
         return
@@ -100,10 +100,10 @@ class _SignalStack(ctypes.Structure):
 
 
 def has_bfloat16(core: Any) -> bool:  # noqa: ANN401
-    """Whether this processor computes in bfloat16, and OpenVINO may let it.
+    """Whether this processor computes in bfloat16, and OpenVINO may use it.
 
-    OpenVINO lists it for what the processor can, and then fails to compile where
-    $ONEDNN_MAX_CPU_ISA forbids the instructions (as oneDNN documents that variable).
+    OpenVINO reports only the processor's abilities. It fails to compile if $ONEDNN_MAX_CPU_ISA
+    forbids the instructions (as oneDNN documents that variable).
     """
     allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
     listed = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -111,7 +111,7 @@ def has_bfloat16(core: Any) -> bool:  # noqa: ANN401
 
 
 def requests_at_once(compiled: Any) -> int:  # noqa: ANN401
-    """Return how many requests keep the processor busy, by the hint a network was compiled with."""
+    """Return the number of requests that keep the processor busy, by a compiled network's hint."""
     return int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
 
 
@@ -121,15 +121,15 @@ def run_in_order(
 ) -> Iterator[list[NDArray[Any]]]:
     """Run a compiled network on one input after another, several at once.
 
-    Requests are waited for in turn, with no callback: one is called in OpenVINO's threads, and to
-    take down a network while such a thread waits for Python's lock can hang for ever.
+    Requests are waited for in turn, without callbacks. A callback runs in OpenVINO's threads, and
+    destroying a network while such a thread waits for Python's lock can hang forever.
 
     Parameters
     ----------
-    inputs : drawn as requests become free; at most one more than there are requests.
+    inputs : read as requests become free; at most one more than there are requests.
 
-    Yields the outputs for each input, in order. They are OpenVINO's own memory: copy them before
-    the next ones are asked for. Raises RuntimeFailed.
+    Yields the outputs for each input, in order. They are in OpenVINO's own memory: copy them before
+    taking the next ones. Raises RuntimeFailed.
     """
     most = requests_at_once(compiled)
     idle: list[Any] = []
@@ -144,14 +144,14 @@ def run_in_order(
             yield _outputs(busy[0])
             busy.popleft()
     finally:
-        # A caller that stops early leaves requests behind; none may run on in an ending process.
+        # If the caller stops early, requests remain; none may run on while the process ends.
         for request in busy:
             with contextlib.suppress(RuntimeError):
                 request.wait()
 
 
 def _started(compiled: Any, idle: list[Any], inputs: NDArray[Any]) -> Any:  # noqa: ANN401
-    """Start an idle request, or a new one where all are busy."""
+    """Start an idle request, or a new one if all are busy."""
     try:
         request = idle.pop() if idle else compiled.create_infer_request()
         request.start_async({0: inputs})
@@ -169,27 +169,27 @@ def _outputs(request: Any) -> list[NDArray[Any]]:  # noqa: ANN401
 
 
 def openvino_failed(error: object) -> RuntimeFailed:
-    """Say in albo's words that OpenVINO failed."""
+    """Make albo's error for a failure of OpenVINO."""
     return RuntimeFailed(f"OpenVINO failed ({last_line(error)}); free some memory and try again")
 
 
 def last_line(error: object) -> str:
-    """Return the line of an error that says what happened, as OpenVINO writes them."""
+    """Return the informative line of an error in OpenVINO's format."""
     return in_one_line(lines_of(error)[-1], _MAX_REASON)
 
 
 @dataclass(frozen=True)
 class Export:
-    """A network compiled for this processor: a line of JSON and OpenVINO's own bytes, one file."""
+    """A network compiled for this processor: a line of JSON and OpenVINO's bytes, in one file."""
 
     about: Mapping[str, str]
-    """What a loader needs to know without the network that was compiled, such as its arithmetic."""
+    """Facts for the loader about the compiled network, such as its arithmetic."""
 
     compiled: bytes
     """The compiled network, as OpenVINO exports it."""
 
     def write(self, file: Path) -> None:
-        """Write it whole or not at all. Raises CannotWrite."""
+        """Write the whole file or nothing. Raises CannotWrite."""
         header = json.dumps({**self.about, "sha256": self._checksum()}).encode() + b"\n"
         write_atomically(
             file,
@@ -200,9 +200,9 @@ class Export:
 
     @classmethod
     def read(cls, file: Path) -> Export | None:
-        """Read what is whole: OpenVINO would take the process down over damaged bytes."""
+        """Read it if it is undamaged: damaged bytes would crash OpenVINO and the process."""
         try:
-            # A buffer would copy it all once more, which takes longer than reading it.
+            # A buffer would copy all bytes once more, which takes longer than reading them.
             with file.open("rb", buffering=0) as opened:
                 header = json.loads(opened.readline(_HEADER_BYTES))
                 compiled = opened.read()
@@ -214,26 +214,26 @@ class Export:
 
     def _checksum(self) -> str:
         said = hashlib.sha256(json.dumps(self.about, sort_keys=True).encode() + b"\n")
-        said.update(self.compiled)  # not joined: that would copy it once more
+        said.update(self.compiled)  # not concatenated: that would copy the bytes once more
         return said.hexdigest()
 
     def load(self, core: Any, config: Mapping[str, str]) -> Any:  # noqa: ANN401
         """Return the compiled network. Raises RuntimeError for another build of OpenVINO."""
         import openvino
 
-        # A copy that OpenVINO owns: the compiled network goes on reading its weights there.
+        # A copy that OpenVINO owns: the compiled network keeps reading its weights there.
         tensor = openvino.Tensor(np.frombuffer(self.compiled, np.uint8))
         return core.import_model(tensor, "CPU", dict(config))
 
 
 def export_file(name: str, made_from: object, core: Any) -> Path | None:  # noqa: ANN401
-    """Name the file of an export: by what goes in, the program and the processor.
+    """Return the path of an export, made of its inputs, the program and the processor.
 
     Parameters
     ----------
-    made_from : all that goes in, as JSON can hold it.
+    made_from : all inputs of the export, as JSON types.
 
-    Returns None where there is no folder to keep the export in.
+    Returns None if there is no folder for exports.
     """
     asked = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
     processor = [platform.machine(), *(str(core.get_property("CPU", name)) for name in asked)]
@@ -252,14 +252,14 @@ def load_or_export(
     make: Callable[[], Export],
     note: Note,
 ) -> tuple[Export, Any]:
-    """Load what was exported; where there is nothing that loads, export it first and keep it.
+    """Load an export; if none can be loaded, export first and keep the result.
 
     Parameters
     ----------
     file : as `export_file` returns it.
-    config : gives the settings that OpenVINO runs an export with.
+    config : returns OpenVINO's settings for an export.
     make : makes the export.
-    note : called with one line where the export cannot be kept.
+    note : called with one line if the export cannot be kept.
 
     Returns the export and the compiled network.
     """
@@ -267,7 +267,7 @@ def load_or_export(
     if export is not None:
         with contextlib.suppress(
             RuntimeError, KeyError
-        ):  # another build of OpenVINO: made anew below
+        ):  # fails for another build of OpenVINO; then it is exported again below
             return export, export.load(core, config(export))
     export = make()
     try:

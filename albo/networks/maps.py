@@ -1,4 +1,4 @@
-"""The network that gives an activation map."""
+"""The network that returns an activation map."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from albo.records import Note
 
 
-_EXPORT_VERSION = 1  # raised when exports are made in another way
+_EXPORT_VERSION = 1  # increase it when the way of exporting changes
 
 
 def compile_map_network(card: Card, core: Any, note: Note) -> Any:  # noqa: ANN401
-    """Load the network of a card's activation maps on OpenVINO; export it where none is kept.
+    """Load the network of a card's activation maps on OpenVINO; export it if none is kept.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def compile_map_network(card: Card, core: Any, note: Note) -> Any:  # noqa: ANN4
         try:
             return _export(card, core)
         except NoActivationMap as reason:
-            remember(question, {"reason": str(reason)})  # to find none takes as long
+            remember(question, {"reason": str(reason)})  # a search without success takes as long
             raise
 
     return load_or_export(file, core, lambda _export: _CONFIG, make, note)[1]

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     _State: TypeAlias = dict[str, torch.Tensor]
 
 
-# Stages whose channels' mean and standard deviation make up `middle`, by torchvision's class name.
-# The last stage is left out: its mean is the pooled top itself.
+# The stages whose channel means and standard deviations form `middle`, by torchvision's class name.
+# The last stage is left out: its mean is the pooled top.
 _MIDDLE_STAGES: Mapping[str, tuple[str, ...]] = {
     "ResNet": ("layer2", "layer3"),
     "RegNet": ("trunk_output.block2", "trunk_output.block3"),
@@ -34,21 +34,21 @@ _MIDDLE_STAGES: Mapping[str, tuple[str, ...]] = {
 }
 _MIDDLE_REDUCTIONS = (8, 16)
 _MAP_AXES = 4
-_SAME_MEAN = 1e-3  # of the top's length
+_SAME_MEAN = 1e-3  # relative to the top's length
 _NESTS = ("state_dict", "model", "model_state_dict")
-_WRAPPERS = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
+_WRAPPERS = ("module.", "_orig_mod.")  # prefixes of DataParallel and torch.compile
 _MAX_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkPlan:
-    """How to get a network: where its weights are or come from, and what goes in."""
+    """The recipe of a network: its library, its weights, and its preprocessing."""
 
     name: str
-    """As on its card, with the weights' entry where there is a choice."""
+    """As on its card, with the weights' entry if there is a choice."""
 
     family: str
-    """Who makes it: default, torchvision or timm."""
+    """The library: default, torchvision or timm."""
 
     architecture: str
     """Its name in the family's library."""
@@ -63,7 +63,7 @@ class NetworkPlan:
     """Each channel is then divided by it, on the same scale."""
 
     resample: Resample
-    """How covers are scaled to the input."""
+    """The filter that scales covers to the input."""
 
     licence: str
     """The published weights' licence."""
@@ -72,19 +72,19 @@ class NetworkPlan:
     """Whether that licence is known to allow commercial use."""
 
     file: Path | None
-    """Where the published weights are, or will be once they are fetched; None if not known."""
+    """The path of the published weights, before or after the download; None if not known."""
 
     origin: str
-    """A URL, a repository of the hub, or the package that brings the weights; "" for none."""
+    """A URL, a repository of the hub, or the package with the weights; "" for none."""
 
     entry: str = ""
     """The entry of torchvision's weights."""
 
 
 def reason_of(error: Exception) -> str:
-    """Return in one line what an error of torch or of a hub says."""
+    """Return the message of an error of torch or of a hub in one line."""
     lines = lines_of(error)
-    # torch's first line may be no more than a heading.
+    # torch's first line may be only a heading.
     said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     return in_one_line(said, _MAX_REASON)
 
@@ -93,7 +93,7 @@ def reason_of(error: Exception) -> str:
 
 
 def make_trunk(plan: NetworkPlan, pretrained: Path | None) -> nn.Module:
-    """Make the network without its classifier, with weights where a file is given."""
+    """Make the network without its classifier, with weights if a file is given."""
     makers = {"default": _trunk_default, "torchvision": _trunk_torchvision, "timm": _trunk_timm}
     make = makers[plan.family]
     if pretrained is None:
@@ -112,8 +112,8 @@ def _trunk_default(plan: NetworkPlan, state: _State | None) -> nn.Module:
 
     network: nn.Module = timm.create_model(plan.architecture, pretrained=False)
     if state is not None:
-        # The package's names are the original's, timm's are its own; their order is the same,
-        # and every shape is checked, so that another file cannot slip in.
+        # The package has the original's names, timm has its own. Their order is the same, and
+        # every shape is checked, so another file is not accepted by mistake.
         ours = network.state_dict()
         if [tuple(x.shape) for x in state.values()] != [tuple(x.shape) for x in ours.values()]:
             raise ValueError("its tensors are not EfficientNet-Lite0's")
@@ -125,7 +125,7 @@ def _trunk_default(plan: NetworkPlan, state: _State | None) -> nn.Module:
 def _trunk_torchvision(plan: NetworkPlan, state: _State | None) -> nn.Module:
     from torchvision import models
 
-    # What torchvision itself sets where it loads published weights, and not otherwise.
+    # torchvision itself sets these only if it loads published weights.
     extra: dict[str, Any] = {}
     if plan.architecture in {"inception_v3", "googlenet"}:
         extra = {"aux_logits": False, "init_weights": False, "transform_input": True}
@@ -145,12 +145,12 @@ def _trunk_torchvision(plan: NetworkPlan, state: _State | None) -> nn.Module:
 
 
 def _is_auxiliary(key: str) -> bool:
-    """Whether a tensor is of Inception's or GoogLeNet's training-time heads, which are not run."""
+    """Whether a tensor is of a training-time head of Inception or GoogLeNet, which never runs."""
     return key.startswith(("AuxLogits.", "aux1.", "aux2."))
 
 
 def _drop_classifier(network: nn.Module) -> None:
-    """Replace the last linear layer by nothing: what entered it is the pooled top."""
+    """Replace the last linear layer by nothing: its input is the pooled top."""
     from torch import nn
 
     linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
@@ -167,7 +167,7 @@ def _trunk_timm(plan: NetworkPlan, state: _State | None) -> nn.Module:
     if state is None:
         network = timm.create_model(plan.architecture, pretrained=False)
     else:
-        # With as many classes as the file has, timm loads strictly; else it would take any file.
+        # With the file's number of classes, timm loads strictly; else it would accept any file.
         classes = _classes(state, timm.get_pretrained_cfg(plan.architecture).classifier)
         overlay: dict[str, Any] = {"state_dict": state, "custom_load": False}
         if classes:
@@ -183,13 +183,13 @@ def _trunk_timm(plan: NetworkPlan, state: _State | None) -> nn.Module:
 
 
 def _classes(state: _State, classifier: object) -> int | None:
-    """Return how many classes a state dict's classifier tells apart, where it has a plain one."""
+    """Return the number of classes of a state dict's classifier, if it has a plain one."""
     weight = state.get(f"{classifier}.weight") if isinstance(classifier, str) else None
     return int(weight.shape[0]) if weight is not None and weight.ndim > 1 else None
 
 
 def _state_dict(file: Path) -> _State:
-    """Load tensors and nothing else: never a pickled object. Raises ValueError."""
+    """Load only tensors, never a pickled object. Raises ValueError."""
     try:
         loaded = _load(file)
     except Exception as error:  # unpickling hostile bytes can raise anything
@@ -213,7 +213,7 @@ def _load(file: Path) -> Any:  # noqa: ANN401  (whatever the file holds)
     import torch
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of archives that are no state dict; refused anyway
+        warnings.simplefilter("ignore")  # about archives that are no state dict; refused anyway
         return torch.load(file, map_location="cpu", weights_only=True)
 
 
@@ -228,7 +228,7 @@ def _is_state(loaded: object) -> bool:
 
 
 def two_outputs(trunk: nn.Module, plan: NetworkPlan) -> nn.Module:
-    """Add what comes before and after a trunk: pixels as of `build` in, (top, middle) out."""
+    """Wrap a trunk, so that it takes pixels as of `build` and returns (top, middle)."""
     import torch
     from torch import nn
 
@@ -247,7 +247,7 @@ def two_outputs(trunk: nn.Module, plan: NetworkPlan) -> nn.Module:
                 trunk.get_submodule(stage).register_forward_hook(self._keep)
 
         def _keep(self, _module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
-            # Float32 before summing over positions: bf16 would lose the small deviations.
+            # Convert to float32 before summing: bf16 would lose the small deviations.
             stage = output.float()
             mean = stage.mean((2, 3))
             deviation = (stage - mean[:, :, None, None]).square().mean((2, 3)).sqrt()
@@ -266,9 +266,9 @@ def two_outputs(trunk: nn.Module, plan: NetworkPlan) -> nn.Module:
 
 
 def pooled_map(network: nn.Module, size: int) -> tuple[str, bool] | None:
-    """Find the last module whose output the pooled top is the mean of, and if it is rectified.
+    """Find the last module whose mean output is the pooled top, and whether it is rectified.
 
-    Some networks rectify and pool that output by functions, which are no modules.
+    Some networks rectify and pool that output by functions, not by modules.
     """
     import torch
 
@@ -278,7 +278,7 @@ def pooled_map(network: nn.Module, size: int) -> tuple[str, bool] | None:
 
     def keep(name: str, output: Any) -> None:  # noqa: ANN401  (whatever a module returns)
         is_map = isinstance(output, torch.Tensor) and output.ndim == _MAP_AXES
-        if is_map and output.shape[2:].numel() > 1:  # what is pooled already has one place
+        if is_map and output.shape[2:].numel() > 1:  # a pooled output has only one place
             means[name] = [x.float().mean((2, 3)) for x in (output, output.relu())]
 
     hooks = [
@@ -297,16 +297,16 @@ def pooled_map(network: nn.Module, size: int) -> tuple[str, bool] | None:
 
 
 def one_map(network: nn.Module, name: str, rectified: bool) -> nn.Module:
-    """Make the network that gives one module's output, float32 (n, d, h, w).
+    """Make the network that returns one module's output, float32 (n, d, h, w).
 
     Parameters
     ----------
-    name, rectified : as `pooled_map` found them.
+    name, rectified : the result of `pooled_map`.
     """
     from torch import nn
 
     class OneMap(nn.Module):
-        """Runs a network for the output of one of its modules."""
+        """Runs a network and returns the output of one of its modules."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -330,7 +330,7 @@ def _middle_stages(trunk: nn.Module, plan: NetworkPlan) -> tuple[str, ...]:
         return ("blocks.2", "blocks.4", "blocks.5")  # blocks 4, 10 and 14, counted flat
     if plan.family == "torchvision":
         return _MIDDLE_STAGES.get(type(trunk).__name__, ())
-    # timm lists its stages; only those that are maps of channels first have such statistics.
+    # timm lists its stages; only channels-first maps have such statistics.
     listed = list(getattr(trunk, "feature_info", ()))
     if len({stage["reduction"] for stage in listed}) < len(_MIDDLE_REDUCTIONS) + 1:
         return ()
@@ -340,7 +340,7 @@ def _middle_stages(trunk: nn.Module, plan: NetworkPlan) -> tuple[str, ...]:
 
 
 def _is_channels_first(trunk: nn.Module, plan: NetworkPlan, stage: str) -> bool:
-    """Whether a stage's output has its channels in second place, asked by one tiny forward pass."""
+    """Whether a stage's output has its channels in second place, tested by a tiny forward pass."""
     import torch
 
     expected = {f["module"]: f["num_chs"] for f in trunk.feature_info}  # type: ignore[union-attr]
@@ -356,7 +356,7 @@ def _is_channels_first(trunk: nn.Module, plan: NetworkPlan, stage: str) -> bool:
 
 
 def widths_of(plan: NetworkPlan) -> tuple[int, int]:
-    """Return (d, m), by a forward pass of shapes alone: no numbers, no weights."""
+    """Return (d, m), by a forward pass of shapes alone, without numbers or weights."""
     import torch
 
     with torch.inference_mode():
@@ -370,10 +370,10 @@ def widths_of(plan: NetworkPlan) -> tuple[int, int]:
 
 
 def _weightless() -> TorchFunctionMode:
-    """Let modules be made without memory for their parameters.
+    """Make modules without memory for their parameters.
 
-    `torch.device("meta")` would take the numbers from all tensors, and RegNet computes its widths
-    with some; parameters begin as `torch.empty`.
+    `torch.device("meta")` would remove the numbers from all tensors, but RegNet computes its widths
+    with some of them. Parameters begin as `torch.empty`.
     """
     import torch
     from torch.overrides import TorchFunctionMode

@@ -1,4 +1,4 @@
-"""Choose the arithmetic of a network by measurement: as fast as agrees with float32."""
+"""Choose the arithmetic of a network by measurement: the fastest that agrees with float32."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 AGREEMENT = 0.99996
-"""Least median cosine to eager float32 on the probe images.
+"""The least median cosine to eager float32 on the probe images.
 
-Of 5,239 real covers none then had another first neighbour whose lead in float32 exceeded 0.0017;
-at 0.99994 some did whose lead exceeded 0.002.
+At this value, of 5,239 real covers, a first neighbour changed only if its lead in float32 was at
+most 0.0017; at 0.99994 some changed with a lead above 0.002.
 """
 LEAST_AGREEMENT = 0.9995
-"""Least cosine on any probe image; the probes are harder than covers, which stay above 0.999."""
+"""The least cosine on any probe image; probes are harder than covers, which stay above 0.999."""
 
 PRECISION = "INFERENCE_PRECISION_HINT"
 _DEPTHWISE = "GroupConvolution"
@@ -36,7 +36,7 @@ _PROBES = 12
 
 
 def probe_images(size: int, count: int = _PROBES) -> Pixels:
-    """Draw images that tax an arithmetic: flats, gradients, noise, hard edges and fine lines.
+    """Draw images that are hard for an arithmetic: flats, gradients, noise, hard edges, fine lines.
 
     Returns uint8 (count, size, size, 3), the same on every machine.
     """
@@ -51,7 +51,7 @@ def probe_images(size: int, count: int = _PROBES) -> Pixels:
         image = low + (high - low) * ramp
         if i % 4 == 1:
             image = image + rng.normal(0, 40, (size, size, 1))
-        if i % 4 == 2:  # noqa: PLR2004  each fourth image is of one kind
+        if i % 4 == 2:  # noqa: PLR2004  every fourth image is of one kind
             image = np.where((ramp * rng.integers(4, 40)) % 1.0 > 0.5, high, low)  # noqa: PLR2004
         for _ in range(int(rng.integers(0, 6))):
             top, left = rng.integers(0, size * 3 // 4, 2)
@@ -63,7 +63,7 @@ def probe_images(size: int, count: int = _PROBES) -> Pixels:
 
 
 def agrees(ours: Floats, theirs: Floats) -> bool:
-    """Whether two networks say the same of the probe images. Anything not finite disagrees."""
+    """Whether two networks agree on the probe images. Values that are not finite disagree."""
     x, y = ours.astype(np.float64), theirs.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         cosines = (x * y).sum(1) / np.sqrt((x * x).sum(1) * (y * y).sum(1))
@@ -72,12 +72,12 @@ def agrees(ours: Floats, theirs: Floats) -> bool:
 
 
 def run_compiled(compiled: Any, pixels: Pixels) -> Floats:  # noqa: ANN401
-    """Return what OpenVINO says of images, one at a time: the tops, float32 (n, d)."""
+    """Return OpenVINO's output for images, one at a time: the tops, float32 (n, d)."""
     return np.concatenate([compiled(pixels[i : i + 1])[0] for i in range(len(pixels))])
 
 
 def run_eager(network: nn.Module, pixels: Pixels) -> Floats:
-    """Return what torch says of images, one at a time: the tops, float32 (n, d)."""
+    """Return torch's output for images, one at a time: the tops, float32 (n, d)."""
     import torch
 
     with torch.inference_mode():
@@ -86,14 +86,15 @@ def run_eager(network: nn.Module, pixels: Pixels) -> Floats:
 
 
 def mixtures(plain: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield ways to mix bfloat16 and float32, the fastest first, each with the marked network.
+    """Yield mixtures of bfloat16 and float32, the fastest first, each with the marked network.
 
-    A rounding error inside a residual branch is added to a sum that is exact; one outside goes
-    through all that follows. Of EfficientNet-Lite0's 49 convolutions the 22 outside make 93 % of
-    the error; the depthwise ones, with few terms to a sum, and the first branches most of the rest.
+    A rounding error inside a residual branch is added to an exact sum. An error outside passes
+    through all later layers. Of EfficientNet-Lite0's 49 convolutions, the 22 outside cause 93 % of
+    the error. The depthwise ones, with few terms in a sum, and the first branches cause most of
+    the rest.
     """
     yield "bfloat16", plain
-    graph = ElementTree.fromstring(plain)  # noqa: S314  written by OpenVINO a moment ago
+    graph = ElementTree.fromstring(plain)  # noqa: S314  OpenVINO has just written it
     kinds = {layer.get("id", ""): layer.get("type", "") for layer in graph.iterfind("layers/layer")}
     residual = _residual_layers(graph, kinds)
     dense = sum(kinds[layer] in _HEAVY_LAYERS - {_DEPTHWISE} for layer in residual)
@@ -104,7 +105,7 @@ def mixtures(plain: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _residual_layers(graph: ElementTree.Element, kinds: dict[str, str]) -> set[str]:
-    """Find the ids of the layers that lie between a tensor and the sum that adds it again."""
+    """Find the ids of the layers between a tensor and the sum that adds it again."""
     sources: dict[str, list[str]] = {layer: [] for layer in kinds}
     for edge in graph.iterfind("edges/edge"):
         if kinds[edge.get("from-layer", "")] != "Const":
@@ -118,7 +119,7 @@ def _residual_layers(graph: ElementTree.Element, kinds: dict[str, str]) -> set[s
 
 
 def _between(start: str, end: str, sources: dict[str, list[str]]) -> set[str]:
-    """Return what leads from `start` to `end`, `end` included; nothing if all does not."""
+    """Return the layers from `start` to `end`, `end` included; none if a path avoids `start`."""
     found: set[str] = set()
     waiting = [end]
     while waiting:
@@ -126,14 +127,14 @@ def _between(start: str, end: str, sources: dict[str, list[str]]) -> set[str]:
         if layer == start or layer in found:
             continue
         if not sources[layer]:
-            return set()  # the network's input: there is a way round `start`
+            return set()  # the network's input: a path avoids `start`
         found.add(layer)
         waiting += sources[layer]
     return found
 
 
 def _dense_layers(residual: set[str], kinds: dict[str, str], skipped: int) -> set[str]:
-    """Choose the dense layers, but for the first few, each with what follows it in the file."""
+    """Choose the dense layers except the first few, each with the layer after it in the file."""
     chosen, taking, seen = set(), False, 0
     for layer, kind in kinds.items():
         if kind in _HEAVY_LAYERS:
@@ -148,7 +149,7 @@ def _dense_layers(residual: set[str], kinds: dict[str, str], skipped: int) -> se
 def _keep_precise(graph: ElementTree.Element, coarse: set[str]) -> bytes:
     """Mark all other layers to stay in float32.
 
-    OpenVINO reads the mark as `DisableFP16Compression`, which its CPU plugin honours for bf16 too.
+    OpenVINO reads the mark as `DisableFP16Compression`, and its CPU plugin obeys it for bf16 too.
     """
     marked = copy.deepcopy(graph)
     for layer in marked.iterfind("layers/layer"):

@@ -1,9 +1,9 @@
-"""Runs a frozen network on what the machine has: OpenVINO or torch on a CPU, torch on CUDA and MPS.
+"""Run a frozen network: with OpenVINO or torch on a CPU, with torch on CUDA and MPS.
 
-Every runtime takes batches of uint8 pixels (n, size, size, 3) and gives, in the same order, the raw
-outputs of the network: top float32 (n, d) and middle float32 (n, m). All agree with eager float32:
-where a processor offers a faster, coarser arithmetic, it is used as far as probe images show that
-the cosines stay above `AGREEMENT` and `LEAST_AGREEMENT`, and no further.
+Every runtime takes batches of uint8 pixels (n, size, size, 3). It returns, in the same order, the
+raw outputs of the network: top float32 (n, d) and middle float32 (n, m). All agree with eager
+float32. If a processor offers a faster arithmetic of lower precision, it is used as far as the
+cosines on probe images stay above `AGREEMENT` and `LEAST_AGREEMENT`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Runtime(Protocol):
     batch_size: int
 
     def encode(self, batches: Iterable[Pixels]) -> Iterator[tuple[Floats, Floats]]:
-        """Yield (top (n, d), middle (n, m)) for each batch, in order, looking a little ahead."""
+        """Yield (top (n, d), middle (n, m)) for each batch, in order, reading a little ahead."""
         ...
 
 
@@ -50,11 +50,11 @@ def open_runtime(
 
     Parameters
     ----------
-    batch_size : covers a batch; chosen by the runtime where None.
-    single : one cover is to be answered soon: start fast rather than run fast.
-    note : told in one line what the user may want to know (a fall-back, an export).
+    batch_size : covers a batch; None lets the runtime choose.
+    single : for one fast answer: start fast rather than run fast.
+    note : called with one line of information for the user (a fall-back, an export).
 
-    Raises RuntimeFailed, MissingWeights, UsageError where the device asked for is not here.
+    Raises RuntimeFailed, MissingWeights, UsageError if the requested device is not available.
     """
     chosen = _choose_device(device, single=single)
     if chosen is Device.CPU:
@@ -69,19 +69,19 @@ def open_runtime(
 
 
 def check_device(device: Device) -> None:
-    """Refuse a device that is not here, before any work. Raises UsageError."""
+    """Raise UsageError if a device is not available, before any work."""
     if device is not Device.AUTO:
         _choose_device(device, single=False)
 
 
 def _choose_device(device: Device, *, single: bool) -> Device:
-    # For one cover the import of torch alone costs ten times the CPU's answer.
+    # For one cover, importing torch alone takes ten times as long as the answer on the CPU.
     if device is Device.CPU or (device is Device.AUTO and (single or not _may_have_gpu())):
         return Device.CPU
     import torch
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns of drivers it does not know; so will we
+        warnings.simplefilter("ignore")  # torch warns of unknown drivers; albo does it below
         there = {
             Device.CUDA: torch.cuda.is_available(),
             Device.MPS: torch.backends.mps.is_available(),
@@ -95,7 +95,7 @@ def _choose_device(device: Device, *, single: bool) -> Device:
 
 
 def _may_have_gpu() -> bool:
-    """Whether importing torch to ask is worth two seconds."""
+    """Whether there may be a GPU, so that importing torch to check is worth two seconds."""
     apple = platform.system() == "Darwin" and platform.machine() == "arm64"
     return (
         apple
@@ -123,7 +123,7 @@ def _open_cpu(card: Card, batch_size: int | None, *, single: bool, note: Note) -
 def _open_torch(card: Card, device: Device, batch_size: int | None, note: Note) -> Runtime:
     try:
         runtime = TorchRuntime(card, device, batch_size or GPU_BATCH)
-    except RuntimeError as error:  # of which torch.OutOfMemoryError is one
+    except RuntimeError as error:  # torch.OutOfMemoryError is a subclass
         raise RuntimeFailed(
             f"{card.name} cannot be loaded on {device.value} ({first_line(error)});"
             " use --device cpu"

@@ -30,20 +30,20 @@ _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def first_line(error: object) -> str:
-    """Return the line of an error that says what happened, as torch writes them."""
+    """Return the informative line of an error in torch's format."""
     return in_one_line(lines_of(error)[0], _MAX_REASON)
 
 
 class TorchRuntime:
-    """A network run by torch: graph-captured on CUDA, eager elsewhere.
+    """A network run by torch: captured as a graph on CUDA, eager elsewhere.
 
-    Threads may call `encode` at the same time: one forward pass runs at a time.
+    Threads may call `encode` at the same time; forward passes run one at a time.
 
     Attributes
     ----------
-    device : where it runs.
-    arithmetic : what the network computes in: bfloat16, float16 or float32.
-    batch_size : covers that a batch has at most; halved where they do not fit into the memory.
+    device : the device it runs on.
+    arithmetic : its arithmetic: bfloat16, float16 or float32.
+    batch_size : the most covers in a batch; halved if they do not fit into the memory.
     """
 
     def __init__(self, card: Card, device: Device, batch_size: int) -> None:
@@ -53,16 +53,16 @@ class TorchRuntime:
         self.batch_size = batch_size
         self._where = torch.device(device.value)
         network = networks.build(card).to(self._where)
-        if device is not Device.MPS:  # whose convolutions are written for channels first
+        if device is not Device.MPS:  # its convolutions need channels first
             network = network.to(memory_format=torch.channels_last)
         self.arithmetic, self._network = _fastest_that_agrees(network, card, self._where)
         self._graphs = _Graphs(card.size, self._where)
         self._turn = threading.Lock()
 
     def encode(self, batches: Iterable[Pixels]) -> Iterator[tuple[Floats, Floats]]:
-        """Yield (top, middle) for each batch, in order; one too big for the memory is halved.
+        """Yield (top, middle) for each batch, in order; a batch too big for the memory is halved.
 
-        Raises RuntimeFailed where not even one cover fits.
+        Raises RuntimeFailed if not even one cover fits.
         """
         for pixels in batches:
             parts = list(self._parts(pixels))
@@ -72,7 +72,7 @@ class TorchRuntime:
             )
 
     def _parts(self, pixels: Pixels) -> Iterator[tuple[Floats, Floats]]:
-        """Run a batch in as many parts as it takes; what was too big once is not tried again."""
+        """Run a batch in as many parts as needed; a size that was too big is not tried again."""
         start = 0
         while start == 0 or start < len(pixels):
             part = pixels[start : start + self.batch_size]
@@ -84,7 +84,7 @@ class TorchRuntime:
                 start += max(1, len(part))
 
     def _forward_if_it_fits(self, pixels: Pixels) -> tuple[Floats, Floats] | None:
-        # The room is made by the caller: as long as the error lives, so does what it ran out over.
+        # The caller frees memory: while the error exists, so do the tensors of the failed pass.
         try:
             with self._turn, self._float32():
                 return self._forward(pixels)
@@ -126,11 +126,11 @@ class TorchRuntime:
 
 
 class _Graphs:
-    """The captured graph of a network, made when it is first needed: one at a time is kept.
+    """The captured graph of a network, made at the first use; only one is kept at a time.
 
     Attributes
     ----------
-    captures : whether graphs are captured at all: on CUDA, but for networks that no graph can hold.
+    captures : whether graphs are captured: on CUDA, unless the network cannot be captured.
     """
 
     def __init__(self, size: int, where: torch.device) -> None:
@@ -143,25 +143,25 @@ class _Graphs:
         return len(self._kept)
 
     def clear(self) -> None:
-        """Drop what was captured, and with it the memory that it takes."""
+        """Drop the captured graph and free its memory."""
         self._kept.clear()
 
     def find(self, network: nn.Module, n: int, batch_size: int) -> _Graph | None:
         """Return a captured graph for up to n covers; one size serves all batches but the last.
 
-        None where the network has to run eagerly.
+        Returns None if the network has to run eagerly.
         """
         if not self.captures or not n:
             return None
         size = batch_size if n > batch_size // 2 else n
         if size not in self._kept:
-            self.clear()  # before the next: two would take twice the memory
+            self.clear()  # before the next capture: two graphs would take twice the memory
             try:
                 self._kept[size] = _Graph(network, size, self._size, self._where)
             except RuntimeError as error:
                 if _is_out_of_memory(error):
                     raise
-                self.captures = False  # some networks do what no graph can hold
+                self.captures = False  # some networks have operations that cannot be captured
         return self._kept.get(size)
 
 
@@ -176,7 +176,7 @@ class _Graph:
         self._input = torch.zeros(shape, dtype=torch.uint8, device=where)
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # warm up outside the capture, as PyTorch asks
+        with torch.cuda.stream(side):  # warm up outside the capture, as PyTorch requires
             for _ in range(3):
                 network(self._input)
         torch.cuda.current_stream().wait_stream(side)
@@ -203,7 +203,7 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def _true_float32() -> contextlib.AbstractContextManager[None]:
-    """Keep cuDNN from rounding float32 to TF32, its default, which has float16's ten bits."""
+    """Prevent cuDNN from rounding float32 to TF32, its default with only ten bits like float16."""
     import torch
 
     before = torch.backends.cudnn

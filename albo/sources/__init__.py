@@ -1,8 +1,8 @@
-"""Where covers come from: folders, manifests, charts, other catalogs; and all downloads.
+"""The sources of covers (folders, manifests, charts, other catalogs), and all downloads.
 
-`opening` tells what a SOURCE is; `folders`, `manifests` (over tables: `rows`) and `catalogs` list
-albums. `plan` says which charts a harvest asks for, `charts` what they say, `chart_requests` and
-`artwork_requests` what is asked next. `downloads` fetches, with `politeness` and `connections`.
+`opening` recognises a SOURCE. `folders`, `manifests` (over tables: `rows`) and `catalogs` list
+albums. `plan` chooses the charts of a harvest, `charts` reads them, `chart_requests` and
+`artwork_requests` order the requests. `downloads` fetches, with `politeness` and `connections`.
 Nothing is decoded or kept here.
 """
 

@@ -1,4 +1,4 @@
-"""Artwork that is wanted, what became of it, and what the catalog records of that."""
+"""Wanted artwork, the results of its fetches, and their records in the catalog."""
 
 from __future__ import annotations
 
@@ -24,83 +24,83 @@ if TYPE_CHECKING:
     from albo.store import CoverStore
 
 
-_MOST_REMEMBERED = 5_000  # artworks stored last
+_MOST_REMEMBERED = 5_000  # the artworks stored last
 
 
-# --- what goes between the threads ---------------------------------------------------------------
+# --- data passed between threads -----------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class Artwork:
-    """One artwork that is wanted."""
+    """One wanted artwork."""
 
     url: str
-    """Its address, as the chart gives it."""
+    """Its address, as in the chart."""
 
     arriving: Digest | None
-    """The cover that was on its way into the store when a run ended; it may be there."""
+    """The cover that was being stored when a run ended; it may be in the store."""
 
     albums: dict[str, Tally]
-    """The albums that it is for, by id, each with its tally."""
+    """The albums that want it, by id, each with its tally."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Artwork that was fetched and is whole, or is in the store already."""
+    """Artwork that was fetched complete, or is in the store already."""
 
     art: Artwork
-    """What was asked for."""
+    """The requested artwork."""
 
     digest: Digest
     """The cover's digest."""
 
     url: str = ""
-    """Where it came from; "" where it was in the store."""
+    """The address it came from; "" if it was in the store."""
 
     data: bytes | None = None
-    """The file's bytes; None where it is in the store, at `uri`."""
+    """The file's bytes; None if it is in the store, at `uri`."""
 
     facts: Facts | None = None
-    """What the bytes are; None where it was in the store."""
+    """The facts about the image; None if it was in the store."""
 
     uri: str = ""
-    """Where it is in the store; "" where it is not there yet."""
+    """Its place in the store; "" if it is not there yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotFetched:
-    """Artwork that could not be had."""
+    """Artwork that could not be fetched."""
 
     art: Artwork
-    """What was asked for."""
+    """The requested artwork."""
 
     reason: str
-    """Why there is none."""
+    """Why it failed."""
 
     was_asked: bool = True
-    """Whether any server was asked for it."""
+    """Whether a request was sent to any server."""
 
 
 FetchResult: TypeAlias = "Fetched | NotFetched"
-"""What became of an artwork."""
+"""The result of fetching an artwork."""
 
 _R = TypeVar("_R", bound=FetchResult)
 
 
-# --- what is wanted ------------------------------------------------------------------------------
+# --- wanted artwork ------------------------------------------------------------------------------
 
 
 class WantedArtwork:
-    """The artwork that albums want, each once, however many albums share it.
+    """The artwork that albums want, each once, even if many albums share it.
 
     From `want` until `settle` an artwork is open. An open artwork is in just one place: among the
-    new ones, among those that failed last time, or with whoever took it by `take_next`. Albums that
-    want an open artwork join it. A settled one may be wanted again; the last ones that were stored
-    are remembered, so that albums of later charts need no fetch.
+    new ones, among those that failed last time, or with the caller who took it by `take_next`.
+    Albums that want an open artwork join it. A settled artwork may be wanted again. The artworks
+    stored last are remembered, so that albums of later charts need no fetch.
     """
 
     def __init__(self) -> None:
-        self._new: dict[str, Artwork] = {}  # all by artwork, in the order in which they came
+        self._new: dict[str, Artwork] = {}  # by artwork key, in the order of arrival
         self._failed_before: dict[str, Artwork] = {}
         self._open: dict[str, Artwork] = {}
         self._stored: dict[str, Fetched] = {}
@@ -108,21 +108,21 @@ class WantedArtwork:
 
     @property
     def count(self) -> int:
-        """How many artworks nobody has taken."""
+        """The number of artworks that are not taken."""
         return len(self._new) + len(self._failed_before)
 
     @property
     def new_count(self) -> int:
-        """How many of them did not fail last time."""
+        """The number of them that did not fail last time."""
         return len(self._new)
 
     @property
     def album_count(self) -> int:
-        """How many albums wait for an open artwork."""
+        """The number of albums that wait for an open artwork."""
         return sum(len(art.albums) for art in self._open.values())
 
     def want(self, album_id: str, listing: Listing, tally: Tally) -> Fetched | None:
-        """Queue an album's artwork. Returns it where it is one of those stored last."""
+        """Queue an album's artwork. Returns it instead if it is one of those stored last."""
         key = artwork_key(listing.art_url)
         if key in self._stored:
             art = Artwork(listing.art_url, None, {album_id: tally})
@@ -136,13 +136,13 @@ class WantedArtwork:
         return None
 
     def take_next(self, *, with_failed: bool) -> Artwork | None:
-        """Take the next artwork: those that failed last time come last, so they delay no others.
+        """Take the next artwork. Those that failed last time come last and delay no others.
 
         Parameters
         ----------
         with_failed : whether artwork that failed last time may be taken now.
 
-        Returns None where there is none to take.
+        Returns None if there is none to take.
         """
         for queue in (self._new, self._failed_before) if with_failed else (self._new,):
             if queue:
@@ -150,22 +150,22 @@ class WantedArtwork:
         return None
 
     def settle(self, results: Iterable[FetchResult]) -> None:
-        """Close the artworks that these results are of."""
+        """Close the artworks of these results."""
         for result in results:
             self._open.pop(artwork_key(result.art.url), None)
 
     def remember(self, stored: Fetched) -> None:
-        """Remember where a cover is in the store: albums of later charts may share it."""
+        """Remember a cover's place in the store: albums of later charts may share it."""
         self._stored[artwork_key(stored.art.url)] = stored
         if len(self._stored) > _MOST_REMEMBERED:
             del self._stored[next(iter(self._stored))]
 
     def give_up(self, lost: NotFetched) -> None:
-        """Want this artwork no more in this run, for the albums that it is for."""
+        """Do not fetch this artwork again in this run for its albums."""
         self._given_up.update(lost.art.albums)
 
     def was_given_up(self, album_id: str) -> bool:
-        """Whether an album's artwork could not be had in this run."""
+        """Whether an album's artwork failed in this run."""
         return album_id in self._given_up
 
 
@@ -173,11 +173,11 @@ class WantedArtwork:
 
 
 class ArtworkFetches:
-    """Fetches artwork in threads, the largest size that there is.
+    """Fetches artwork in threads, each in the largest available size.
 
     Attributes
     ----------
-    running : the fetches that have not been taken.
+    running : the fetches whose result has not been taken.
     """
 
     def __init__(
@@ -192,12 +192,12 @@ class ArtworkFetches:
 
     @property
     def has_room(self) -> bool:
-        """Whether one more may begin."""
+        """Whether one more fetch may begin."""
         return len(self.running) < 4 * self._workers
 
     @property
     def are_many(self) -> bool:
-        """Whether some wait for a thread: then several may be taken at once."""
+        """Whether some fetches wait for a thread: then several may be taken at once."""
         return len(self.running) > self._workers
 
     def begin(self, art: Artwork) -> None:
@@ -205,21 +205,21 @@ class ArtworkFetches:
         self.running.add(self._pool.submit(self._fetch, art))
 
     def take_done(self) -> list[Future[FetchResult]]:
-        """Return the fetches that are done, and take them out."""
+        """Return the fetches that are done, and remove them from `running`."""
         done = {future for future in self.running if future.done()}
         self.running -= done
         return list(done)
 
     def stop(self) -> None:
-        """End the downloads that are on their way."""
+        """Abort the running downloads."""
         self._downloads.stop()
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Shut down the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _fetch(self, art: Artwork) -> FetchResult:
-        """Fetch an artwork; in a thread."""
+        """Fetch an artwork; runs in a thread."""
         if art.arriving is not None:
             uri = self._covers.find(art.arriving)
             if uri is not None:
@@ -238,11 +238,11 @@ class ArtworkFetches:
         return NotFetched(art, f"artwork: {', '.join(reasons)}")
 
 
-# --- what the catalog records --------------------------------------------------------------------
+# --- records in the catalog ----------------------------------------------------------------------
 
 
 def rows_of_result(result: FetchResult, rows: dict[str, CatalogRow]) -> list[CatalogRow]:
-    """Return the rows of the albums that a result is for."""
+    """Return the rows of the albums of a result."""
     return [rows[album_id] for album_id in result.art.albums if album_id in rows]
 
 
@@ -251,7 +251,7 @@ def change_row(
     results: Iterable[_R],
     change: Callable[[CatalogRow, _R], CatalogRow],
 ) -> list[CatalogRow]:
-    """Change the rows of the albums that results are for; return these."""
+    """Change the rows of the albums of some results; return the changed rows."""
     changed: dict[str, None] = {}
     for result in results:
         for row in rows_of_result(result, rows):
@@ -262,13 +262,13 @@ def change_row(
 
 
 def is_for_result(row: CatalogRow, result: FetchResult) -> bool:
-    """Whether artwork is what the album wants: a chart may have changed that meanwhile."""
+    """Whether an album still wants this artwork: a chart may have changed it since."""
     listing = row.listing
     return listing is not None and artwork_key(listing.art_url) == artwork_key(result.art.url)
 
 
 def as_arriving(row: CatalogRow, came: Fetched) -> CatalogRow:
-    """Record that a cover is on its way into the store; it is there, or it is not, after a kill."""
+    """Record that a cover is being stored; after a kill, it may or may not be in the store."""
     if row.listing is None or came.facts is None or not is_for_result(row, came):
         return row
     listing = replace(
@@ -298,6 +298,6 @@ def as_failed(row: CatalogRow, lost: NotFetched) -> CatalogRow:
 
 
 def is_out_of_sight(album: Album) -> bool:
-    """Whether an album's cover is in a folder, and is gone from there."""
+    """Whether an album's cover was in a folder and is gone from there."""
     there = album.digest is None or is_remote(album.uri) or os.path.exists(album.uri)
     return not there

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class CatalogSource:
-    """Another catalog as a source: its albums become ours, and stay its own.
+    """Another catalog as a source: its albums are copied, and it keeps them.
 
     Parameters
     ----------
-    name : its address, as it may be shown.
+    name : its address, without secrets.
     catalog : the catalog, open; the caller closes it.
     genre : as for `open_sources`; None keeps the genres of the other catalog.
     """
@@ -33,7 +33,7 @@ class CatalogSource:
 
     def entries(self) -> Iterator[Entry]:
         """List the albums that have a cover, by source and album id."""
-        # All at once: a server may not keep a listing open for as long as covers take.
+        # All at once: a server may close a listing before all covers are processed.
         for album in list(self._catalog.albums()):
             if album.digest is not None or album.source != CHARTS:
                 ours = replace(
@@ -46,5 +46,5 @@ class CatalogSource:
                 yield Entry(ours, stamp_file(album.uri))
 
     def is_gone(self, album_id: str) -> bool:  # noqa: ARG002
-        """Say yes: a catalog lists every album that it has."""
+        """Return True: a catalog lists every album that it has."""
         return True

@@ -1,9 +1,9 @@
-"""iTunes' album charts: where they are, what they say, and where an album's artwork is.
+"""iTunes' album charts: their addresses, their content, and the addresses of artwork.
 
-A chart is the `topalbums` feed of one genre in one storefront, as JSON. Its quirks: a chart of one
-album has an object in place of a list, an empty one has no `entry` at all, an artist without a page
-has no attributes, and the category is the album's own genre, in the storefront's language, which
-may be a subgenre or none that the taxonomy knows.
+A chart is the `topalbums` feed of one genre in one storefront, as JSON. It has quirks. A chart of
+one album has an object in place of a list, and an empty one has no `entry` at all. An artist
+without a page has no attributes. The category is the album's own genre, in the storefront's
+language; it may be a subgenre, or one that the taxonomy does not have.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 
 SOURCE = "itunes"
-"""The source that albums from charts are kept under."""
+"""The source name of albums from charts."""
 BASE_URL = "https://itunes.apple.com"
 LIMIT = 200
-"""Albums that a chart is asked for; often 100 come."""
+"""The number of albums requested from a chart; often 100 come."""
 
 _FALLBACK_SIZE = 600
 _LONGEST_TEXT = 1_000
 _ID = re.compile(r"[0-9]{1,20}")
-_GENRE_ID = re.compile(r"[0-9]{1,18}")  # a number of 64 bits, as catalogs hold it
+_GENRE_ID = re.compile(r"[0-9]{1,18}")  # fits into the 64 bits of catalogs
 _ID_IN_LINK = re.compile(r"/(?:id)?([0-9]{1,20})(?:[?#]|$)")
 _SIZED = re.compile(r"[0-9]+x[0-9]+[^/]*")
 _STOREFRONT = re.compile(r"[a-z]{2}")
@@ -44,12 +44,12 @@ _APPLE_ART = "mzstatic.com"
 
 @dataclass(frozen=True, slots=True)
 class ChartEntry:
-    """An album as one chart lists it; a field that the chart leaves out is "" or None."""
+    """An album in one chart; a field that the chart leaves out is "" or None."""
 
     album_id: str
     """The store's number of the album, as digits."""
     rank: int
-    """The place in the chart, from 1."""
+    """The position in the chart, from 1."""
     name: str = ""
     """The album's name."""
     artist: str = ""
@@ -57,7 +57,7 @@ class ChartEntry:
     artist_id: str = ""
     """The store's number of the artist, as digits."""
     genre_id: int | None = None
-    """The album's own genre, which the taxonomy may not have."""
+    """The album's own genre, which may be missing in the taxonomy."""
     genre_name: str = ""
     """The name of that genre, in the storefront's language."""
     released: str = ""
@@ -65,27 +65,27 @@ class ChartEntry:
     link: str = ""
     """The album's page."""
     art_url: str = ""
-    """The largest artwork that the chart names."""
+    """The largest artwork in the chart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What a feed lists."""
+    """The content of a feed."""
 
     entries: tuple[ChartEntry, ...]
     """The albums, best rank first, each once."""
     without_id: int = 0
-    """How many entries had no album id; they are left out."""
+    """The number of entries without an album id; they are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Which chart it is."""
+    """The genre and the storefront that identify a chart."""
 
     storefront: str
     """The country, by two lower-case letters."""
     genre: Genre
-    """The genre, of the taxonomy."""
+    """The genre, one of the taxonomy."""
 
     @property
     def key(self) -> str:
@@ -93,7 +93,7 @@ class Address:
         return f"{self.storefront}/{self.genre.id}"
 
     def url(self, base_url: str, limit: int) -> str:
-        """Return where the chart is."""
+        """Return the URL of the chart."""
         return (
             f"{base_url}/{self.storefront}/rss/topalbums/genre={self.genre.id}/limit={limit}/json"
         )
@@ -101,16 +101,16 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class ChartRequest:
-    """A chart to be asked for, and where; a plan makes it once."""
+    """A chart to request, with its URL; a plan contains it once."""
 
     address: Address
     """The genre and the storefront of the chart."""
     url: str
-    """The URL that is fetched; the catalog keeps the feed under it."""
+    """The URL to fetch; the catalog keeps the feed under it."""
 
 
 def check_storefront(text: str) -> str:
-    """Return a storefront's code as in charts' addresses. Raises UsageError for another text."""
+    """Return a storefront's code as charts' addresses have it. Raises UsageError for bad text."""
     code = text.strip().lower()
     if not _STOREFRONT.fullmatch(code):
         raise UsageError(f"{text!r} is no storefront; name a country by two letters: us, gb, jp")
@@ -118,11 +118,11 @@ def check_storefront(text: str) -> str:
 
 
 def check_base_url(text: str) -> str:
-    """Return a server's address without a slash at its end. Raises UsageError for another text."""
+    """Return a server's address without a final slash. Raises UsageError for bad text."""
     url = text.strip().rstrip("/")
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises where it is none
+        _ = parts.port  # raises ValueError for a bad port
         is_sound = bool(_PLAIN_URL.fullmatch(url) and parts.hostname)
     except ValueError:
         is_sound = False
@@ -135,9 +135,9 @@ def check_base_url(text: str) -> str:
 
 
 def parse_chart(data: bytes) -> Chart:
-    """Read a feed. Unknown fields are passed over, and missing ones are "" or None.
+    """Read a feed. Unknown fields are ignored, and missing ones are "" or None.
 
-    Raises BadFeed with the reason where the data is not a feed of albums.
+    Raises BadFeed with the reason if the data is not a feed of albums.
     """
     try:
         document = json.loads(data)
@@ -192,7 +192,7 @@ def _entry(item: object, rank: int) -> ChartEntry | None:
 
 
 def _at(item: object, *path: str) -> Any:  # noqa: ANN401  (JSON)
-    """Go down into JSON; where it has a list in place of an object, into the list's first."""
+    """Follow a path in JSON; a list in place of an object stands for its first element."""
     for name in path:
         if isinstance(item, list):
             item = next(iter(item), None)
@@ -201,7 +201,7 @@ def _at(item: object, *path: str) -> Any:  # noqa: ANN401  (JSON)
 
 
 def _text(item: object, *path: str) -> str:
-    """Return the text or number there as one line that any table can hold, "" for none."""
+    """Return the text or number there as one line that any table can hold, "" if missing."""
     found = _at(item, *path)
     if isinstance(found, bool) or not isinstance(found, str | int):
         return ""
@@ -211,7 +211,7 @@ def _text(item: object, *path: str) -> str:
 
 
 def _url(item: object, *path: str) -> str:
-    """Return the URL there, "" for none or for one so long that only part of it is kept."""
+    """Return the URL there, "" if it is missing or so long that it would be cut."""
     text = _text(item, *path)
     return text if len(text) < _LONGEST_TEXT else ""
 
@@ -222,7 +222,7 @@ def _id_in(link: str) -> str:
 
 
 def _day(text: str) -> str:
-    """Return the date at the beginning of an ISO time, "" where there is none."""
+    """Return the date at the beginning of an ISO time, "" if there is none."""
     try:
         return date.fromisoformat(text[:10]).isoformat()
     except ValueError:
@@ -230,7 +230,7 @@ def _day(text: str) -> str:
 
 
 def _largest_image(images: object) -> str:
-    """Return the URL of the image with the largest height, the last of them."""
+    """Return the URL of the image with the largest height; of equal ones, the last."""
     found = images if isinstance(images, list) else [images]
 
     def height(image: object) -> int:
@@ -245,10 +245,10 @@ def _largest_image(images: object) -> str:
 
 
 def artwork_urls(url: str, size: int) -> tuple[str, ...]:
-    """Return where to ask for artwork: that many pixels a side, then 600, then as it was given.
+    """Return the URLs to try for artwork: that many pixels a side, then 600, then the given URL.
 
-    The server makes any size of an image by the last segment of its path; an address that ends in
-    another way is asked for as it is.
+    The last segment of the path selects the size of an image. If an address ends in another way,
+    only the address itself is returned.
     """
     try:
         parts = urlsplit(url)
@@ -275,20 +275,20 @@ def artwork_key(url: str) -> str:
 
 
 def admits_artwork(host: str, base_host: str) -> bool:
-    """Whether artwork may come from a host: one of Apple's image servers, or the charts' own."""
+    """Whether artwork may come from a host: one of Apple's image servers, or the chart server."""
     name = host.lower()
     return name.endswith(f".{_APPLE_ART}") or (bool(name) and name == base_host.lower())
 
 
-# --- what the catalog keeps ----------------------------------------------------------------------
+# --- the catalog's rows --------------------------------------------------------------------------
 
 
 def merged(known: CatalogRow | None, entry: ChartEntry, chart: Address, when: str) -> CatalogRow:
     """Return an album's row after it was seen in a chart.
 
     Its names and links are those of the storefront where it was seen first. Its label is the
-    umbrella of its own genre, or, where the taxonomy has no such genre, that of the chart in which
-    it ranks best. New artwork is asked for while the old cover stays.
+    umbrella of its own genre. If the taxonomy has no such genre, it is the umbrella of the chart in
+    which it ranks best. The old cover stays until new artwork has been fetched.
     """
     before = known.listing if known is not None else None
     listing = before or Listing({}, storefront=chart.storefront, first_seen=when)
@@ -302,7 +302,7 @@ def merged(known: CatalogRow | None, entry: ChartEntry, chart: Address, when: st
 
 
 def is_same(before: CatalogRow, after: CatalogRow) -> bool:
-    """Whether a chart said of an album only that it is still there."""
+    """Whether the chart had no news about an album except that it is still there."""
     if before.listing is None or after.listing is None:
         return False
     listing = replace(before.listing, last_seen=after.listing.last_seen)
@@ -330,7 +330,7 @@ def _described(listing: Listing, entry: ChartEntry) -> Listing:
 
 
 def _genre_said(listing: Listing, entry: ChartEntry) -> tuple[int | None, str]:
-    """Return an album's own genre, id and name together; a name without an id replaces no id."""
+    """Return an album's own genre, id and name together; a name alone does not replace an id."""
     if entry.genre_id is None and listing.genre_id is not None:
         return listing.genre_id, listing.genre_name
     is_same = entry.genre_id == listing.genre_id
@@ -340,7 +340,7 @@ def _genre_said(listing: Listing, entry: ChartEntry) -> tuple[int | None, str]:
 def _named(album: Album, entry: ChartEntry) -> Album:
     return replace(
         album,
-        # Until there is a cover, where one may be had.
+        # Before there is a cover, the address of the artwork.
         uri=album.uri if album.digest is not None else entry.art_url or album.uri,
         name=entry.name or album.name,
         artist=entry.artist or album.artist,
@@ -357,7 +357,7 @@ def _labels(listing: Listing) -> tuple[str, str]:
 
 
 def _best_umbrella(charts: Iterable[tuple[str, int]]) -> Genre | None:
-    """Return the umbrella of the chart of the best rank; of equal ones, the first by its name."""
+    """Return the umbrella of the best-ranked chart; of equal ones, the first by name."""
     best_first = sorted(charts, key=lambda chart: (chart[1], chart[0]))
     umbrellas = (umbrella_of(int(key.rpartition("/")[2])) for key, _ in best_first)
     return next(filter(None, umbrellas), None)

@@ -1,4 +1,4 @@
-"""Connections to other people's servers that end in time, whatever the server does."""
+"""Connections to other people's servers with a deadline that always holds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _POLL_SECONDS = 0.05
 
 
 class Line:
-    """One thread's connections, without the cookies and logins that a session adds."""
+    """One thread's connections, without a session's cookies and logins."""
 
     def __init__(self, user_agent: str) -> None:
         import requests
@@ -39,21 +39,21 @@ class Line:
         self._settings: dict[tuple[str, str], Any] = {}
 
     def prepare(self, url: str, headers: Mapping[str, str]) -> requests.PreparedRequest:
-        """Write a request. Raises what requests raises for a URL that is none."""
+        """Prepare a request. Raises requests' errors for an invalid URL."""
         import requests
 
         return requests.Request("GET", url, {**self.session.headers, **headers}).prepare()
 
     def send(self, prepared: requests.PreparedRequest, seconds: float) -> requests.Response:
-        """Send a request and wait for the answer's head.
+        """Send a request and wait for the head of the answer.
 
-        Not by the session: that reads the whole body of a redirect, whatever its size.
+        The session's own method is not used: it reads the whole body of a redirect, of any size.
         """
         timeout = min(_CONNECT_SECONDS, seconds), seconds
         return self.adapter.send(prepared, timeout=timeout, **self._environment(prepared.url or ""))
 
     def _environment(self, url: str) -> Any:  # noqa: ANN401  (requests' own)
-        """Return proxies and certificates for a host; asking the environment anew costs a third."""
+        """Return proxies and certificates for a host, cached: looking them up costs a third."""
         host = urlsplit(url)[:2]
         if host not in self._settings:
             found = self.session.merge_environment_settings(url, {}, True, None, None)
@@ -62,28 +62,28 @@ class Line:
 
 
 class Sockets:
-    """The open sockets of one thread's connections, so that another thread can hang up."""
+    """The open sockets of one thread's connections, so that another thread can close them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open: WeakSet[socket.socket] = WeakSet()
 
     def add(self, made: socket.socket) -> None:
-        """Add a socket that has connected."""
+        """Add a connected socket."""
         with self._lock:
             self._open.add(made)
 
     def cut(self) -> None:
-        """Let whoever waits for a byte wait no more."""
+        """Wake the thread that waits for data, by shutting the sockets down."""
         with self._lock:
             for each in list(self._open):
                 with contextlib.suppress(OSError):  # it is closed already
-                    # Below TLS: above it, what is left would be read as if it were plain text.
+                    # Below TLS: above it, the remaining data would be read as plain text.
                     socket.socket.shutdown(each, socket.SHUT_RDWR)
 
 
 def _adapter(sockets: Sockets) -> HTTPAdapter:
-    """Return requests' adapter, which also adds each socket that is made to the others."""
+    """Return requests' adapter, changed so that it adds each new socket to `sockets`."""
     from requests.adapters import HTTPAdapter
 
     class Telling(HTTPAdapter):
@@ -109,7 +109,7 @@ def _adapter(sockets: Sockets) -> HTTPAdapter:
 
 @dataclass(eq=False)
 class _Call:
-    """A request under way."""
+    """A running request."""
 
     sockets: Sockets
     """The sockets of the thread that waits for the answer."""
@@ -120,15 +120,15 @@ class _Call:
 
 
 class Watch:
-    """Cuts requests off at their deadline or at a stop. Safe in threads.
+    """Aborts requests at their deadline or at a stop. Thread-safe.
 
-    The libraries' timeouts are for each byte: a server that sends one now and then, of a head or of
-    a body, would never meet them.
+    The libraries' timeouts are for each byte. A server that sends a byte now and then, in a head or
+    in a body, would never exceed them.
 
     Parameters
     ----------
     seconds : from a request to the end of its answer.
-    stop : set to cut all requests off.
+    stop : set it to abort all requests.
     """
 
     def __init__(self, seconds: float, stop: threading.Event) -> None:
@@ -140,9 +140,9 @@ class Watch:
 
     @contextlib.contextmanager
     def over(self, sockets: Sockets) -> Iterator[None]:
-        """Watch over one request by a thread's sockets.
+        """Watch one request on a thread's sockets.
 
-        Raises AttemptFailed where the time was over, DownloadFailed at a stop.
+        Raises AttemptFailed if the time was over, DownloadFailed at a stop.
         """
         call = _Call(sockets, monotonic() + self._seconds)
         with self._lock:
@@ -158,11 +158,11 @@ class Watch:
         finally:
             with self._lock:
                 self._under_way.discard(call)
-        if call.end is not None:  # the bytes that came until then may look whole
+        if call.end is not None:  # the bytes received so far may look complete
             raise call.end
 
     def _watch(self) -> None:
-        """Cut connections at their deadline or at a stop, until there are none under way."""
+        """Abort requests at their deadline or at a stop, until none is running."""
         while True:
             sleep(_POLL_SECONDS)
             with self._lock:
@@ -178,12 +178,12 @@ class Watch:
         elif monotonic() > call.deadline:
             call.end = AttemptFailed(f"it took more than {self._seconds:g} seconds")
         if call.end is not None:
-            # Again and again: a connection that is only being made cannot be cut yet.
+            # Repeatedly: a connection that is not yet made cannot be cut.
             call.sockets.cut()
 
 
 def describe_error(error: BaseException) -> str:
-    """Say in a few words what went wrong on the wire; libraries say it in three lines."""
+    """Describe a network error in a few words; the libraries use three lines."""
     import requests
     import urllib3
 
@@ -213,13 +213,13 @@ def _strerror(error: BaseException) -> str:
 
 
 def _tls_reason(error: ssl.SSLError) -> str:
-    """Say what TLS found wrong, without the library's file and line."""
+    """Return the reason of a TLS error, without the library's file and line."""
     found = getattr(error, "verify_message", "") or error.reason or "the connection broke"
     return found.replace("_", " ").lower()
 
 
 def _below(error: BaseException) -> BaseException | None:
-    """Return what an error was made of, as requests and urllib3 each have it."""
+    """Return the cause of an error, as requests and urllib3 each store it."""
     reason = getattr(error, "reason", None)
     inner = (reason, *error.args, error.__cause__, error.__context__)
     return next((each for each in inner if isinstance(each, BaseException)), None)

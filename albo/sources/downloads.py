@@ -1,10 +1,10 @@
 """Fetching from other people's servers, politely.
 
-The rate of calls and the pauses are in `politeness`, sockets and deadlines in `connections`; here a
-thing is asked for, redirected, asked for again, and held to its limits. Each host is asked at a
-steady rate, never in bursts. When a host asks for a pause, all calls to it wait; when it fails, it
-is asked again after longer and longer waits; when it goes on failing, it is left alone. Redirects
-are followed by hand, so that only hosts that the caller admits are ever asked.
+`politeness` has the rate of calls and the pauses, `connections` the sockets and deadlines. This
+module sends requests, follows redirects, repeats requests, and checks limits. Each host is called
+at a steady rate, never in bursts. If a host asks for a pause, all calls to it wait. If it fails, it
+is called again after longer and longer waits. If it keeps failing, it is left alone. Redirects are
+followed by hand, so that only admitted hosts are ever called.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST_BACKOFF = 60.0
-_LONGEST_PAUSE = 300.0  # longer than that, the user is told rather than kept waiting
+_LONGEST_PAUSE = 300.0  # for a longer pause, the download fails with a message
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 5
 _WHOLE = (200, 203)
@@ -47,26 +47,26 @@ _HOST = re.compile(r"[a-z0-9_.:-]{1,100}")
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A thing that was fetched."""
+    """A fetched resource."""
 
     data: bytes
     """Its bytes, unpacked."""
     url: str
-    """Where it came from in the end, after redirects."""
+    """Its final URL, after redirects."""
     etag: str = ""
-    """Its ETag, to be sent the next time; "" for none."""
+    """Its ETag, for the next request; "" for none."""
     modified: str = ""
-    """Its Last-Modified, to be sent the next time; "" for none."""
+    """Its Last-Modified, for the next request; "" for none."""
     is_unchanged: bool = False
-    """Whether the server says that the caller has it already; `data` is then empty."""
+    """Whether the server says that the caller's copy is current; `data` is then empty."""
 
 
 @dataclass
 class Downloads:
-    """Fetches from hosts that the caller admits. Safe in threads."""
+    """Fetches from admitted hosts. Thread-safe."""
 
     admits: Callable[[str], bool]
-    """Whether a host may be asked, by its name in lower case, without a port."""
+    """Whether a host may be called, by its name in lower case, without a port."""
     politeness: Politeness = field(default_factory=Politeness)
     """How the hosts are treated."""
 
@@ -79,11 +79,11 @@ class Downloads:
 
     @property
     def calls(self) -> int:
-        """How many requests were made."""
+        """The number of requests sent."""
         return self._turns.calls
 
     def stop(self) -> None:
-        """Let every download end as soon as can be, from whatever thread it is waited for."""
+        """Abort all downloads as soon as possible, in all threads."""
         self._stop.set()
 
     def get(
@@ -94,16 +94,16 @@ class Downloads:
         etag: str = "",
         modified: str = "",
     ) -> tuple[Download, T | None]:
-        """Fetch a URL, as often as it takes, and read what came.
+        """Fetch a URL, with retries, and parse the bytes.
 
         Parameters
         ----------
-        read : told the bytes; raises BadFeed for what is damaged and may be whole the next time.
-        etag, modified : validators of what the caller has; then the answer may be `is_unchanged`,
-            with None in place of what was read.
+        read : parses the bytes; raises BadFeed for damage that a retry may repair.
+        etag, modified : validators of the caller's copy. With them, the answer may be
+            `is_unchanged`, with None in place of the parsed value.
 
-        Raises DownloadFailed with the reason; HostUnavailable where the reason is the host, so that
-        nothing is known of what was asked for.
+        Raises DownloadFailed with the reason; HostUnavailable if the host is the reason, so that
+        nothing is known about the resource.
         """
         validators = {"If-None-Match": _validator(etag), "If-Modified-Since": _validator(modified)}
         headers = {name: value for name, value in validators.items() if value}
@@ -132,14 +132,14 @@ class Downloads:
         return Retrying(
             sleep=sleep_using_event(self._stop),
             stop=stop_after_attempt(self.politeness.attempts) | stop_when_event_set(self._stop),
-            # What the host asks for beside that is waited for with one's turn, as by all others.
+            # A pause that the host asks for is handled by `Turns.wait`, for all threads.
             wait=wait_exponential(backoff, _LONGEST_BACKOFF) + wait_random(0, backoff),
             retry=retry_if_exception_type(AttemptFailed),
             reraise=True,
         )
 
     def _failure(self, error: AttemptFailed) -> DownloadFailed:
-        """Count a download that failed to the last attempt, and say what it failed of."""
+        """Count a download whose last attempt failed, and return its error."""
         if self._stop.is_set():
             return DownloadFailed("stopped")
         if not error.is_hosts:
@@ -150,7 +150,7 @@ class Downloads:
     # --- one attempt -----------------------------------------------------------------------------
 
     def _fetch(self, url: str, headers: Mapping[str, str]) -> Download:
-        """Follow redirects by hand, so that each host is looked at before it is asked."""
+        """Follow redirects by hand, so that each host is checked before it is called."""
         for _ in range(_MOST_REDIRECTS + 1):
             with self._answer(url, headers) as answer:
                 if answer.status_code not in _WHOLE:
@@ -162,7 +162,7 @@ class Downloads:
 
     @contextlib.contextmanager
     def _answer(self, url: str, headers: Mapping[str, str]) -> Iterator[requests.Response]:
-        """Ask once, in turn, and give the answer's head; leaving hangs up."""
+        """Send one request, in turn, and give the answer's head; leaving closes the answer."""
         import requests
         import urllib3
 
@@ -181,12 +181,12 @@ class Downloads:
             raise AttemptFailed(describe_error(error)) from error
 
     def _prepare(self, url: str, headers: Mapping[str, str]) -> requests.PreparedRequest:
-        """Write a request. Raises DownloadFailed for a URL that is none or leads elsewhere."""
+        """Prepare a request. Raises DownloadFailed for a bad URL or a host not admitted."""
         import requests
 
         try:
             prepared = self._line.prepare(url, headers)
-            # Taken apart as by those who send it: what is checked must be what is asked.
+            # Parse the prepared URL: the checked URL must be the one that is sent.
             parts = urlsplit(prepared.url or "")
             host = parts.hostname or ""
         except (requests.RequestException, ValueError) as error:
@@ -197,7 +197,7 @@ class Downloads:
         return prepared
 
     def _redirect(self, answer: requests.Response) -> str:
-        """Return where a redirect leads. Raises DownloadFailed where it does not say."""
+        """Return the target of a redirect. Raises DownloadFailed if there is none."""
         try:
             target = self._line.session.get_redirect_target(answer)
             if target:
@@ -208,7 +208,7 @@ class Downloads:
 
     @property
     def _line(self) -> Line:
-        """Return this thread's connections: a session is not made for several."""
+        """Return this thread's connections: a session is not thread-safe."""
         found: Line | None = getattr(self._local, "line", None)
         if found is None:
             found = self._local.line = Line(self.politeness.user_agent)
@@ -227,11 +227,11 @@ class Downloads:
         return Download(body, answer.url, etag, modified)
 
     def _check_status(self, answer: requests.Response) -> None:
-        """Raise AttemptFailed for what may pass, DownloadFailed for what will not."""
+        """Raise AttemptFailed for temporary errors, DownloadFailed for permanent ones."""
         status = answer.status_code
         if status in _WHOLE or status == _NOT_MODIFIED:
             return
-        # Not in the server's own words: they may be anything.
+        # Do not use the server's own words: they may be anything.
         said = f"{status} {http.client.responses.get(status, '')}".strip()
         if status not in {_FORBIDDEN, _TOO_MANY} and status < _SERVER_ERRORS:
             raise DownloadFailed(said)
@@ -240,7 +240,7 @@ class Downloads:
             refusal = f"the server asks to come back in {pause:,.0f} seconds"
             self._turns.end(refusal)
             raise HostUnavailable(f"{said}: {refusal}")
-        # Not this call alone: whoever asks the same host waits as well.
+        # The pause is for all calls to this host, not for this one alone.
         self._turns.pause(pause)
         raise AttemptFailed(said)
 
@@ -260,7 +260,7 @@ class Downloads:
 
 
 def _pass_over_body(answer: requests.Response) -> None:
-    """Read what else came, if it is short: then the connection serves again."""
+    """Read the rest of the body, if it is short, so that the connection can be reused."""
     import urllib3
 
     with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
@@ -268,12 +268,12 @@ def _pass_over_body(answer: requests.Response) -> None:
 
 
 def _validator(value: str) -> str:
-    """Return a validator if it can be sent as it is; else "", as if there were none."""
+    """Return a validator if it can be sent unchanged; else ""."""
     return value if is_header(value) else ""
 
 
 def _place(parts: SplitResult) -> str:
-    """Name where a URL leads, in what can be shown."""
+    """Return the host of a URL, or a description of the URL, in a form that can be shown."""
     host = parts.hostname or ""
     if parts.scheme not in {"http", "https"}:
         return f"a {parts.scheme} address" if _HOST.fullmatch(parts.scheme) else "no address"

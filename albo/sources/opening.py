@@ -1,4 +1,4 @@
-"""Open what the user names as a source: a folder, an image, a manifest, a catalog."""
+"""Open the user's sources: a folder, an image, a manifest, a catalog."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ def open_sources(
     lines: Iterable[str] = (),
     was_source: Callable[[str], bool] = lambda _name: False,
 ) -> list[Source]:
-    """Make sources of what the user wrote.
+    """Make sources of the user's words.
 
-    Files named one by one, on the command line or in `lines`, are one source together. A folder or
-    manifest that is named twice counts once.
+    Individually named files, on the command line or in `lines`, form one source together. A folder
+    or manifest that is named twice counts once.
 
     Parameters
     ----------
     texts : folders, images, manifests (.csv, .tsv, .parquet), or `-` for the paths in `lines`.
-    genre : `folder`, `none`, or the genre of every cover. By default folders name the genres of
-        what is below them and manifests those of their rows; files named one by one have none.
-    was_source : says whether albums are kept under a source's name; where nothing is there any
-        more, it is then taken for a `VanishedSource`.
+    genre : `folder`, `none`, or the genre of every cover. By default, folders name the genres of
+        their content and manifests those of their rows; individually named files have none.
+    was_source : whether the catalog has albums of a source of this name. If such a source no
+        longer exists, it becomes a `VanishedSource`.
 
-    Raises UnknownSource for what is not there, UsageError for a blank genre.
+    Raises UnknownSource if a path does not exist, UsageError for a blank genre.
     """
     if genre is not None and not genre.strip():
         raise UsageError("the genre is blank; give a name, `none` or `folder`")
@@ -69,7 +69,7 @@ def open_sources(
 
 
 def _open(text: str, genre: str | None, was_source: Callable[[str], bool]) -> Source | None:
-    """Open a folder or a manifest; None for anything else, which is taken for an image file."""
+    """Open a folder or a manifest; None for any other path, which is treated as an image file."""
     path = os.path.expanduser(text)
     try:
         mode = os.stat(path).st_mode
@@ -82,7 +82,7 @@ def _open(text: str, genre: str | None, was_source: Callable[[str], bool]) -> So
         if vanished:
             return VanishedSource(vanished[0])
         if os.path.islink(path):
-            return None  # a link to nowhere is a file that cannot be read, no mistyped name
+            return None  # a broken link is an unreadable file, not a mistyped name
         raise UnknownSource(_unknown(text, error)) from error
     is_manifest = stat.S_ISREG(mode) and path.lower().endswith(_MANIFEST_SUFFIXES)
     if not (is_manifest or stat.S_ISDIR(mode)):
@@ -100,10 +100,10 @@ def _paths(lines: Iterable[str]) -> list[str]:
 
 
 def possible_names(text: str) -> tuple[str, ...]:
-    """Return the keys and paths that may be meant by a source that may no longer be there.
+    """Return the keys and paths that a name may stand for, if the source may no longer exist.
 
-    As a path is written, with the links in it resolved, and with those of its folder alone: a
-    folder's images are listed below the folder's real path, but may be links themselves.
+    They are the path as written, the path with all links resolved, and the path with only its
+    folder resolved: a folder's images are listed below its real path, but may be links themselves.
     """
     path = os.path.abspath(os.path.expanduser(text))
     folder, name = os.path.split(path)
@@ -121,12 +121,12 @@ def _unknown(text: str, error: Exception) -> str:
 
 
 class VanishedSource:
-    """A folder or manifest that albums were listed in and that is no longer there.
+    """A folder or manifest with albums in the catalog that no longer exists.
 
-    It lists nothing, so that its albums are marked missing. Only one that the user names is taken
-    so: a disk that is not mounted looks the same, and takes no covers along when it is not asked
-    about. Vectors are kept, so a wrong guess costs a reading: naming the source again, when it is
-    back, brings the albums back.
+    It lists nothing, so that its albums are marked missing. This is done only for a source that
+    the user names: a disk that is not mounted looks the same, and must not lose its covers
+    unasked. Vectors are kept, so an error costs little: when the source is back, naming it again
+    brings the albums back.
     """
 
     def __init__(self, name: str) -> None:
@@ -139,7 +139,7 @@ class VanishedSource:
         return iter(())
 
     def is_gone(self, album_id: str) -> bool:  # noqa: ARG002
-        """Say yes."""
+        """Return True."""
         return True
 
 
@@ -147,7 +147,7 @@ class VanishedSource:
 
 
 class ListedFiles:
-    """Files named one by one, on the command line or on standard input."""
+    """Individually named files, from the command line or standard input."""
 
     name = FILES
 
@@ -157,7 +157,7 @@ class ListedFiles:
         self._genre = genre
 
     def entries(self) -> Iterator[Entry]:
-        """List the files as they were named; each stands for an album of its own."""
+        """List the files in the given order; each stands for one album."""
         for path in dict.fromkeys(os.path.abspath(os.path.expanduser(p)) for p in self._paths):
             if not is_utf8(path):
                 self.remarks.failures.append(Skipped(printable_path(path), NOT_UTF8))
@@ -166,5 +166,5 @@ class ListedFiles:
             yield Entry(Album(FILES, path, path, genre=genre), stamp_file(path))
 
     def is_gone(self, album_id: str) -> bool:
-        """Say whether the file is still there: one that is not named this time is only unnamed."""
+        """Return whether the file is gone; a file that is not named this time is not gone."""
         return is_gone(album_id)

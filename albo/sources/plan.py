@@ -1,4 +1,4 @@
-"""Which charts a harvest asks for, how fast, and what came of it."""
+"""The plan of a harvest: its charts and its rates; and its outcome."""
 
 from __future__ import annotations
 
@@ -35,47 +35,47 @@ EVERY_GENRE = "all"
 
 ART_SIZE = 1_000
 RATE = 20.0
-"""Charts a minute; Apple asks for about that."""
+"""Charts a minute; about the rate that Apple asks for."""
 ART_RATE = 5.0
 """Artworks a second."""
 _LARGEST_CHART = 32 << 20
 _LARGEST_ARTWORK = 16 << 20
-_SIZES = 3  # that one artwork is asked for in
-_USUAL = 100  # albums that a chart lists, whatever it is asked for
+_SIZES = 3  # the sizes in which one artwork is requested
+_USUAL = 100  # albums in a chart, whatever number is requested
 
 
-# --- what is asked for ---------------------------------------------------------------------------
+# --- the plan ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class HarvestSettings:
-    """What a harvest is asked for, as the user gives it."""
+    """The user's settings for a harvest."""
 
     genres: Sequence[str]
-    """Names or ids, "all" for every umbrella; each comes with its subgenres."""
+    """Names or ids, "all" for every umbrella; each includes its subgenres."""
     storefronts: Sequence[str] = ("us",)
     """Countries, by two letters."""
     base_url: str | None = None
     """The charts' server; None is `$ALBO_ITUNES_URL`, else Apple's."""
     limit: int = LIMIT
-    """Albums that each chart is asked for."""
+    """The number of albums requested from each chart."""
     art_size: int = ART_SIZE
     """Pixels a side of artwork."""
     rate: float = RATE
-    """Charts a minute; 0 for as fast as can be."""
+    """Charts a minute; 0 for no limit."""
     art_rate: float = ART_RATE
-    """Artworks a second; 0 for as fast as can be."""
+    """Artworks a second; 0 for no limit."""
     contact: str = ""
-    """A mail or web address that is sent along."""
+    """A mail or web address that is sent with each request."""
     timeout: float = 60.0
     """Seconds for one attempt."""
     attempts: int = 5
-    """How often one thing is asked for."""
+    """The number of attempts for each request."""
     backoff: float = 1.0
     """Seconds until the second attempt; they double."""
 
     def __post_init__(self) -> None:
-        """Raise UsageError where a number is too small or infinite."""
+        """Raise UsageError if a number is too small or infinite."""
         least = {
             "limit": 1, "art_size": 1, "rate": 0, "art_rate": 0, "timeout": 0.01, "attempts": 1,
             "backoff": 0,
@@ -86,7 +86,7 @@ class HarvestSettings:
                 raise UsageError(f"{name} is {value}; it has to be {bound:g} or more")
 
     def plan(self) -> Plan:
-        """Choose the charts. Raises UsageError, UnknownGenre where a word is not understood."""
+        """Choose the charts. Raises UsageError, UnknownGenre for a word that is not known."""
         url = self.base_url or os.environ.get("ALBO_ITUNES_URL") or BASE_URL
         base_url = check_base_url(url)
         parts = plan_parts(self.genres, self.storefronts, base_url, self.limit)
@@ -111,7 +111,7 @@ class HarvestSettings:
             max_bytes=_LARGEST_ARTWORK,
             give_up=_SIZES * charts.give_up,
         )
-        # The host as it is written in a request: names in other scripts are encoded.
+        # The host in its form in a request: names in other scripts are encoded.
         asked = requests.Request("GET", plan.base_url).prepare().url or ""
         home = urlsplit(asked).hostname or ""
         return (
@@ -122,45 +122,45 @@ class HarvestSettings:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What was asked for by one name."""
+    """The charts requested by one name."""
 
     name: str
     """The genre's name in the taxonomy."""
     requests: tuple[ChartRequest, ...]
-    """Its charts by storefront, in each the genre's own before those of its subgenres."""
+    """Its charts by storefront; in each, the genre's own comes before those of its subgenres."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a harvest asks for."""
+    """The requests of a harvest."""
 
     parts: tuple[Part, ...]
     """The genres with their charts, umbrellas first."""
     base_url: str
-    """The charts' server, without a slash at the end."""
+    """The charts' server, without a final slash."""
     limit: int
-    """Albums that each chart is asked for."""
+    """The number of albums requested from each chart."""
     art_size: int
-    """Pixels a side that artwork is asked for."""
+    """The requested size of artwork, pixels a side."""
 
     @property
     def requests(self) -> list[tuple[Part, ChartRequest]]:
-        """Every chart request with the part that it belongs to, in the order of asking."""
+        """Every chart request with its part, in the order of sending."""
         return [(part, request) for part in self.parts for request in part.requests]
 
     @property
     def key(self) -> str:
-        """The run's key: a command that is given again has the same."""
+        """The run's key; repeating a command gives the same key."""
         urls = "\n".join(request.url for _, request in self.requests)
         return hashlib.sha256(urls.encode()).hexdigest()
 
     def describe(self, rate: float, art_rate: float) -> Json:
-        """Say what will be asked for, and how long that takes at least.
+        """Describe the requests, and the least time that they take.
 
         Parameters
         ----------
-        rate : charts a minute; 0 for as fast as possible.
-        art_rate : artworks a second; 0 for as fast as possible.
+        rate : charts a minute; 0 for no limit.
+        art_rate : artworks a second; 0 for no limit.
         """
         charts = len(self.requests)
         albums = charts * self.limit
@@ -183,14 +183,14 @@ def plan_parts(
     base_url: str = BASE_URL,
     limit: int = LIMIT,
 ) -> tuple[Part, ...]:
-    """Choose the charts of genres, by name or id, each with its subgenres; none of them twice.
+    """Choose the charts of genres, by name or id, each with its subgenres, without repetition.
 
     Parameters
     ----------
     base_url : the charts' server, as `check_base_url` returns it.
-    limit : albums that each chart is asked for.
+    limit : the number of albums requested from each chart.
 
-    Raises UsageError, UnknownGenre, also where nothing is named.
+    Raises UsageError, UnknownGenre, also for an empty list.
     """
     if not genres:
         raise UsageError("which genres? name some with --genre, or --genre all")
@@ -204,7 +204,7 @@ def plan_parts(
     codes = list(dict.fromkeys(map(check_storefront, storefronts)))
     taken: set[int] = set()
     parts = []
-    # Umbrellas first, whatever the order: a subgenre that is named too belongs to its umbrella.
+    # Umbrellas first, in any order of names: a subgenre named beside its umbrella belongs to it.
     for genre in sorted(dict.fromkeys(named), key=lambda genre: genre.parent_id is not None):
         own = [each for each in with_subgenres(genre) if each.id not in taken]
         taken.update(each.id for each in own)
@@ -220,14 +220,14 @@ def plan_parts(
 
 @dataclass(slots=True)
 class Tally:
-    """What a harvest did for one name."""
+    """The results of a harvest for one name."""
 
     genre: str
     """The name of the part of the plan."""
     asked: int = 0
-    """Albums that charts were asked for."""
+    """The number of albums requested from charts."""
     listed: int = 0
-    """Albums that came; each is either new or known."""
+    """Albums received; each is either new or known."""
     new: int = 0
     """Albums that the catalog did not have."""
     known: int = 0
@@ -235,14 +235,14 @@ class Tally:
     covers: int = 0
     """Covers that were stored, one for each album."""
     failed: int = 0
-    """Charts and covers that could not be had."""
+    """Charts and covers that failed."""
     art_missing: int = 0
     """Albums for which the charts give no artwork."""
     reasons: Counter[str] = field(default_factory=Counter)
-    """How often something failed for each reason; together `failed`."""
+    """The number of failures for each reason; their sum is `failed`."""
 
     def fail(self, reason: str) -> None:
-        """Count a chart or a cover that could not be had."""
+        """Count a chart or a cover that failed."""
         self.failed += 1
         self.reasons[reason] += 1
 
@@ -262,7 +262,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Harvested:
-    """What a harvest did."""
+    """The results of a harvest."""
 
     tallies: tuple[Tally, ...]
     """One for each part of the plan, in its order."""

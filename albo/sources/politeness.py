@@ -1,4 +1,4 @@
-"""How other people's servers are treated: the rate of calls, pauses, and when to give up."""
+"""The treatment of other people's servers: the rate of calls, pauses, and when to give up."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ class Politeness:
     """How a host is treated."""
 
     seconds_apart: float = 0.0
-    """The least time between two calls; 0 for none."""
+    """The least seconds between two calls; 0 for no limit."""
     attempts: int = 5
-    """How often one thing is asked for before it has failed."""
+    """The number of attempts for each request."""
     backoff: float = 1.0
-    """Seconds until the second attempt; they double, and chance adds up to as much again."""
+    """Seconds before the second attempt. They double, and a random part adds up to as much."""
     timeout: float = 60.0
     """Seconds from a request to the end of its answer."""
     silence: float = 0.0
-    """Seconds without a byte after which a server is taken for dead; 0 for `timeout`."""
+    """Seconds without a byte after which a server counts as dead; 0 for `timeout`."""
     max_bytes: int = 64 << 20
-    """The most bytes of a body, unpacked."""
+    """The largest size of a body in bytes, unpacked."""
     give_up: int = 5
-    """After so many downloads in a row that failed to the last attempt, the host is left alone."""
+    """After so many consecutive downloads with failed last attempts, the host is left alone."""
     contact: str = ""
     """A mail or web address, sent with every call."""
 
     def __post_init__(self) -> None:
-        """Raise UsageError where the contact cannot stand in a header."""
+        """Raise UsageError if the contact cannot be sent in a header."""
         if self.contact and not is_header(self.contact):
             raise UsageError(
                 "the contact has to be 1 to 200 plain ASCII characters: a mail or web address"
@@ -49,49 +49,49 @@ class Politeness:
 
     @property
     def longest_silence(self) -> float:
-        """The seconds that a server may send nothing."""
+        """The most seconds that a server may send nothing."""
         return self.silence or self.timeout
 
     @property
     def user_agent(self) -> str:
-        """Who asks, and whom to write to."""
+        """The name of the program, and the contact address."""
         name = f"albo/{version('albo')} (album covers; polite, rate-limited)"
         return f"{name[:-1]}; contact: {self.contact})" if self.contact else name
 
 
 class AttemptFailed(Exception):
-    """An attempt failed in a way that may pass."""
+    """An attempt failed for a reason that may pass."""
 
     def __init__(self, reason: str, *, is_hosts: bool = True) -> None:
         super().__init__(reason)
         self.is_hosts = is_hosts
-        """Whether it is the fault of the host, and not of the thing that was asked for."""
+        """Whether the host is at fault, not the requested resource."""
 
 
 class Turns:
-    """The turns of all threads that call one host. Safe in threads.
+    """The turns of all threads that call one host. Thread-safe.
 
     Parameters
     ----------
     politeness : how the host is treated.
-    stop : set to let all who wait for a turn end.
+    stop : set it to end all waiting for a turn.
     """
 
     def __init__(self, politeness: Politeness, stop: threading.Event) -> None:
         self.calls = 0
-        """How many turns were taken."""
+        """The number of turns taken."""
         self._give_up = politeness.give_up
         self._stop = stop
         self._lock = threading.Lock()
         self._resume_at = 0.0  # on the monotonic clock
-        self._failed = 0  # downloads in a row
+        self._failed = 0  # consecutive downloads
         self._refusal = ""
         self._take_turn = _turns(politeness.seconds_apart)
 
     def wait(self) -> None:
         """Wait until a pause has ended and the rate allows a call, then take the turn.
 
-        Raises NotAsked where the host is left alone, DownloadFailed at a stop.
+        Raises NotAsked if the host is left alone, DownloadFailed at a stop.
         """
         while not self._stop.is_set():
             self._check_patience()
@@ -109,21 +109,21 @@ class Turns:
             raise NotAsked("not asked for: the server failed too often")
 
     def pause(self, seconds: float) -> None:
-        """Let nobody call the host for so many seconds."""
+        """Hold back all calls to the host for so many seconds."""
         with self._lock:
             self._resume_at = max(self._resume_at, monotonic() + seconds)
 
     def end(self, reason: str) -> None:
-        """Let nobody call the host any more, for that reason."""
+        """Refuse all further calls to the host, for that reason."""
         self._refusal = reason
 
     def count_failure(self) -> None:
-        """Count a download that failed to the last attempt by the host's fault."""
+        """Count a download whose last attempt failed by the host's fault."""
         with self._lock:
             self._failed += 1
 
     def count_success(self) -> None:
-        """Begin to count failures anew, since the host has answered."""
+        """Reset the count of failures, since the host has answered."""
         with self._lock:
             self._failed = 0
 
@@ -134,7 +134,7 @@ def is_header(value: str) -> bool:
 
 
 def _turns(seconds_apart: float) -> Callable[[], bool]:
-    """Return a function that takes a turn if it is time: so many seconds apart, without bursts."""
+    """Return a function that takes a turn if one is due: so many seconds apart, without bursts."""
     if not seconds_apart:
         return lambda: True
     from pyrate_limiter import Limiter, Rate
@@ -144,7 +144,7 @@ def _turns(seconds_apart: float) -> Callable[[], bool]:
 
 
 def retry_after(value: str) -> float:
-    """Return the seconds that a Retry-After asks for (RFC 9110, 10.2.3); 0 for none that is one."""
+    """Return the seconds of a Retry-After (RFC 9110, 10.2.3); 0 if it is not valid."""
     from urllib3.exceptions import InvalidHeader
     from urllib3.util import Retry
 

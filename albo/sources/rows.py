@@ -1,7 +1,7 @@
 """The one reader of tables, for manifests and splits: CSV with any usual separator, or Parquet.
 
-Column names are folded: blanks around them go, and case makes no difference. Values are texts
-without blanks around them, whatever the table says of their types.
+Column names are folded: outer blanks are removed, and case makes no difference. Values are texts
+without outer blanks, whatever types the table declares.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ Row: TypeAlias = "dict[str, str] | str"
 
 @dataclass(frozen=True)
 class Table:
-    """A table that is open for reading."""
+    """A table opened for reading."""
 
     path: str
-    """The file, as it was named."""
+    """The file, as the user named it."""
     names: Sequence[str]
     """The folded names of all columns, in the table's order."""
     read: Callable[[Collection[str]], Iterator[Row]]
@@ -51,9 +51,9 @@ class Table:
 
         Parameters
         ----------
-        wanted : folded names of the columns to read; those that the table lacks are not in a row.
+        wanted : folded names of the columns to read; missing columns are not in a row.
 
-        Raises UsageError where a wanted column is there twice, or the file breaks off.
+        Raises UsageError if a wanted column occurs twice, or the file is truncated.
         """
         times = Counter(self.names)
         twice = [name for name in times if times[name] > 1 and name in wanted]
@@ -66,9 +66,9 @@ class Table:
 
 @contextmanager
 def open_table(path: str) -> Iterator[Table]:
-    """Open a table; one whose name ends in `.parquet` is read as Parquet, all others as CSV.
+    """Open a table; a name that ends in `.parquet` is read as Parquet, all others as CSV.
 
-    Raises UsageError where it cannot be read.
+    Raises UsageError if it cannot be read.
     """
     with (_open_parquet if path.lower().endswith(".parquet") else _open_csv)(path) as table:
         yield table
@@ -79,7 +79,7 @@ def _fold_name(name: str) -> str:
 
 
 def _check_text(row: Row) -> Row:
-    """Return a row, or what is wrong with its text."""
+    """Return a row, or the error in its text."""
     for name, text in () if isinstance(row, str) else row.items():
         if not is_utf8(text):
             return f"column `{name}` is {_NO_TEXT}"
@@ -95,7 +95,7 @@ def _check_text(row: Row) -> Row:
 def _open_csv(path: str) -> Iterator[Table]:
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
     with _csv_errors(path):
-        # Bytes that are not UTF-8 come as lone surrogates, and spoil their own row alone.
+        # Bytes that are not UTF-8 give lone surrogates, so they damage only their own row.
         opened = open(path, encoding="utf-8-sig", errors="surrogateescape", newline="")  # noqa: SIM115
     with opened:
         with _csv_errors(path):
@@ -127,11 +127,11 @@ def _csv_errors(path: str) -> Iterator[None]:
 def _csv_rows(
     reader: CsvReader, names: Sequence[str], wanted: Collection[str], before: int
 ) -> Iterator[Row]:
-    """Go on after a row that cannot be read: the reader then begins with the next line.
+    """Read rows; after a row that cannot be read, continue with the next line.
 
     Parameters
     ----------
-    before : how many lines are above those that the reader counts.
+    before : the number of lines above those that the reader counts.
     """
     while True:
         first = before + reader.line_num + 1
@@ -169,7 +169,7 @@ def _open_parquet(path: str) -> Iterator[Table]:
 
     with _parquet_errors(path):
         schema = parquet.read_schema(path)
-        # A few bytes may stand for one long text in millions of rows: it is kept once.
+        # A few bytes may encode one long text in millions of rows: it is kept once.
         flat = [column.name for column in schema if not pa.types.is_nested(column.type)]
         opened = parquet.ParquetFile(path, read_dictionary=flat)
     with opened:
@@ -193,7 +193,7 @@ def _parquet_errors(path: str) -> Iterator[None]:
 
 
 def _parquet_rows(opened: ParquetFile, wanted: Collection[str]) -> Iterator[Row]:
-    # Only these: the others may be the images themselves.
+    # Read only the wanted columns: the others may be the images themselves.
     chosen = [name for name in opened.schema_arrow.names if _fold_name(name) in wanted]
     for batch in opened.iter_batches(batch_size=4_096, columns=chosen):
         names = [_fold_name(name) for name in batch.schema.names]
@@ -202,7 +202,7 @@ def _parquet_rows(opened: ParquetFile, wanted: Collection[str]) -> Iterator[Row]
 
 
 def _column_texts(column: pa.Array) -> list[str]:
-    """Return a column's values as text; equal ones of a dictionary are one object."""
+    """Return a column's values as text; equal values of a dictionary are one object."""
     import pyarrow as pa
 
     kind = column.type
@@ -212,18 +212,18 @@ def _column_texts(column: pa.Array) -> list[str]:
         text_of = dict(zip(numbers.to_pylist(), texts, strict=True))
         return [text_of[number] for number in column.indices.to_pylist()]
     if pa.types.is_timestamp(kind):
-        column = column.cast(pa.timestamp(kind.unit))  # its time zone may be one that nobody knows
+        column = column.cast(pa.timestamp(kind.unit))  # its time zone may be unknown here
     if pa.types.is_temporal(kind):
-        column = column.cast(pa.string())  # Arrow knows more times than Python
+        column = column.cast(pa.string())  # Arrow has times that Python cannot represent
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        column = column.cast(pa.large_binary())  # it need not be valid UTF-8
+        column = column.cast(pa.large_binary())  # it may be invalid UTF-8
     return [_text(value) for value in column.to_pylist()]
 
 
 def _text(value: object) -> str:
     if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124  NaN
         return ""
-    if isinstance(value, bytes):  # older writers of Parquet do not say that a column is text
+    if isinstance(value, bytes):  # older writers of Parquet do not mark a text column as text
         value = value.decode(errors="surrogateescape")
     if isinstance(value, float) and value.is_integer():
         value = int(value)

@@ -1,9 +1,9 @@
-"""The artifacts folder, and what is kept in it by digest: vectors, words and covers.
+"""The artifacts folder, and its content by digest: vectors, words and covers.
 
-`artifacts` is the folder and its lock, `writing` writes files safely, `local` reads files of the
-user's. `vectors` and `words` are two forms of rows over `parts` (Parquet), which `part_writer`
-writes, `merging` merges and `salvage` finds again. `covers` opens the store of covers:
-`folder_covers` or `s3_covers`. Numbers and words are computed elsewhere.
+`artifacts` is the folder and its lock, `writing` writes files safely, `local` reads the user's
+files. `vectors` and `words` are two forms of rows over `parts` (Parquet). `part_writer` writes
+parts, `merging` merges them, and `salvage` finds them after the loss of a manifest. `covers` opens
+the store of covers: `folder_covers` or `s3_covers`. Numbers and words are computed elsewhere.
 """
 
 import lazy_loader

@@ -1,9 +1,9 @@
-"""The folder that holds all that albo makes: where each thing stands in it, and its one lock.
+"""The folder of all that albo makes: the places in it, and its one lock.
 
-Every file gets a temporary name first and is renamed when it is whole and on the disk, so a reader
-sees whole files only and needs no lock. Writers take turns by one lock, which the kernel gives
-back when a process is killed. Each built thing has a `manifest.json` that says what it was built
-from; the manifest is written last, and a reader checks it before it uses the files beside it.
+Every file is written under a temporary name and renamed when it is complete on the disk. So a
+reader sees whole files only and needs no lock. Writers take turns by one lock, which the kernel
+releases when a process is killed. Each artifact has a `manifest.json` that says what it was built
+from. The manifest is written last, and a reader checks it before it uses the files beside it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 WRITER_LOCK = "writer.lock"
-"""The file that is in every artifacts folder, since a writer makes it before all else."""
+"""The file that every artifacts folder has, since a writer creates it first."""
 REPORTS = "reports"
 """The folder of reports in an artifacts folder."""
 _KEPT = frozenset(
@@ -48,55 +48,55 @@ _MAX_KEY = 128
 
 @dataclass(frozen=True)
 class Artifacts:
-    """The artifacts folder: where everything in it stands, and the lock that its writers share."""
+    """The artifacts folder: the places in it, and the lock that its writers share."""
 
     root: Path
-    """The folder itself; it need not be there yet."""
+    """The folder itself; it may not exist yet."""
 
     @classmethod
     def locate(cls, path: Path | None) -> Artifacts:
         """Take the folder given, else `$ALBO_ARTIFACTS`, else `./artifacts`; nothing is made yet.
 
-        Raises UsageError where something stands there, or above it, that is no folder.
+        Raises UsageError if the path, or a parent of it, is not a folder.
         """
         root = (path or Path(os.environ.get("ALBO_ARTIFACTS") or "artifacts")).expanduser()
         check_can_be_folder(root, "name another with --artifacts")
         return cls(root)
 
-    # A file where a folder belongs, or the reverse, is refused by the property that names it, so
-    # that commands which do not need that path go on working.
+    # A file in the place of a folder, or the reverse, is refused only by the property for that
+    # path, so commands that do not need the path still work.
 
     @property
     def catalog_file(self) -> Path:
-        """The SQLite file of albums and covers. Raises StaleArtifact where a folder is there."""
+        """The SQLite file of albums and covers. Raises StaleArtifact if it is a folder."""
         return _no_folder(self.root / "catalog.sqlite", "run `albo embed SOURCE`")
 
     @property
     def files_file(self) -> Path:
-        """The SQLite file that remembers path, size, mtime_ns and inode of each file read.
+        """The SQLite file with path, size, mtime_ns and inode of each file that was read.
 
-        Raises StaleArtifact where a folder is there.
+        Raises StaleArtifact if it is a folder.
         """
         return _no_folder(self.root / "files.sqlite", "run `albo embed SOURCE`")
 
     @property
     def vectors_folder(self) -> Path:
-        """The folder of all backbones' vectors. Raises StaleArtifact where a file is there."""
+        """The folder of all backbones' vectors. Raises StaleArtifact if it is a file."""
         return _no_file(self.root / "vectors", "run `albo embed`")
 
     @property
     def words_folder(self) -> Path:
-        """The folder of all readers' words. Raises StaleArtifact where a file is there."""
+        """The folder of all readers' words. Raises StaleArtifact if it is a file."""
         return _no_file(self.root / "words", "run `albo words`")
 
     @property
     def index_folder(self) -> Path:
-        """The folder of all backbones' indexes. Raises StaleArtifact where a file is there."""
+        """The folder of all backbones' indexes. Raises StaleArtifact if it is a file."""
         return _no_file(self.root / "index", "run `albo index`")
 
     @property
     def heads_folder(self) -> Path:
-        """The folder of all heads. Raises StaleArtifact where a file is there."""
+        """The folder of all heads. Raises StaleArtifact if it is a file."""
         return _no_file(self.root / "heads", "run `albo train`")
 
     @property
@@ -105,15 +105,15 @@ class Artifacts:
         return self.root / REPORTS
 
     def report(self, name: str, suffix: str) -> Path:
-        """Return the file of a report; any `name` is made a plain file name."""
+        """Return the file of a report; any `name` is converted to a plain file name."""
         plain = _plain(name).rstrip(".-") or "report"
-        if not name.isascii():  # the hash keeps apart names that become one plain name
+        if not name.isascii():  # the hash distinguishes names that give the same plain name
             plain += f"-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
         return self.reports_folder / f"{plain}.{suffix}"
 
     @property
     def lock_file(self) -> Path:
-        """The file whose lock the one writer holds; it stays when the writer has gone."""
+        """The file whose lock the one writer holds; it stays after the writer has ended."""
         return self.root / WRITER_LOCK
 
     def vectors(self, key: str) -> Path:
@@ -131,7 +131,7 @@ class Artifacts:
     def head(self, name: str) -> Path:
         """Return the folder of one head.
 
-        Raises UsageError where the name is more than a plain file name of at most 64 characters.
+        Raises UsageError unless the name is a plain file name of at most 64 characters.
         """
         return self.heads_folder / _checked_name(name, "head name", _MAX_HEAD_NAME)
 
@@ -142,20 +142,20 @@ class Artifacts:
         on_wait: Note | None = None,
         timeout: float | None = None,
     ) -> Iterator[None]:
-        """Hold the writer lock; the folder is made where it is missing.
+        """Hold the writer lock; a missing folder is made.
 
         Parameters
         ----------
         purpose
-            The command that writes ("albo embed"); a writer that waits is told of it.
+            The command that writes ("albo embed"), shown to a writer that waits.
         on_wait
-            Called once where the lock is not free, with one line that names the holder.
+            Called once if the lock is not free, with one line that names the holder.
         timeout
-            Seconds to wait at most; None waits for as long as it takes.
+            The largest wait in seconds; None waits without limit.
 
         A thread that holds the lock may take it again. The kernel releases it when the process
-        ends, however it ends. Raises WriterAtWork after `timeout`, CannotWrite where the folder
-        cannot be written to, StaleArtifact where a folder has the lock's name.
+        ends in any way. Raises WriterAtWork after `timeout`, CannotWrite if the folder is not
+        writable, StaleArtifact if the lock file is a folder.
         """
         from filelock import FileLock
 
@@ -182,7 +182,7 @@ class Artifacts:
 
         patience = float("inf") if timeout is None else max(timeout, 0.0)
         began = time.monotonic()
-        # The short first wait lets a passing `writer_at_work` go by, and a new holder sign.
+        # The short first wait lets a concurrent `writer_at_work` pass, and a new holder sign.
         with suppress(Timeout):
             lock.acquire(timeout=min(_GRACE_SECONDS, patience))
             return
@@ -198,14 +198,14 @@ class Artifacts:
             ) from None
 
     def writer_at_work(self) -> str | None:
-        """Say who holds the writer lock now ("albo embed (process 1234, since …)"), if anyone does.
+        """Return who holds the writer lock now ("albo embed (process 1234, since …)"), or None.
 
-        Nothing is written, so it works on a read-only folder, and no writer is kept waiting.
+        Nothing is written, so it works on a read-only folder, and no writer has to wait.
         """
         return self._holder() if _is_held(self.lock_file) else None
 
     def _holder(self) -> str:
-        """Describe the holder from the file beside the lock; only where the lock is held."""
+        """Describe the holder from the file beside the lock; call it only if the lock is held."""
         anonymous = "another albo"
         try:
             holder = read_json(self.root / _HOLDER)
@@ -217,7 +217,7 @@ class Artifacts:
             return anonymous
         here = host == _host()
         if here and not _is_alive(process):
-            return anonymous  # left behind by a writer that was killed; the new one has not signed
+            return anonymous  # a killed writer left the file; the new one has not signed
         today = since.date() == datetime.now().astimezone().date()
         return (
             f"{_one_line(purpose)} (process {process}{'' if here else ' on ' + _one_line(host)},"
@@ -226,13 +226,13 @@ class Artifacts:
 
 
 def are_artifacts(names: Iterable[str]) -> bool:
-    """Whether a folder that holds these names is an artifacts folder: a lock, and what is kept."""
+    """Whether a folder with these names is an artifacts folder: it has a lock and an artifact."""
     there = set(names)
     return WRITER_LOCK in there and not there.isdisjoint(_KEPT)
 
 
 def check_can_be_folder(path: Path, remedy: str) -> None:
-    """Raise UsageError where something that is no folder stands at a path or above it."""
+    """Raise UsageError if a path, or a parent of it, exists and is not a folder."""
     there = next((found for found in (path, *path.parents) if found.exists()), None)
     if there is not None and not there.is_dir():
         raise UsageError(f"{there} is not a folder; {remedy}")
@@ -253,16 +253,16 @@ def _no_file(folder: Path, then: str) -> Path:
 
 
 def backbone_key(name: str, fingerprint: str) -> str:
-    """Make the folder name of a backbone: `<name>-<fingerprint8>`, safe on every file system.
+    """Return the folder name of a backbone: `<name>-<fingerprint8>`, safe on every file system.
 
-    Two names may become one here ("timm/x", "timm:x"); the fingerprint keeps them apart.
-    Raises ValueError where the fingerprint has no eight letters or digits to begin with.
+    Two names may give the same text ("timm/x", "timm:x"); the fingerprint distinguishes them.
+    Raises ValueError unless the fingerprint begins with eight letters or digits.
     """
     return _key(name, fingerprint, "backbone")
 
 
 def reader_key(name: str, fingerprint: str) -> str:
-    """Make the folder name of a reader of words, as `backbone_key` does for a backbone."""
+    """Return the folder name of a word reader, as `backbone_key` does for a backbone."""
     return _key(name, fingerprint, "reader")
 
 
@@ -273,7 +273,7 @@ def _key(name: str, fingerprint: str, otherwise: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """Keep of a name what every file system takes; "" where that is nothing."""
+    """Keep the characters of a name that every file system accepts; "" if none is left."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-")[:80]
 
 
@@ -303,18 +303,18 @@ def _one_line(text: object) -> str:
 
 def _is_alive(process: int) -> bool:
     if sys.platform == "win32":
-        return True  # os.kill would end it there
+        return True  # os.kill would end the process there
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
     except OSError:
-        return True  # it is another user's
+        return True  # it belongs to another user
     return True
 
 
 def _is_held(lock_file: Path) -> bool:
-    """Try the lock shared and without waiting, on a descriptor that need not be writable."""
+    """Try the lock in shared mode without waiting; the descriptor may be read-only."""
     if sys.platform == "win32":
         return _is_held_on_windows(lock_file)
     import fcntl
@@ -322,7 +322,7 @@ def _is_held(lock_file: Path) -> bool:
     try:
         descriptor = os.open(lock_file, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
-        return False  # nobody has ever written here, or nobody can tell
+        return False  # nobody has written here, or the file cannot be opened
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         fcntl.flock(descriptor, fcntl.LOCK_UN)

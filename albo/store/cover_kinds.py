@@ -1,4 +1,4 @@
-"""The kinds of stored covers with their suffixes, and what is said of lost and damaged ones."""
+"""The kinds of stored covers with their suffixes, and the reasons for lost and damaged covers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SUFFIXES: dict[str, str] = {
     "image/bmp": "bmp",
     "image/tiff": "tif",
 }
-"""The suffix of a cover's file for each MIME type that is known."""
+"""The suffix of a cover's file for each known MIME type."""
 
 OTHER_KIND = "application/octet-stream"
 """The MIME type of a cover of unknown kind."""
@@ -30,18 +30,18 @@ ALL_SUFFIXES = (*SUFFIXES.values(), OTHER_SUFFIX)
 """Every suffix that a cover's file may have."""
 
 GONE = "not in the store any more; `albo harvest` fetches it again"
-"""Why a cover cannot be read that is no longer there."""
+"""The reason for a cover that is no longer there."""
 
 DAMAGED = "damaged: its bytes are not those of its digest; `albo harvest` fetches it again"
-"""Why a cover cannot be read whose bytes have changed."""
+"""The reason for a cover whose bytes have changed."""
 
 
 def check_digest(digest: Digest, data: bytes) -> None:
-    """Raise ValueError where a digest is not that of the data."""
+    """Raise ValueError if the digest is not that of the data."""
     if digest_of(data) != digest:
         raise ValueError(f"{digest.hex()} is not the digest of these {len(data):,} bytes")
 
 
 def plain_kind(kind: str) -> str:
-    """Return a MIME type in lower case and without its parameters."""
+    """Return a MIME type in lower case, without its parameters."""
     return kind.partition(";")[0].strip().lower()

@@ -1,11 +1,11 @@
-"""Where the bytes of harvested covers are kept, by digest: a folder, or a bucket of an S3 server.
+"""Stores for the bytes of harvested covers, by digest: a folder, or a bucket of an S3 server.
 
 `CoverStore` is the protocol, `FolderCovers` and `S3Covers` are its two implementations, and
 `open_covers` chooses between them by the address. `StoredCovers` reads covers of either kind.
 
-The digest is the name, so a cover that is there need not be written again, two writers of one
-cover write the same, and the bytes that are read are compared with their name. Names that albo
-does not write belong to others, and all stores pass over them.
+The digest is the name. So a stored cover need not be written again, two writers of one cover write
+the same bytes, and a reader compares the bytes with their name. Names that albo does not write
+belong to others, and all stores ignore them.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class CoverStore(Protocol):
     """A place for covers. `put` and `find` may be called by several threads at once."""
 
     place: str
-    """What to show: a folder's absolute path, or `s3://bucket/prefix`."""
+    """The place to show: a folder's absolute path, or `s3://bucket/prefix`."""
 
     def check(self) -> None:
-        """Try what a run will do, before it begins. Raises CannotWrite with the remedy."""
+        """Test the operations of a run before it begins. Raises CannotWrite with the remedy."""
         ...
 
     def put(self, digest: Digest, data: bytes, kind: str) -> str:
-        """Store a cover, unless it is there whole, and return its URI.
+        """Store a cover, unless it is stored whole already, and return its URI.
 
         Parameters
         ----------
@@ -53,18 +53,18 @@ class CoverStore(Protocol):
         data
             The cover's bytes.
         kind
-            MIME type, as a server said it; one that is no image's is stored as unknown.
+            MIME type from the server; a type other than an image's is stored as unknown.
 
-        Raises CannotWrite, and ValueError where the digest is not that of the data.
+        Raises CannotWrite, and ValueError if the digest is not that of the data.
         """
         ...
 
     def find(self, digest: Digest) -> str | None:
-        """Return the URI of a cover that is there, else None. Raises AlboError."""
+        """Return the URI of a stored cover, else None. Raises AlboError."""
         ...
 
     def digests(self) -> Iterator[Digest]:
-        """Yield all that is there, each once, in order; foreign names are passed over.
+        """Yield all stored digests, each once, in order; foreign names are ignored.
 
         Raises AlboError.
         """
@@ -72,14 +72,14 @@ class CoverStore(Protocol):
 
 
 def is_remote(uri: str) -> bool:
-    """Whether a cover's URI is an object's on an S3 server rather than a local path."""
+    """Whether a cover's URI is that of an S3 object, not a local path."""
     return uri.startswith("s3://")
 
 
 def is_stored(uri: str, digest: Digest) -> bool:
-    """Whether a cover lies in a store of covers, where the digest is the name.
+    """Whether a cover lies in a store of covers, where its name is the digest.
 
-    By the name alone: a catalog that others write to may say of any file that it has been read.
+    Only the name is checked: others may write the catalog, and it may claim any file was read.
     """
     name = os.path.basename(uri).partition(".")[0]  # noqa: PTH119  (or of a URL)
     return name == digest.hex()
@@ -90,9 +90,9 @@ def open_covers(uri: str, *, endpoint: str | None = None) -> CoverStore:
 
     Parameters
     ----------
-    endpoint : URL of an S3 server other than Amazon's; None for the one that boto3 is set to.
+    endpoint : URL of an S3 server other than Amazon's; None for the default of boto3.
 
-    Raises UsageError for any other address, and for an endpoint that is no plain http(s) URL.
+    Raises UsageError for any other address, and unless the endpoint is a plain http(s) URL.
     """
     if endpoint is not None:
         check_endpoint(endpoint)
@@ -112,13 +112,13 @@ def open_covers(uri: str, *, endpoint: str | None = None) -> CoverStore:
 
 
 class StoredCovers:
-    """Reads covers by URI, from files and S3 alike; one serves all threads, with one client.
+    """Reads covers by URI, from files and S3 alike; one object and client serve all threads.
 
     Parameters
     ----------
     endpoint : as for `open_covers`.
 
-    Raises UsageError where the endpoint is no plain http(s) URL.
+    Raises UsageError unless the endpoint is a plain http(s) URL.
     """
 
     def __init__(self, endpoint: str | None = None) -> None:
@@ -126,23 +126,23 @@ class StoredCovers:
 
     def read(self, uri: str, digest: Digest | None, limits: Limits) -> bytes:
         """
-        Read a cover whole, never more than the limit.
+        Read a whole cover, within the limit.
 
         Parameters
         ----------
         uri
             A local path, or `s3://bucket/key`.
         digest
-            What the bytes must have; None for a file that nobody has read yet.
+            The digest that the bytes must have; None for a file that was never read.
         limits
-            What the file may cost; of an S3 object the size is asked for first.
+            The limits of the file; for an S3 object the size is requested first.
 
         Raises
         ------
         BadCover
-            It is gone, damaged or too large; a file may also be unreadable, see `read_file`.
+            The cover is gone, damaged or too large; a file may be unreadable, see `read_file`.
         AlboError
-            The S3 server cannot be asked: nothing is known of the cover.
+            The S3 server cannot be reached, so the state of the cover is unknown.
         """
         if is_remote(uri):
             data = self._read_object(uri, limits)
@@ -155,9 +155,9 @@ class StoredCovers:
         return data
 
     def read_again(self, uri: str, digest: Digest, limits: Limits) -> bytes:
-        """Read a cover that was read before, wherever it lies: these very bytes and no others.
+        """Read a cover that was read before, from any place: it must have the same bytes.
 
-        Raises BadCover, also where a file has changed since, and AlboError as `read` does.
+        Raises BadCover, also if a file has changed since, and AlboError as `read` does.
         """
         if is_stored(uri, digest):
             return self.read(uri, digest, limits)
@@ -180,7 +180,7 @@ def _read_local(path: str, digest: Digest | None, limits: Limits) -> bytes:
     except BadCover as error:
         if digest is None or not isinstance(error.__cause__, FileNotFoundError):
             raise
-        # Where the whole store is not to be seen, nothing is known of its covers.
+        # If the whole store cannot be seen, the state of its covers is unknown.
         root = Path(path).parents[2] if len(Path(path).parents) > 2 else Path(path)  # noqa: PLR2004
         if not root.is_dir():
             raise AlboError(

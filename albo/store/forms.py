@@ -1,6 +1,6 @@
-"""What the rows of a store are: the protocol `Form`, and the words that messages use for a store.
+"""The form of a store's rows: the protocol `Form`, and the words that messages use for a store.
 
-`Parts` keeps rows of any form. `VectorForm` and `WordForm` are the two forms there are.
+`Parts` keeps rows of any form. There are two forms: `VectorForm` and `WordForm`.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ if TYPE_CHECKING:
 
 
 Content_contra = TypeVar("Content_contra", contravariant=True)
-"""What a writer is given for some covers: `Embeddings`, or one `Words` for each cover."""
+"""The content that a writer gets for some covers: `Embeddings`, or one `Words` for each cover."""
 
 _LONGEST_REASON = 120
 
 
 @dataclass(frozen=True, slots=True)
 class StoreKind:
-    """The words that messages use for one kind of store, and the errors made of them."""
+    """The words that messages use for one kind of store, and the errors made with them."""
 
     name: str
-    """What the store is called: "vector store"."""
+    """The name of the store: "vector store"."""
 
     owner: str
-    """Whose rows it holds: "backbone"."""
+    """The owner of its rows: "backbone"."""
 
     mend: str
-    """The command that fills and mends it, without quotes: "albo embed"."""
+    """The command that fills and repairs it, without quotes: "albo embed"."""
 
     does: str
-    """What that command does with covers: "embeds"."""
+    """The verb for that command's work on covers: "embeds"."""
 
     done: str
-    """What the covers are then: "embedded"."""
+    """The participle for covers after it: "embedded"."""
 
     def foreign(self, folder: Path, mismatch: str) -> ForeignArtifact:
         """Make the error for a folder that holds another owner's rows."""
@@ -71,10 +71,10 @@ class StoreKind:
 
     @contextmanager
     def plain_read_errors(self, path: Path) -> Iterator[None]:
-        """Turn what Arrow raises for a damaged part into StaleArtifact.
+        """Turn Arrow's errors about a damaged part into StaleArtifact.
 
-        FileNotFoundError passes unchanged. Raises AlboError where the file cannot be read for a
-        reason outside of it, such as its permissions.
+        FileNotFoundError passes unchanged. Raises AlboError if the file cannot be read for an
+        outside reason, such as its permissions.
         """
         import pyarrow as pa
 
@@ -94,10 +94,10 @@ class StoreKind:
 
 
 class Form(Protocol[Content_contra]):
-    """What the rows of a store are: whose they are, their columns, how content becomes columns.
+    """The form of a store's rows: their owner, their columns, and how content becomes columns.
 
-    Two stores are the same store where their `identity` is the same. A part carries the identity
-    in its schema, so a part of another store is recognised even without a manifest.
+    Two stores are the same if their `identity` is the same. A part carries the identity in its
+    schema, so a part of another store is recognised even without a manifest.
     """
 
     kind: ClassVar[StoreKind]
@@ -105,29 +105,29 @@ class Form(Protocol[Content_contra]):
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint of the backbone or reader that the rows come from."""
+        """The fingerprint of the backbone or reader that gave the rows."""
         ...
 
     @property
     def identity(self) -> str:
-        """Whose rows these are, and of what shape."""
+        """The owner of the rows, and their shape."""
         ...
 
     def described(self) -> Json:
-        """Return what the manifest says beside the parts."""
+        """Return the content of the manifest beside the parts."""
         ...
 
     @classmethod
     def recognise(cls, manifest: Json) -> Self:
-        """Read the form that a manifest describes. Raises ValueError where it describes none."""
+        """Read the form that a manifest describes. Raises ValueError if it describes none."""
         ...
 
     def fields(self) -> list[pa.Field]:
-        """Return the columns beside `digest`. None of them may be null."""
+        """Return the columns beside `digest`. None of them may contain nulls."""
         ...
 
     def encoding(self) -> Json:
-        """Return the settings of Parquet that the columns are written with."""
+        """Return the Parquet settings for writing the columns."""
         ...
 
     def check(self, count: int, content: Content_contra) -> None:
@@ -137,7 +137,7 @@ class Form(Protocol[Content_contra]):
         ----------
         count : the number of covers that the content belongs to.
 
-        Raises ValueError for other shapes, RuntimeFailed for numbers that are no result.
+        Raises ValueError for wrong shapes, RuntimeFailed for numbers that are no valid result.
         """
         ...
 
@@ -146,9 +146,9 @@ class Form(Protocol[Content_contra]):
         ...
 
     def examine(self, table: pa.Table) -> None:
-        """Raise ValueError where rows read from a part can never have been written so."""
+        """Raise ValueError if rows of a part cannot have been written by this form."""
         ...
 
     def failed(self, part: OpenPart) -> Iterable[Digest]:
-        """Return the covers of a part whose row records a failure: a later row replaces it."""
+        """Return the covers of a part whose row records a failure; a later row replaces it."""
         ...

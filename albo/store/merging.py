@@ -1,4 +1,4 @@
-"""Join small parts of a store, so that they stay few and each row is rewritten seldom."""
+"""Join small parts of a store, so that they stay few and each row is seldom rewritten."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 LARGE_PART = 65_536
-"""Rows from which on a part is never merged with another."""
+"""A part with this many rows or more is never merged."""
 
 MAX_SMALL_PARTS = 32
-"""Small parts that a run may leave lying before it merges them on its way."""
+"""The number of small parts that a run may collect before it merges them on its way."""
 
 
 def are_many(parts: Sequence[Part]) -> bool:
-    """Whether so many small parts have gathered that they should be merged at once."""
+    """Whether there are so many small parts that they should be merged at once."""
     return sum(part.rows < LARGE_PART for part in parts) >= MAX_SMALL_PARTS
 
 
@@ -30,7 +30,7 @@ def merge_parts(store: Parts[Any], fresh: int) -> None:
     """Merge neighbouring small parts; the last `fresh` parts belong together.
 
     Order and content stay. The caller holds the writer lock. Raises StaleArtifact, CannotWrite;
-    then nothing has changed.
+    after an error nothing has changed.
     """
     parts = store.listed()
     merged: list[Part] = []
@@ -49,8 +49,8 @@ def plan_merges(rows: Sequence[int], fresh: int) -> list[tuple[int, int]]:
     """Choose which neighbouring parts to merge.
 
     Parts of 65,536 rows and more are left alone. The last `fresh` small parts, of one run, become
-    one; an older one joins where it has less than twice the rows of what follows. So a row is
-    written anew a logarithmic number of times, and small parts stay logarithmically few
+    one; an older part joins if it has less than twice the rows of the parts after it. So a row is
+    rewritten a logarithmic number of times, and the number of small parts stays logarithmic
     (the logarithmic method of Bentley and Saxe 1980).
 
     Parameters
@@ -58,9 +58,9 @@ def plan_merges(rows: Sequence[int], fresh: int) -> list[tuple[int, int]]:
     rows
         The number of rows of each part, in stored order.
     fresh
-        How many of the last parts the run at work has written.
+        The number of parts at the end that the current run has written.
 
-    Returns (start, stop) for each part that results: positions in `rows`.
+    Returns (start, stop), positions in `rows`, for each resulting part.
     """
     groups = []
     stop = len(rows)
@@ -79,7 +79,7 @@ def plan_merges(rows: Sequence[int], fresh: int) -> list[tuple[int, int]]:
 
 
 def _tables_of(store: Parts[Any], parts: list[Part]) -> Iterator[pa.Table]:
-    """Read the rows of some parts one row group after the other: memory stays flat."""
+    """Read the rows of some parts, one row group at a time, in bounded memory."""
     for part in parts:
         with store.open_one(part) as source:
             yield from source.tables()

@@ -1,6 +1,6 @@
-"""Check the files that users name for albo to write, before the work begins.
+"""Check the output files that users name, before the work begins.
 
-Where a word is left out of a command line, a cover may be taken for the page to write. So albo
+If a word is missing in a command line, a cover may be read as the name of the output. So albo
 replaces a file only if it is empty or carries the mark that albo leaves in its own files.
 """
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 MARK = "made by albo"
-"""What is written near the beginning of every page and picture."""
+"""The mark near the beginning of every page and picture."""
 
 PAGES = (".html", ".htm")
 """The suffixes of pages."""
@@ -28,18 +28,18 @@ _MARKED_WITHIN = 4096
 
 
 def check_output(path: Path, suffixes: tuple[str, ...], option: str) -> Path:
-    """Return the file to be written, links followed.
+    """Return the file to write, with links followed.
 
     Parameters
     ----------
     path
-        As the user named it.
+        The path that the user gave.
     suffixes
-        The suffixes that it may have: `PAGES` or `PICTURES`.
+        The allowed suffixes: `PAGES` or `PICTURES`.
     option
-        The option that named it, for the message.
+        The option with the path, for the message.
 
-    Raises UsageError where it cannot be written, or is a file that albo did not make.
+    Raises UsageError if the file cannot be written, or is not one of albo's.
     """
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file in it, as {path / f'albo{suffixes[0]}'}")

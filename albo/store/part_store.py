@@ -1,4 +1,4 @@
-"""What the stores of vectors and of words have in common: both are a face over `Parts`."""
+"""The common base of the stores of vectors and of words, which both use `Parts`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class PartStore:
     """The rows that one backbone or reader gave for covers.
 
-    Reading never locks: each call follows the manifest as it stands then. Between two calls a
-    writer may add rows; under the writer lock they agree.
+    Reading never locks: each call reads the current manifest. Between two calls a writer may add
+    rows; under the writer lock they agree.
 
     Attributes
     ----------
@@ -34,12 +34,12 @@ class PartStore:
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint of the backbone or reader that the rows come from."""
+        """The fingerprint of the backbone or reader that gave the rows."""
         fingerprint: str = self.parts.form.fingerprint
         return fingerprint
 
     def remove(self, digests: Iterable[Digest]) -> int:
-        """Take covers out; the caller holds the writer lock. Returns how many were there.
+        """Remove covers; the caller holds the writer lock. Returns how many were there.
 
         Raises StaleArtifact, CannotWrite.
         """

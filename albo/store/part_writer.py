@@ -27,16 +27,16 @@ Content = TypeVar("Content")
 class PartWriter(Generic[Content]):
     """Adds rows to a store, for one thread that holds the writer lock.
 
-    Entering drops damaged parts and the files that killed runs left. Leaving commits and merges
-    small parts; leaving by an exception commits the rows that can be committed.
+    Entering drops damaged parts and the files of killed runs. Leaving commits and merges small
+    parts; after an exception, it commits the rows that can be committed.
 
-    A row that records a failure counts for nothing: its cover is not `known`, and when the cover
-    is added again, the new row takes the place of the old one.
+    A row that records a failure does not count: its cover is not `known`, and when the cover is
+    added again, the new row replaces the old one.
 
     Attributes
     ----------
     parts
-        The store that it adds to.
+        The store that gets the rows.
     notes
         One line for each damaged part that was dropped, and one where parts could not be merged.
     """
@@ -47,11 +47,11 @@ class PartWriter(Generic[Content]):
         self._known: set[Digest] = set()
         self._failed: set[Digest] = set()
         self._added: list[pa.Table] = []
-        self._in_doubt = ""  # the part that a commit is about to name, with all that is added
+        self._in_doubt = ""  # the part that a commit is about to name, with all added rows
         self._fresh = 0  # parts at the end that this writer has written
 
     def __enter__(self) -> Self:
-        """Make the store clean and learn what it holds. Raises AlboError, CannotWrite."""
+        """Clean the store and read its digests. Raises AlboError, CannotWrite."""
         sweep(self.parts.folder)
         self.notes += self.parts.drop_damaged()
         self.parts.remove_unnamed(self.parts.listed())
@@ -68,7 +68,7 @@ class PartWriter(Generic[Content]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Commit; after an exception too, if it can be done, and then let that one go on."""
+        """Commit, if possible also after an exception, and let that exception pass."""
         if error is None:
             self.commit()
             self._merge(self._fresh)
@@ -82,12 +82,12 @@ class PartWriter(Generic[Content]):
 
     @property
     def known(self) -> set[Digest]:
-        """The digests that are stored or added: the set itself, which grows. Not to be changed."""
+        """The stored or added digests: the growing set itself. Do not change it."""
         return self._known
 
     @property
     def failed(self) -> set[Digest]:
-        """The covers whose stored row records a failure, so that they are to be tried again."""
+        """The covers whose stored row records a failure, so they have to be tried again."""
         return self._failed
 
     @property
@@ -96,19 +96,19 @@ class PartWriter(Generic[Content]):
         return sum(table.num_rows for table in self._added)
 
     def add(self, digests: Sequence[Digest], content: Content) -> None:
-        """Take up n covers; those known already, and repeated ones, are ignored.
+        """Take up n covers; known and repeated ones are ignored.
 
         Parameters
         ----------
         digests
-            n of 32 bytes.
+            n digests of 32 bytes.
         content
-            What the store keeps of these covers, in the same order: for vectors `Embeddings`,
-            vector float32 (n, d) with unit rows and middle (n, m); for words n `Words`, and of
-            those with an error no line is kept.
+            The store's content for these covers, in the same order. For vectors: `Embeddings`
+            with vector float32 (n, d) of unit rows and middle (n, m). For words: n `Words`; if
+            one has an error, its lines are not kept.
 
-        Raises ValueError for other shapes and lengths, RuntimeFailed where vectors are not finite
-        or not of unit length (within 0.001). Then none of the covers is taken up.
+        Raises ValueError for wrong shapes and lengths, RuntimeFailed if vectors are not finite
+        or not of unit length (within 0.001). After an error none of the covers is taken up.
         """
         form = self.parts.form
         form.check(len(digests), content)
@@ -122,9 +122,9 @@ class PartWriter(Generic[Content]):
             self._known.update(row_of)
 
     def commit(self) -> int:
-        """Put what was added on the disk as a part of its own, in the place of former failures.
+        """Write the added rows to the disk as a new part, replacing former failures.
 
-        Returns the number of its rows. Raises CannotWrite; then the rows are still pending.
+        Returns the number of its rows. Raises CannotWrite; after it the rows are still pending.
         """
         if not self._added:
             return 0
@@ -141,10 +141,10 @@ class PartWriter(Generic[Content]):
         return part.rows
 
     def _remove_replaced(self) -> None:
-        """Take out the failures whose covers have been added again.
+        """Remove the failures whose covers have been added again.
 
-        A run that is killed after this has lost that they failed once; the next run tries them
-        again in any case.
+        If the run is killed after this, the record of their failure is lost, but the next run tries
+        these covers again in any case.
         """
         if not self._failed:
             return
@@ -154,12 +154,12 @@ class PartWriter(Generic[Content]):
             self._failed -= again
 
     def _leave_out_stored(self) -> None:
-        """Forget the rows that an interrupted commit had put on the disk before it could say so."""
+        """Drop the pending rows that an interrupted commit had already stored."""
         if self._added and any(part.file == self._in_doubt for part in self.parts.listed()):
             self._added = []
 
     def _merge(self, fresh: int) -> None:
-        """Merge where it can be done: committed rows are safe without."""
+        """Try to merge; without it the committed rows are still safe."""
         before = len(self.parts.listed())
         try:
             merge_parts(self.parts, fresh)

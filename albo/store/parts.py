@@ -1,11 +1,11 @@
-"""Rows by digest in Parquet parts behind a manifest: what keeps vectors and words.
+"""Rows by digest in Parquet parts behind a manifest: the storage of vectors and words.
 
-A part is written under a temporary name, put on the disk, renamed, and only then named by the next
-manifest; a part that the manifest no longer names is removed after that. So a reader needs no
-lock, and a killed writer loses only the rows that it had not committed.
+A part is written under a temporary name, flushed to the disk and renamed. Only then the next
+manifest names it. A part that the manifest no longer names is removed after that. So a reader needs
+no lock, and a killed writer loses only the uncommitted rows.
 
-Reading and removing are here. Adding rows is `part_writer`'s task, joining small parts
-`merging`'s, finding the parts of a lost manifest `salvage`'s, and `part_files` is about one part.
+Reading and removing are here. `part_writer` adds rows, `merging` joins small parts, `salvage` finds
+the parts after the loss of a manifest, and `part_files` handles one part.
 """
 
 from __future__ import annotations
@@ -43,21 +43,21 @@ FormT_co = TypeVar("FormT_co", bound="Form[Any]", covariant=True)
 class Parts(Generic[FormT_co]):
     """Rows of covers, one for each digest, in the parts of one folder.
 
-    Reading never locks: each call follows the manifest as it stands then. Between two calls a
-    writer may add rows; under the writer lock they agree.
+    Reading never locks: each call reads the current manifest. Between two calls a writer may add
+    rows; under the writer lock they agree.
 
     Attributes
     ----------
     folder
         Where the parts and their manifest are.
     form
-        What the rows are.
+        The form of the rows.
     """
 
     def __init__(self, folder: Path, form: FormT_co) -> None:
         self.folder = folder
         self.form = form
-        self._sound: set[str] = set()  # names of the parts whose checksum has been compared
+        self._sound: set[str] = set()  # names of the parts whose checksum has been verified
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -76,10 +76,10 @@ class Parts(Generic[FormT_co]):
         return sum(part.rows for part in parts), sum(part.digest_sum for part in parts) % MODULUS
 
     def listed(self) -> list[Part]:
-        """Read which parts there are now.
+        """Read the current list of parts.
 
-        Raises StaleArtifact where there is no sound manifest, ForeignArtifact where the folder has
-        become another's.
+        Raises StaleArtifact if there is no sound manifest, ForeignArtifact if the folder now
+        belongs to another owner.
         """
         kind = self.form.kind
         manifest = read_manifest(self.folder, kind.name, kind.mend)
@@ -97,9 +97,9 @@ class Parts(Generic[FormT_co]):
 
     @contextmanager
     def opened(self) -> Iterator[list[OpenPart]]:
-        """Hold all parts of one manifest open, so that a compaction cannot take them away.
+        """Hold all parts of one manifest open, so that a compaction cannot remove them.
 
-        Raises StaleArtifact where one of them is missing or damaged.
+        Raises StaleArtifact if one of them is missing or damaged.
         """
         parts = self.listed()
         with ExitStack() as stack:
@@ -116,7 +116,7 @@ class Parts(Generic[FormT_co]):
 
     @contextmanager
     def open_one(self, part: Part) -> Iterator[OpenPart]:
-        """Open one part for a writer: nobody else can have removed it. Raises StaleArtifact."""
+        """Open one part for a writer; no other process can remove it. Raises StaleArtifact."""
         with ExitStack() as stack:
             try:
                 opened = stack.enter_context(self._open(part))
@@ -133,9 +133,9 @@ class Parts(Generic[FormT_co]):
     # --- writing: the caller holds the writer lock -----------------------------------------------
 
     def remove(self, digests: Iterable[Digest]) -> int:
-        """Take covers out. Returns how many were there.
+        """Remove covers. Returns how many were there.
 
-        Only the parts that hold them are written anew. Raises StaleArtifact, CannotWrite.
+        Only the parts with these covers are rewritten. Raises StaleArtifact, CannotWrite.
         """
         unwanted = set(digests)
         parts = self.listed()
@@ -156,12 +156,12 @@ class Parts(Generic[FormT_co]):
         return removed
 
     def drop_damaged(self) -> list[str]:
-        """Take out parts that are missing or damaged.
+        """Remove parts that are missing or damaged.
 
         Every part is read whole, about a second for each GB, and compared with its checksum in the
-        manifest; once for each part and object. The covers of a part taken out count as missing,
-        so they are done again. Returns one line for each such part. Raises AlboError where
-        a part cannot be judged (no permission), CannotWrite.
+        manifest; once for each part and object. The covers of a removed part count as missing, so
+        they are computed again. Returns one line for each removed part. Raises CannotWrite, and
+        AlboError if a part cannot be checked (no permission).
         """
         parts = self.listed()
         reasons = {part.file: self._find_damage(part) for part in parts}
@@ -175,7 +175,7 @@ class Parts(Generic[FormT_co]):
         ]
 
     def _find_damage(self, part: Part) -> str:
-        """Say what is wrong with a part; "" where nothing is."""
+        """Return the damage of a part; "" if there is none."""
         if part.file in self._sound:
             return ""
         path = self.folder / part.file
@@ -192,13 +192,13 @@ class Parts(Generic[FormT_co]):
         return ""
 
     def write(self, number: int, tables: Iterable[pa.Table]) -> Part:
-        """Write rows as a part of its own; no manifest names it yet. Raises CannotWrite."""
+        """Write rows as a new part; no manifest names it yet. Raises CannotWrite."""
         part = write_part(self.folder, number, self.form, tables)
         self._sound.add(part.file)
         return part
 
     def save(self, parts: list[Part]) -> None:
-        """Let the next manifest name these parts; then remove the others. Raises CannotWrite."""
+        """Write a manifest that names these parts; remove all others. Raises CannotWrite."""
         content = {
             **self.form.described(),
             "rows": sum(part.rows for part in parts),
@@ -209,7 +209,7 @@ class Parts(Generic[FormT_co]):
         self.remove_unnamed(parts)
 
     def remove_unnamed(self, parts: list[Part]) -> None:
-        """Remove the files of other parts than these."""
+        """Remove the files of all parts except these."""
         remove_unnamed(self.folder, PART_NAME, {part.file for part in parts})
 
 
@@ -219,14 +219,14 @@ def open_parts(folder: Path, form: type[FormT], fingerprint: str | None = None) 
     Parameters
     ----------
     folder
-        Where it is.
+        The store's folder.
     form
-        The class of its form, which reads the rest from the manifest.
+        The class of its form, which reads its details from the manifest.
     fingerprint
-        Of the owner that is wanted; None takes any.
+        The fingerprint of the expected owner; None accepts any.
 
-    Raises StaleArtifact where there is none or the manifest is damaged, ForeignArtifact where it is
-    another owner's.
+    Raises StaleArtifact if the manifest is missing or damaged, ForeignArtifact if the store
+    belongs to another owner.
     """
     kind = form.kind
     try:
@@ -240,10 +240,10 @@ def open_parts(folder: Path, form: type[FormT], fingerprint: str | None = None) 
 
 
 def open_or_create_parts(folder: Path, wanted: FormT) -> Parts[FormT]:
-    """Open the store of this form, or begin it; the caller holds the writer lock.
+    """Open the store of this form, or create it; the caller holds the writer lock.
 
-    Where the manifest is missing or damaged, it is made anew from the parts that are sound, and the
-    others are removed. Raises ForeignArtifact where the store is another's, CannotWrite.
+    A missing or damaged manifest is made anew from the sound parts, and the other parts are
+    removed. Raises ForeignArtifact if the store belongs to another owner, CannotWrite.
     """
     parts = Parts(folder, wanted)
     try:
@@ -257,7 +257,7 @@ def open_or_create_parts(folder: Path, wanted: FormT) -> Parts[FormT]:
 
 
 def _without(tables: Iterable[pa.Table], unwanted: set[Digest]) -> Iterator[pa.Table]:
-    """Pass tables on without the rows of some covers."""
+    """Yield the tables without the rows of some covers."""
     import pyarrow as pa
 
     for table in tables:

@@ -1,6 +1,6 @@
 """The connection to an S3 server: one client for all threads, and its errors in plain words.
 
-boto3's own messages are never quoted: they may hold headers, and headers hold credentials.
+boto3's own messages are never quoted: they may contain headers with credentials.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 
 ATTEMPTS = 5
-"""How often a request is sent to an S3 server that does not answer or is busy."""
+"""The number of attempts at a request if an S3 server does not answer or is busy."""
 
 BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}")
-"""What the name of a bucket looks like."""
+"""The pattern of a bucket's name."""
 
 _READS = 3
 
 
 class S3Connection:
-    """An S3 server and the one client for it, made when it is first needed; safe in threads.
+    """An S3 server and its one client, created at the first use; thread-safe.
 
     Parameters
     ----------
-    endpoint : URL of a server other than Amazon's; None for the one that boto3 is set to.
+    endpoint : URL of a server other than Amazon's; None for the default of boto3.
 
-    Raises UsageError where the endpoint is no plain http(s) URL.
+    Raises UsageError unless the endpoint is a plain http(s) URL.
     """
 
     def __init__(self, endpoint: str | None) -> None:
@@ -47,7 +47,7 @@ class S3Connection:
 
     @property
     def client(self) -> Any:  # noqa: ANN401  (boto3 makes its classes as it runs)
-        """The client, whose methods any thread may call."""
+        """The client; any thread may call its methods."""
         with self._lock:
             if self._client is None:
                 self._client = self._make_client()
@@ -55,13 +55,13 @@ class S3Connection:
 
     @property
     def name(self) -> str:
-        """What to call the server in a message."""
+        """The server's name in messages."""
         endpoint = self._endpoint or (self._client and self._client.meta.endpoint_url)
         return _shown_url(endpoint) if endpoint else "the S3 server"
 
     @contextmanager
     def plain_errors(self, what: str, kind: type[AlboError]) -> Iterator[None]:
-        """Turn whatever boto3 raises into one line: `what`, why, and the remedy."""
+        """Turn any error of boto3 into one line: `what`, the reason, and the remedy."""
         from botocore.exceptions import BotoCoreError, ClientError
         from botocore.parsers import ResponseParserError
         from urllib3.exceptions import HTTPError
@@ -70,21 +70,21 @@ class S3Connection:
             yield
         except ClientError as error:
             raise kind(f"{what}: {_say_refusal(error)}") from None
-        except RecursionError:  # boto3 looks for the bucket's region behind each redirection
+        except RecursionError:  # boto3 looks up the bucket's region after each redirect
             raise kind(
                 f"{what}: {self.name} redirects every request; write the endpoint that it leads to"
             ) from None
-        # boto3 lets ValueError and OSError through for what is wrong in its configuration.
+        # boto3 raises ValueError and OSError for errors in its configuration.
         except (BotoCoreError, ResponseParserError, HTTPError, ValueError, OSError) as error:
             raise kind(f"{what}: {_say_failure(error, self.name)}") from None
 
     def read(self, bucket: str, key: str, max_bytes: int) -> bytes:
-        """Read an object whole. Raises BadCover where it is gone or too large, and boto3's own."""
+        """Read a whole object. Raises BadCover if it is gone or too large, and boto3's errors."""
         for left in reversed(range(_READS)):
             answer = self._ask_for(bucket, key)
             try:
                 return _read_body(answer, max_bytes)
-            except _broken_streams():  # in the middle, where boto3 does not ask again
+            except _broken_streams():  # within the body, where boto3 does not retry
                 if not left:
                     raise
         raise AssertionError("unreachable")
@@ -105,12 +105,12 @@ class S3Connection:
         from botocore.config import Config
 
         session = Session()
-        # With another endpoint than Amazon's, boto3 puts the bucket into the path, as servers on
-        # plain host names need it, unless the user's AWS configuration says otherwise.
+        # With an endpoint other than Amazon's, boto3 puts the bucket into the path, unless the
+        # user's AWS configuration says otherwise. Servers on plain host names need that.
         client = session.client(
             "s3",
             endpoint_url=self._endpoint,
-            # Amazon names a bucket's region when asked in the wrong one; other servers have none.
+            # Amazon names a bucket's region in reply to a wrong one; other servers have none.
             region_name=session.region_name or "us-east-1",
             config=Config(
                 retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
@@ -118,13 +118,13 @@ class S3Connection:
                 read_timeout=30,
                 max_pool_connections=32,
                 user_agent_extra="albo",
-                # Uploads have their own checksum and reads the digest; more would only be one
-                # more thing that a server may not know.
+                # Uploads have their own checksum, and reads have the digest. Further checksums
+                # are avoided, since some servers do not support them.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             ),
         )
-        check_endpoint(client.meta.endpoint_url)  # of the environment's making
+        check_endpoint(client.meta.endpoint_url)  # it may come from the environment
         return client
 
 
@@ -140,7 +140,7 @@ def _read_body(answer: dict[str, Any], max_bytes: int) -> bytes:
     return b"".join(parts)
 
 
-# What servers and boto3 say
+# Messages for the errors of servers and of boto3
 
 _ACCESS = (
     "access denied; allow these credentials s3:PutObject, s3:GetObject and s3:ListBucket on it"
@@ -159,7 +159,7 @@ _REFUSALS = {
     "AccessDenied": _ACCESS,
     "AllAccessDisabled": _ACCESS,
     "Forbidden": _ACCESS,
-    "403": f"{_ACCESS}, or renew them",  # a HEAD has no code, so this may be either
+    "403": f"{_ACCESS}, or renew them",  # a HEAD has no code, so the cause is not clear
     "InvalidAccessKeyId": _DENIED_KEYS,
     "SignatureDoesNotMatch": _DENIED_KEYS,
     "ExpiredToken": _DENIED_KEYS,
@@ -178,7 +178,7 @@ _REFUSALS = {
     "XMinioStorageFull": _FULL,
     "507": _FULL,
 }
-"""What to say of a server's error code, or of its HTTP status where it gives no code."""
+"""The message for a server's error code, or for its HTTP status if it gives no code."""
 
 
 def _say_refusal(error: Any) -> str:  # noqa: ANN401  (botocore is not typed)
@@ -188,7 +188,7 @@ def _say_refusal(error: Any) -> str:  # noqa: ANN401  (botocore is not typed)
     shown = re.sub(r"[^A-Za-z0-9.]", "", code)[:40]
     named = f"{status}" if code == str(status) else f"{status} {shown}"
     doubt = "see that the endpoint is an S3 server's"
-    if status >= 500:  # noqa: PLR2004  (a server's own errors)
+    if status >= 500:  # noqa: PLR2004  (server errors)
         return f"the server failed {ATTEMPTS} times ({named}); run it again later, or {doubt}"
     return f"the server refuses ({named}); {doubt}"
 
@@ -227,17 +227,17 @@ def _broken_streams() -> tuple[type[Exception], ...]:
 
 
 def code_of(error: Any) -> str:  # noqa: ANN401
-    """Return the server's error code in a ClientError of boto3; "" where it gave none."""
+    """Return the server's error code in a ClientError of boto3; "" if it gave none."""
     return str(error.response.get("Error", {}).get("Code") or "")
 
 
 def status_of(error: Any) -> int:  # noqa: ANN401
-    """Return the HTTP status in a ClientError of boto3; 0 where there is none."""
+    """Return the HTTP status in a ClientError of boto3; 0 if there is none."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def check_endpoint(endpoint: str) -> None:
-    """Raise UsageError where an endpoint is anything but a plain http(s) URL."""
+    """Raise UsageError unless an endpoint is a plain http(s) URL."""
     try:
         parts = urlsplit(endpoint)
         host, _ = parts.hostname, parts.port
@@ -255,7 +255,7 @@ def check_endpoint(endpoint: str) -> None:
 
 
 def _shown_url(url: str) -> str:
-    """Cut off whatever in a URL may be secret: all before an @, a query, a fragment."""
+    """Remove the parts of a URL that may be secret: all before an @, the query, the fragment."""
     start, mark, rest = url.rpartition("@")
     scheme = f"{start.partition('://')[0]}://" if "://" in start else ""
     return re.split(r"[?#]", f"{scheme}{rest}" if mark else url)[0][:120]

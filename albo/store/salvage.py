@@ -1,4 +1,4 @@
-"""Find the parts of a store whose manifest is lost."""
+"""Find the parts of a store without its manifest."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def salvage(folder: Path, form: AnyForm) -> list[Part]:
-    """Return the parts of this store that read without a fault, in the order of their numbers.
+    """Return the parts of this store that can be read without error, in the order of numbers.
 
-    Where a run was killed between the manifest and the removal of the parts that a compaction had
-    replaced, covers are in two parts; the largest parts are believed first.
+    If a run was killed between writing the manifest and removing the parts that a compaction
+    replaced, covers are in two parts. Then the largest parts are taken first.
     """
     found: list[tuple[Part, list[Digest]]] = []
     files = sorted(folder.iterdir()) if folder.is_dir() else []

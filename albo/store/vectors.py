@@ -1,13 +1,13 @@
 """The vectors and middles of one backbone, in Parquet parts behind a manifest.
 
-How parts are written, merged, checked and read beside a writer is told in `parts`.
+For writing, merging, checking and reading parts beside a writer see `parts`.
 
 Columns: `digest` fixed_size_binary(32), `vector` fixed_size_list<halffloat>[d], `middle`
-fixed_size_list<halffloat>[m]. Parquet cannot hold lists of no width, so where m is 0 the column
-`middle` is left out. Numbers are split into byte streams and compressed by zstd at level 1: a third
-smaller than raw float16 for vectors of real covers (plain zstd saves a quarter, lz4 a fourteenth),
-no slower to read, and written many times faster than any backbone embeds. Digests do not compress
-and stay as they are.
+fixed_size_list<halffloat>[m]. Parquet cannot hold lists of width 0, so if m is 0 the column
+`middle` is left out. Numbers are split into byte streams and compressed by zstd at level 1. For
+vectors of real covers, that is a third smaller than raw float16 (plain zstd saves a quarter, lz4 a
+fourteenth). It is no slower to read, and written many times faster than any backbone embeds.
+Digests do not compress, so they are stored unchanged.
 
 float16 rounds by at most one part in 2,048: rows read as float32 are scaled back to unit length.
 Middles beyond the finite range of float16 (±65,504) are clipped to it.
@@ -47,13 +47,13 @@ _ROUNDED_TOLERANCE = 5e-3
 
 @dataclass(frozen=True, slots=True)
 class VectorForm:
-    """The form of a store of vectors: which backbone gave them, and how many numbers a row has.
+    """The form of a store of vectors: the backbone that gave them, and the numbers in a row.
 
     It is a `Form` of `Embeddings`.
     """
 
     kind: ClassVar = StoreKind("vector store", "backbone", "albo embed", "embeds", "embedded")
-    """What messages call such a store."""
+    """The name of such a store in messages."""
 
     backbone: str
     """The backbone's name."""
@@ -62,13 +62,13 @@ class VectorForm:
     """The backbone's fingerprint."""
 
     dimension: int
-    """d, the numbers of a vector."""
+    """d, the size of a vector."""
 
     middle_dimension: int
-    """m, the numbers of a middle; may be 0."""
+    """m, the size of a middle; may be 0."""
 
     extra: Json = field(default_factory=dict)
-    """What else the manifest says of how they were made, such as the backbone's card."""
+    """Other facts in the manifest about their making, such as the backbone's card."""
 
     @property
     def identity(self) -> str:
@@ -79,7 +79,7 @@ class VectorForm:
         )
 
     def described(self) -> Json:
-        """Return what the manifest says beside the parts."""
+        """Return the content of the manifest beside the parts."""
         return {
             "backbone": self.backbone,
             "fingerprint": self.fingerprint,
@@ -90,7 +90,7 @@ class VectorForm:
 
     @classmethod
     def recognise(cls, manifest: Json) -> Self:
-        """Read the form that a manifest describes. Raises ValueError where it describes none."""
+        """Read the form that a manifest describes. Raises ValueError if it describes none."""
         kinds = {"backbone": str, "fingerprint": str, "dimension": int, "middle_dimension": int}
         values: Json = {name: manifest.get(name) for name in (*kinds, "extra")}
         sound = all(type(values[name]) is kind for name, kind in kinds.items())
@@ -102,7 +102,7 @@ class VectorForm:
         return found
 
     def fields(self) -> list[pa.Field]:
-        """Return the columns `vector` and, where m is more than 0, `middle`."""
+        """Return the columns `vector` and, if m is more than 0, `middle`."""
         import pyarrow as pa
 
         number = pa.field("element", pa.float16(), nullable=False)
@@ -113,7 +113,7 @@ class VectorForm:
         ]
 
     def encoding(self) -> Json:
-        """Return the settings of Parquet: numbers as byte streams in zstd, digests as they are."""
+        """Return the Parquet settings: numbers as byte streams in zstd, digests unchanged."""
         numbers = [f"{name}.list.element" for name in self._lists()]
         return {
             "compression": {"digest": "none", **dict.fromkeys(numbers, "zstd")},
@@ -122,9 +122,9 @@ class VectorForm:
         }
 
     def check(self, count: int, content: Embeddings) -> None:
-        """Refuse embeddings that no backbone should give.
+        """Refuse invalid embeddings.
 
-        Raises ValueError for other shapes, RuntimeFailed where numbers are not finite or rows not
+        Raises ValueError for wrong shapes, RuntimeFailed if numbers are not finite or rows not
         of unit length (within 0.001).
         """
         shapes = (content.vector.shape, content.middle.shape)
@@ -156,7 +156,7 @@ class VectorForm:
         ]
 
     def examine(self, table: pa.Table) -> None:
-        """Raise ValueError where vectors are far from unit length: they were never written so."""
+        """Raise ValueError if vectors are far from unit length, which is a sign of damage."""
         _unit(numbers_of(table, "vector", self.dimension), ValueError)
 
     def failed(self, part: OpenPart) -> Iterable[Digest]:  # noqa: ARG002  (all forms have it)
@@ -168,7 +168,7 @@ class VectorForm:
 
 
 class Vectors(PartStore):
-    """The stored vectors of one backbone: what every cover looks like to it.
+    """The stored vectors of one backbone.
 
     `open`, `open_or_create` or `at` make one. Reading never locks, see `PartStore`.
     """
@@ -183,8 +183,8 @@ class Vectors(PartStore):
     def open(cls, folder: Path, fingerprint: str | None = None) -> Vectors:
         """Open stored vectors by their manifest.
 
-        Raises StaleArtifact where there are none or the manifest is damaged, ForeignArtifact where
-        they are of another backbone than that of `fingerprint`.
+        Raises StaleArtifact if the manifest is missing or damaged, ForeignArtifact if the vectors
+        are of a backbone with another fingerprint than `fingerprint`.
         """
         return cls(open_parts(folder, VectorForm, fingerprint))
 
@@ -199,18 +199,18 @@ class Vectors(PartStore):
         *,
         extra: Json | None = None,
     ) -> Vectors:
-        """Open the vectors of this backbone, or begin them; the caller holds the writer lock.
+        """Open the vectors of this backbone, or create the store; the caller holds the writer lock.
 
-        Where the manifest is missing or damaged, it is made anew from the parts that are sound,
-        and the others are removed. `extra` is of use where the store begins.
-        Raises ForeignArtifact where the vectors are another backbone's, CannotWrite.
+        A missing or damaged manifest is made anew from the sound parts, and the other parts are
+        removed. `extra` is used only for a new store.
+        Raises ForeignArtifact if the vectors belong to another backbone, CannotWrite.
         """
         wanted = VectorForm(backbone, fingerprint, dimension, middle_dimension, extra or {})
         return cls(open_or_create_parts(folder, wanted))
 
     @classmethod
     def at(cls, folder: Path, form: VectorForm) -> Vectors:
-        """Return the store of a folder, be it there or not; nothing is read or made yet."""
+        """Return the store of a folder, which may be missing; nothing is read or made yet."""
         return cls(Parts(folder, form))
 
     @property
@@ -220,22 +220,22 @@ class Vectors(PartStore):
 
     @property
     def dimension(self) -> int:
-        """d, the numbers of a vector."""
+        """d, the size of a vector."""
         return self.parts.form.dimension
 
     @property
     def middle_dimension(self) -> int:
-        """m, the numbers of a middle; may be 0."""
+        """m, the size of a middle; may be 0."""
         return self.parts.form.middle_dimension
 
     @property
     def extra(self) -> Json:
-        """What else the manifest says of how they were made, such as the backbone's card."""
+        """Other facts in the manifest about their making, such as the backbone's card."""
         return self.parts.form.extra
 
     @property
     def state(self) -> str:
-        """A token for which covers are stored: 16 hex digits, the same for the same set of them.
+        """A token for the set of stored covers: 16 hex digits, the same for the same set.
 
         It changes with every cover added or removed, and stays when parts are merged: the order
         of rows does not count.
@@ -262,12 +262,12 @@ class Vectors(PartStore):
         Parameters
         ----------
         digests
-            The covers, in the order wanted (one may occur twice); None: all, as stored.
+            The covers, in the order of the result (one may occur twice); None: all, as stored.
         middle
-            False leaves the middles unread; they come as shape (n, 0).
+            False skips the middles; they have shape (n, 0).
 
         Returns the digests, and vector (n, d) with rows of unit length, middle (n, m).
-        Raises StaleArtifact where a cover has no vector, or a part is missing or damaged.
+        Raises StaleArtifact if a cover has no vector, or a part is missing or damaged.
         """
         with self.parts.opened() as parts:
             stored = [digest for part in parts for digest in part.digests()]
@@ -280,11 +280,12 @@ class Vectors(PartStore):
     def batches(
         self, among: Collection[Digest] | None = None
     ) -> Iterator[tuple[list[Digest], Halves]]:
-        """Go through the vectors of some covers (all for None), in stored order and flat memory.
+        """Iterate over the vectors of some covers (None: all), in stored order, in bounded memory.
 
-        Yields digests and vectors float16 (n, d) as stored (unit length but for the rounding), at
-        most a row group at a time; a group without any of the covers is not read. All are of the
-        store as it was at the first one. Raises StaleArtifact where a part is missing or damaged.
+        Yields digests and vectors float16 (n, d) as stored (of unit length except for rounding), at
+        most a row group at a time. Groups without any of the covers are not read. All come from
+        the state of the store at the first one. Raises StaleArtifact if a part is missing or
+        damaged.
         """
         with self.parts.opened() as parts:
             for part in parts:
@@ -307,11 +308,11 @@ class Vectors(PartStore):
         return np.fromiter((row_of[digest] for digest in digests), np.int64, len(digests))
 
     def _gather(self, parts: list[OpenPart], rows: Ints, *, middle: bool) -> Embeddings:
-        """Read the row groups that hold the rows wanted, and no others.
+        """Read only the row groups with the wanted rows.
 
         Parameters
         ----------
-        rows : int64 (n,), row numbers through all parts, in the order wanted.
+        rows : int64 (n,), row numbers through all parts, in the order of the result.
         """
         vector = np.empty((len(rows), self.dimension), np.float32)
         middles = np.empty((len(rows), self.middle_dimension if middle else 0), np.float32)
@@ -333,7 +334,7 @@ class Vectors(PartStore):
 
 
 def numbers_of(table: pa.Table, name: str, width: int) -> Halves:
-    """View a column of lists as float16 (n, width), without a copy; the column is in one piece."""
+    """View a column of lists as float16 (n, width), without a copy; it must be in one piece."""
     if width == 0 or table.num_rows == 0:
         return np.empty((table.num_rows, width), np.float16)
     flat = table.column(name).chunk(0).flatten().to_numpy(zero_copy_only=True)
@@ -342,6 +343,6 @@ def numbers_of(table: pa.Table, name: str, width: int) -> Halves:
 
 
 def _unit(vector: Halves, refusal: Callable[[str], Exception]) -> Floats:
-    """Scale rows back to unit length; a row far from it was never written so."""
+    """Scale rows back to unit length; a row far from it is damaged."""
     reason = "damaged (rows are not of unit length)"
     return unit_rows(vector, _ROUNDED_TOLERANCE, lambda _length: refusal(reason))

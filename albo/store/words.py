@@ -1,15 +1,15 @@
 """The words that one reader found on covers, in Parquet parts behind a manifest.
 
-How parts are written, merged, checked and read beside a writer is told in `parts`.
+For writing, merging, checking and reading parts beside a writer see `parts`.
 
 Columns: `digest` fixed_size_binary(32), `text` list<string>, `box`
 list<fixed_size_list<float>[8]>, `confidence` list<float>, `error` string. The three lists of a row
-have a place for each line. A cover without text has empty lists; one whose reading failed has them
-too, and says why in `error`. Such a row counts for nothing: the cover is tried again, and what
-comes of that takes its place.
+have one element for each line. A cover without text has empty lists. If the reading of a cover
+failed, the lists are empty too, and `error` has the reason. Such a row does not count: the cover is
+tried again, and the new result replaces the row.
 
-Text is what stands on covers, that is, anything: it is stored as it was read, but for its length
-and for what UTF-8 cannot hold. Whoever shows it makes it printable.
+Text on covers may be anything. It is stored as it was read, except that it is cut to a length and
+that characters which UTF-8 cannot hold are replaced. Callers that show it make it printable.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 
 MAX_TEXT = 500
-"""Characters that are kept of a line, and of the reason why a cover could not be read."""
+"""The most characters kept of a line, and of the reason why a cover could not be read."""
 
 MAX_LINES = 500
-"""Lines that are kept of a cover: the first ones, which are the uppermost."""
+"""The most lines kept of a cover: the first ones, which are the uppermost."""
 
 _CORNERS = 8
 _NOT_FINITE = "the reader gave numbers that are not finite"
@@ -50,13 +50,13 @@ _NOT_FINITE = "the reader gave numbers that are not finite"
 
 @dataclass(frozen=True, slots=True)
 class WordForm:
-    """The form of a store of words: which reader found them.
+    """The form of a store of words: the reader that found them.
 
     It is a `Form` of one `Words` for each cover.
     """
 
     kind: ClassVar = StoreKind("word store", "reader", "albo words", "reads", "read")
-    """What messages call such a store."""
+    """The name of such a store in messages."""
 
     reader: str
     """The reader's name."""
@@ -66,16 +66,16 @@ class WordForm:
 
     @property
     def identity(self) -> str:
-        """The reader."""
+        """The reader's name and fingerprint."""
         return f"{self.reader} {self.fingerprint}"
 
     def described(self) -> Json:
-        """Return what the manifest says beside the parts."""
+        """Return the content of the manifest beside the parts."""
         return {"reader": self.reader, "fingerprint": self.fingerprint}
 
     @classmethod
     def recognise(cls, manifest: Json) -> Self:
-        """Read the form that a manifest describes. Raises ValueError where it describes none."""
+        """Read the form that a manifest describes. Raises ValueError if it describes none."""
         reader, fingerprint = manifest.get("reader"), manifest.get("fingerprint")
         if not (isinstance(reader, str) and isinstance(fingerprint, str)):
             raise ValueError("no words are described")  # noqa: TRY004  (a file's, not a caller's)
@@ -98,7 +98,7 @@ class WordForm:
         ]
 
     def encoding(self) -> Json:
-        """Return the settings of Parquet: everything but digests in zstd."""
+        """Return the Parquet settings: everything except digests in zstd."""
         numbers = ["box.list.element.list.element", "confidence.list.element"]
         packed = [*numbers, "text.list.element", "error"]
         return {
@@ -115,7 +115,7 @@ class WordForm:
             _check_boxes(words)
 
     def columns(self, content: Sequence[Words], rows: Sequence[int]) -> list[pa.Array]:
-        """Cut some of the words to what is stored of them, and make columns of that."""
+        """Cut some of the words to the stored size, and make columns of them."""
         import pyarrow as pa
 
         words = [as_kept(content[row]) for row in rows]
@@ -138,7 +138,7 @@ class WordForm:
         return [*lists, pa.array([one.error for one in words], pa.string())]
 
     def examine(self, table: pa.Table) -> None:
-        """Raise ValueError where the lists of a row do not belong together."""
+        """Raise ValueError if the lists of a row do not fit together."""
         _words_of(table)
 
     def failed(self, part: OpenPart) -> Iterable[Digest]:
@@ -151,7 +151,7 @@ WordWriter = PartWriter[Sequence[Words]]
 
 
 class WordStore(PartStore):
-    """The stored words of one reader: what every cover says to it.
+    """The stored words of one reader: the text on every cover.
 
     `open` or `open_or_create` make one. Reading never locks, see `PartStore`. The rows of covers
     whose reading failed are among the `parts` too, and count as not read.
@@ -167,18 +167,18 @@ class WordStore(PartStore):
     def open(cls, folder: Path, fingerprint: str | None = None) -> WordStore:
         """Open stored words by their manifest.
 
-        Raises StaleArtifact where there are none or the manifest is damaged, ForeignArtifact where
-        they are of another reader than that of `fingerprint`.
+        Raises StaleArtifact if the manifest is missing or damaged, ForeignArtifact if the words
+        are of a reader with another fingerprint than `fingerprint`.
         """
         return cls(open_parts(folder, WordForm, fingerprint))
 
     @classmethod
     def open_or_create(cls, folder: Path, reader: str, fingerprint: str) -> WordStore:
-        """Open the words of this reader, or begin them; the caller holds the writer lock.
+        """Open the words of this reader, or create the store; the caller holds the writer lock.
 
-        Where the manifest is missing or damaged, it is made anew from the parts that are sound,
-        and the others are removed.
-        Raises ForeignArtifact where the words are another reader's, CannotWrite.
+        A missing or damaged manifest is made anew from the sound parts, and the other parts are
+        removed.
+        Raises ForeignArtifact if the words belong to another reader, CannotWrite.
         """
         return cls(open_or_create_parts(folder, WordForm(reader, fingerprint)))
 
@@ -189,7 +189,7 @@ class WordStore(PartStore):
 
     @property
     def state(self) -> str:
-        """A token for which covers have been read: 16 hex digits, the same for the same set.
+        """A token for the set of covers read: 16 hex digits, the same for the same set.
 
         It changes with every cover read or removed. It stays after a reading that failed and when
         parts are merged: the order of rows does not count.
@@ -202,7 +202,7 @@ class WordStore(PartStore):
         return len(self.digests())
 
     def digests(self) -> list[Digest]:
-        """Return the covers that have been read, in stored order, those without text too.
+        """Return the covers that have been read, in stored order, including those without text.
 
         Raises StaleArtifact.
         """
@@ -217,9 +217,9 @@ class WordStore(PartStore):
         return PartWriter(self.parts)
 
     def read(self, digests: Sequence[Digest]) -> list[Words | None]:
-        """Return what covers say, in the order asked; None for one that was never read.
+        """Return the words of covers, in the order asked; None for a cover that was never read.
 
-        Where its reading failed, `error` says why. Raises StaleArtifact.
+        If its reading failed, `error` has the reason. Raises StaleArtifact.
         """
         wanted = set(digests)
         found: dict[Digest, Words] = {}
@@ -234,7 +234,7 @@ class WordStore(PartStore):
 
 
 def as_kept(words: Words) -> Words:
-    """Cut words to what is stored of them. Raises ValueError for boxes of other than 8 numbers."""
+    """Cut words to the stored size. Raises ValueError for boxes that do not have 8 numbers."""
     _check_boxes(words)
     if words.error:
         return Words(error=_cut(words.error))
@@ -252,12 +252,12 @@ def _check_boxes(words: Words) -> None:
 
 
 def _cut(text: str) -> str:
-    # Half a surrogate pair, which Python's text may hold, is in no UTF-8.
+    # A Python string may hold half a surrogate pair; UTF-8 cannot.
     return text[:MAX_TEXT].encode(errors="replace").decode()
 
 
 def _words_among(part: OpenPart, wanted: set[Digest]) -> Iterator[tuple[Digest, Words]]:
-    """Go through the rows of a part that are wanted; a group without any is not read."""
+    """Iterate over the wanted rows of a part; a group without any is not read."""
     there = part.digests()
     start = 0
     for group, size in enumerate(part.group_sizes()):
@@ -271,7 +271,7 @@ def _words_among(part: OpenPart, wanted: set[Digest]) -> Iterator[tuple[Digest, 
 
 
 def _errors_of(part: OpenPart) -> Iterator[tuple[Digest, str]]:
-    """Go through the covers of a part, each with why its reading failed; "" where it did not."""
+    """Iterate over the covers of a part, each with the reason if its reading failed, else ""."""
     errors: list[str] = []
     for table in part.tables(["error"]):
         with part.plain_errors():
@@ -280,7 +280,7 @@ def _errors_of(part: OpenPart) -> Iterator[tuple[Digest, str]]:
 
 
 def _words_of(table: pa.Table) -> list[Words]:
-    """Make words of rows. Raises ValueError where the lists of a row do not belong together."""
+    """Make words of rows. Raises ValueError if the lists of a row do not fit together."""
     text, box, confidence = (
         table.column(name).combine_chunks() for name in ("text", "box", "confidence")
     )

@@ -1,4 +1,4 @@
-"""Write files safely (temporary name first, with a checksum), and say plainly why it failed."""
+"""Write files safely (temporary name first, with a checksum), and explain failures plainly."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 FORMAT = 1
-"""The newest manifest format that is written and read, where an artifact names none of its own."""
+"""The newest manifest format for writing and reading, unless an artifact has its own."""
 
 MANIFEST = "manifest.json"
-"""The file that says what an artifact was built from."""
+"""The file that says from what an artifact was built."""
 
 ELSEWHERE = "name another folder with --artifacts"
-"""The remedy in messages about a folder that cannot be written to."""
+"""The remedy in messages about a folder that is not writable."""
 
 MAX_JSON_BYTES = 64 << 20
 """The largest JSON file that is written or read."""
@@ -40,10 +40,10 @@ _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 def cache_folder() -> Path:
-    """Return where exported networks are kept: `$XDG_CACHE_HOME/albo`, or `~/.cache/albo`.
+    """Return the folder of exported networks: `$XDG_CACHE_HOME/albo`, or `~/.cache/albo`.
 
-    The same on every system. A relative `$XDG_CACHE_HOME` is ignored, as the XDG base directory
-    specification demands. Raises AlboError where there is neither that nor a home.
+    It is the same on every system. A relative `$XDG_CACHE_HOME` is ignored, as the XDG base
+    directory specification requires. Raises AlboError if there is neither that nor a home.
     """
     given = os.environ.get("XDG_CACHE_HOME", "")
     if given and Path(given).is_absolute():
@@ -58,7 +58,7 @@ def cache_folder() -> Path:
 
 @contextmanager
 def plain_write_errors(path: Path, elsewhere: str = ELSEWHERE) -> Iterator[None]:
-    """Turn an OSError met while writing `path` into a CannotWrite that says what to do.
+    """Turn an OSError while writing `path` into a CannotWrite with a remedy.
 
     Parameters
     ----------
@@ -94,14 +94,14 @@ def _say_why(error: OSError, elsewhere: str) -> str:
 def write_atomically(
     path: Path, write: Callable[[BinaryIO], object], elsewhere: str = ELSEWHERE
 ) -> None:
-    """Write a file so that it is there whole or not at all, even after a power cut.
+    """Write a file completely or not at all, even if there is a power cut.
 
     Parameters
     ----------
     path
-        The final name. A file that stands there is replaced, missing folders are made.
+        The final name. An existing file is replaced, and missing folders are made.
     write
-        Puts the content into the open binary file that it gets.
+        Writes the content into the open binary file that it gets.
     elsewhere
         The remedy that names another folder, for the message.
 
@@ -126,7 +126,7 @@ def write_atomically(
 
 
 def _sync_folder(folder: Path) -> None:
-    """Put a rename itself on the disk. Windows cannot open folders, and renames safely itself."""
+    """Flush a rename to the disk. Windows cannot open folders, and its renames are safe."""
     with suppress(PermissionError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -145,8 +145,8 @@ def sweep(folder: Path, older_than: float = 0.0) -> int:
     folder
         Where to look; folders in it are left alone.
     older_than
-        Seconds: younger files stay, since they may be of a process at work. For folders that no
-        lock guards, such as the shared cache.
+        Seconds: younger files stay, since a running process may use them. This is for folders
+        without a lock, such as the shared cache.
     """
     removed = 0
     oldest = time.time() - older_than
@@ -162,26 +162,26 @@ def sweep(folder: Path, older_than: float = 0.0) -> int:
 
 
 def remove_unnamed(folder: Path, pattern: re.Pattern[str], named: Collection[str]) -> None:
-    """Remove the files of an artifact that its manifest does not name (any more).
+    """Remove the files of an artifact that its manifest does not name.
 
     Parameters
     ----------
     folder
         The artifact's folder; its writer holds the writer lock.
     pattern
-        What the whole name of a file of this artifact looks like; other files stay.
+        The pattern of the whole name of this artifact's files; other files stay.
     named
         The names in the manifest.
     """
     for path in list(folder.iterdir()):
         if path.name not in named and pattern.fullmatch(path.name):
-            # Where a reader's open file cannot be removed (Windows), the next writer does it.
+            # If a reader has the file open (Windows), the next writer removes it.
             with suppress(OSError):
                 path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write JSON atomically. Raises ValueError for what JSON does not have (NaN), CannotWrite."""
+    """Write JSON atomically. Raises ValueError for values outside JSON (NaN), CannotWrite."""
     text = json.dumps(content, indent=1, allow_nan=False).encode() + b"\n"
     if len(text) > MAX_JSON_BYTES:
         raise ValueError(f"{path} would have {len(text)} bytes of JSON, limit {MAX_JSON_BYTES}")
@@ -201,7 +201,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401  (whatever the file holds)
 
 
 def library_versions(*names: str) -> dict[str, str]:
-    """Return the versions of the distributions that are installed among those named."""
+    """Return the versions of those of the named distributions that are installed."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = {}
@@ -220,8 +220,8 @@ def file_checksum(path: Path) -> str:
 def write_manifest(folder: Path, content: Json) -> None:
     """Write `manifest.json`, the last file of an artifact.
 
-    To the content come `format` (unless given), `albo` (its version), `libraries` (unless given)
-    and `checksum`: SHA-256 over the rest as JSON with sorted keys and no blanks.
+    Added to the content: `format` and `libraries` (unless given), `albo` (its version), and
+    `checksum`, the SHA-256 over the rest as JSON with sorted keys and no blanks.
     Raises CannotWrite.
     """
     manifest = {"format": FORMAT, "libraries": {}, **content}
@@ -237,15 +237,15 @@ def read_manifest(folder: Path, what: str, mend: str, newest: int = FORMAT) -> J
     folder
         The artifact's folder.
     what
-        What it is, for the message: "index".
+        The kind of artifact, for the message: "index".
     mend
-        The command that makes it anew, without quotes: "albo index".
+        The command that rebuilds it, without quotes: "albo index".
     newest
         The newest format that the caller reads.
 
-    Raises StaleArtifact where the manifest is missing or damaged. Raises ForeignArtifact, which is
-    a StaleArtifact too, where it may not be read or is of a newer format: then the caller must
-    leave it in its place. The message ends with the mending command.
+    Raises StaleArtifact if the manifest is missing or damaged. Raises ForeignArtifact, also a
+    StaleArtifact, if it is not readable or of a newer format: then the caller must not remove it.
+    The message ends with the mending command.
     """
     try:
         manifest = read_json(folder / MANIFEST)
@@ -277,7 +277,7 @@ def _damaged(what: str, folder: Path, reason: str, mend: str) -> StaleArtifact:
 
 
 def _is_sound(manifest: Json) -> bool:
-    """Take the checksum out of a manifest and compare it with the rest."""
+    """Remove the checksum from a manifest and compare it with the rest."""
     try:
         return bool(manifest.pop("checksum", None) == _checksum(manifest))
     except RecursionError:
@@ -285,7 +285,7 @@ def _is_sound(manifest: Json) -> bool:
 
 
 def _checksum(manifest: Json) -> str:
-    # Once through JSON first: keys that are numbers sort differently before they become text.
+    # Convert to JSON and back first: keys that are numbers sort differently before they are text.
     plain = json.loads(json.dumps(manifest))
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,8 +1,7 @@
 """The words on covers (OCR).
 
-`boxes` finds where text is, level, slanted or vertical, `reader` reads it, `titles` tells which
-lines are a title, `sentences` and `meanings` turn texts into vectors. `albo.store` keeps what was
-read.
+`boxes` finds text: level, slanted or vertical. `reader` reads it. `titles` tells which lines form a
+title. `sentences` and `meanings` turn texts into vectors. `albo.store` keeps the words.
 """
 
 import lazy_loader

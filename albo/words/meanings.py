@@ -1,8 +1,8 @@
-"""What the words on covers mean, as vectors, kept by digest so that no text is encoded twice.
+"""The meanings of the words on covers, as vectors, kept by digest so that each is encoded once.
 
-The store is one of `albo.vectors`, one for each reader of words and each network: both are in the
-name of its folder, so a cover's text there never changes. Covers without text have no vector; they
-are not stored, and mean nothing: the zero row.
+The store is one of `albo.store.vectors`, one for each pair of word reader and network. Both are in
+the name of its folder, so a cover's text there never changes. Covers without text have no vector.
+They are not stored, and their meaning is the zero row.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 
 _COMMIT = 2_048
-"""Texts that are encoded between two commits: a killed run loses no more than seconds."""
+"""The number of texts encoded between two commits: a killed run loses only seconds."""
 
 
 class Encoder(Protocol):
     """A text encoder."""
 
     def encode(self, texts: Iterable[str]) -> Floats:
-        """Return float32 (n, d), unit rows, in order; the zero row for a text that says nothing."""
+        """Return float32 (n, d), unit rows, in order; the zero row for a text without content."""
         ...
 
 
@@ -45,32 +45,32 @@ class Encoder(Protocol):
 class CoverMeanings:
     """The meanings of one reader's words, which are kept, and of any other text.
 
-    To make one raises MissingWeights where the sentence encoder is not installed.
+    Its creation raises MissingWeights if the sentence encoder is not installed.
     """
 
     words_folder: Path
     """The folder of that reader's words."""
 
     keep: bool = False
-    """Whether what was encoded is stored; the caller then holds the writer lock."""
+    """Whether new encodings are stored; the caller then holds the writer lock."""
 
     single: bool = False
-    """Whether one text is to be answered soon: start fast rather than run fast."""
+    """Whether it is for one fast answer: start fast rather than run fast."""
 
     note: Note = lambda _line: None
-    """Told in one line what the user may want to know."""
+    """Called with one line of information for the user."""
 
     card: SentenceCard = field(default_factory=sentence_card)
     """The sentence encoder."""
 
     @property
     def fingerprint(self) -> str:
-        """Of the network, and of how words are made a text for it."""
+        """The fingerprint of the network, and of the way words become a text for it."""
         return hashlib.sha256(f"{self.card.fingerprint}/{VERSION}".encode()).hexdigest()
 
     @cached_property
     def ranks(self) -> dict[str, int]:
-        """The whole words it knows, the commonest 0."""
+        """The whole words of its vocabulary with their ranks; the most common has 0."""
         return word_ranks(self.card)
 
     @cached_property
@@ -78,22 +78,22 @@ class CoverMeanings:
         return open_encoder(single=self.single, note=self.note)
 
     def encode(self, texts: Sequence[str]) -> Floats:
-        """Return what texts mean: float32 (n, 384), unit rows; zero for what says nothing."""
+        """Return the meanings of texts: float32 (n, 384), unit rows; zero for empty texts."""
         return self._encoder.encode(texts)
 
     def of_covers(self, texts: Mapping[Digest, str]) -> Floats:
-        """Return what covers' words mean, in their order, from the store where it is there."""
+        """Return the meanings of covers' words, in their order, from the store if possible."""
         store = meaning_store(self.words_folder, replace(self.card, fingerprint=self.fingerprint))
         return meanings(store, texts, lambda: self._encoder, keep=self.keep, note=self.note)
 
 
 def meaning_folder(words_folder: Path, card: SentenceCard) -> Path:
-    """Name the folder of the vectors of one reader's words: `meaning-<fingerprint8>` there."""
+    """Return the folder of the vectors of one reader's words: `meaning-<fingerprint8>` there."""
     return words_folder / f"meaning-{card.fingerprint[:8]}"
 
 
 def meaning_store(words_folder: Path, card: SentenceCard) -> Vectors:
-    """Return the store of one reader's words, be it there or not; nothing is read or made yet."""
+    """Return the store of one reader's words, which may be missing; nothing is read or made."""
     folder = meaning_folder(words_folder, card)
     return Vectors.at(folder, VectorForm(card.name, card.fingerprint, card.dimension, 0))
 
@@ -106,19 +106,19 @@ def meanings(
     keep: bool = False,
     note: Note = lambda _line: None,
 ) -> Floats:
-    """Return what the texts of covers mean: those stored are read, the others encoded.
+    """Return the meanings of covers' texts: stored ones are read, the others encoded.
 
     Parameters
     ----------
-    store : as of `meaning_store`; it need not be there.
-    texts : of each cover, what it says.
-    open_encoder : called at most once, and only where a text has to be encoded.
-    keep : store what was encoded; the caller holds the writer lock.
-    note : told in one line what was damaged.
+    store : as of `meaning_store`; it may be missing.
+    texts : the text of each cover.
+    open_encoder : called at most once, and only if a text has to be encoded.
+    keep : whether to store new encodings; the caller holds the writer lock.
+    note : called with one line about damage.
 
-    Returns float32 (n, d) in the texts' order, unit rows, zero for a cover that says nothing; to
-    the bit the same whether stored or just encoded. A store that is missing or damaged costs time.
-    Raises what `open_encoder` raises, RuntimeFailed; with `keep` CannotWrite, ForeignArtifact.
+    Returns float32 (n, d) in the texts' order, unit rows, zero for a cover without words. Stored
+    and new encodings are the same to the bit. A missing or damaged store only costs time.
+    Raises the errors of `open_encoder`, RuntimeFailed; with `keep` CannotWrite, ForeignArtifact.
     """
     rows = np.zeros((len(texts), store.dimension), np.float32)
     places = {
@@ -138,11 +138,11 @@ def _says_something(text: str) -> bool:
 
 
 def _read(store: Vectors, places: Mapping[Digest, int], rows: Floats) -> list[Digest]:
-    """Put what is stored where it belongs; return the covers that are not stored."""
+    """Copy the stored rows to their places; return the covers that are not stored."""
     try:
         stored = set(store.digests()).intersection(places)
         found, embeddings = store.read(list(stored), middle=False)
-    except StaleArtifact:  # none yet, damaged, or changed between the two: it is only a cache
+    except StaleArtifact:  # missing, damaged, or changed in between: it is only a cache
         return list(places)
     rows[[places[digest] for digest in found]] = embeddings.vector
     return [digest for digest in places if digest not in stored]
@@ -157,13 +157,13 @@ def _encode_and_keep(
     *,
     note: Note,
 ) -> None:
-    """Mend the store, encode what it lacks, and commit that every few seconds."""
+    """Repair the store, encode its missing texts, and commit every few seconds."""
     sound = Vectors.open_or_create(
         store.folder, store.backbone, store.fingerprint, store.dimension, store.middle_dimension
     )
     encoder: Encoder | None = None
     with sound.writer() as writer:
-        missing = _read(sound, places, rows)  # again: what was damaged is out, the rest is there
+        missing = _read(sound, places, rows)  # again, without the damaged parts
         for start in range(0, len(missing), _COMMIT):
             batch = missing[start : start + _COMMIT]
             encoder = encoder or open_encoder()
@@ -179,7 +179,7 @@ def _encode_and_keep(
 def _place(
     vectors: Floats, digests: list[Digest], places: Mapping[Digest, int], rows: Floats
 ) -> Ints:
-    """Put what was encoded where it belongs, rounded; return which of the vectors say something."""
+    """Copy the encodings to their places, rounded; return which vectors are not zero."""
     said = np.flatnonzero(vectors.any(axis=1))
     rows[[places[digests[row]] for row in said]] = round_as_stored(vectors[said])
     return said

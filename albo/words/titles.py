@@ -1,8 +1,8 @@
-"""The title of a cover, as a reader sees it: which lines make it up, and what of it can be read.
+"""The title of a cover, by the word reader: the lines that form it, and how much can be read.
 
-A reader finds several lines where a designer set one title: one for each word, or for each size. So
-the largest line and those round it of about its size are taken for one text. And a text counts as
-read by its words, in whatever lines they come, and long ones where they are glued together.
+A reader finds several lines in one title: one for each word, or for each size. So the largest line
+and nearby lines of about its size count as one text. A text counts as read by its words, on any
+lines; long words may also be joined to others.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 
 MOST = 0.75
-"""The share of a text's letters that make it one that was read."""
+"""The least share of a text's letters with which it counts as read."""
 
-_LETTERS = 2  # that a line has at least to be a title
-_OF_ITS_SIZE = 0.6  # of one line's height that another has at least, to belong to it
-_ABOVE = 0.8  # of a line's height, to the next line above or below it
+_LETTERS = 2  # the fewest letters of a line in a title
+_OF_ITS_SIZE = 0.6  # the least share of a line's height for another line to belong to it
+_ABOVE = 0.8  # the largest gap to the next line above or below, in line heights
 _BESIDE = 1.5  # and to the next one left or right
-_SHARED = 0.5  # of a line's height, by two in a row
-_TELLING = 4  # letters of a word that tells whose line it is, where a text has any so long
-_LONG = 5  # letters of a word that is found within others, and with wrong letters
-_FOR_A_WRONG_ONE = 4  # letters that a long word has for each that may be wrong
-_MOST_LETTERS = 1_000  # of a text, and of what it is sought in
+_SHARED = 0.5  # the overlap of two lines in a row, in line heights
+_TELLING = 4  # the fewest letters of a word that identifies a line, if a text has such a word
+_LONG = 5  # the fewest letters of a word that may be inside others, and have wrong letters
+_FOR_A_WRONG_ONE = 4  # letters of a long word for each allowed wrong one
+_MOST_LETTERS = 1_000  # of a text, and of the text to search
 _REMARK = re.compile(r"[(\[][^)\]]*[)\]]|\s-\s+(?:EP|Single)\s*$", re.IGNORECASE)
 
 
 def largest_text(words: Words, wide: float = 1.0, high: float = 1.0) -> tuple[Line, ...]:
-    """Return the lines of a cover's largest text, in their order; () where it says nothing.
+    """Return the lines of a cover's largest text, in their order; () if it has no text.
 
     Parameters
     ----------
@@ -46,13 +46,13 @@ def largest_text(words: Words, wide: float = 1.0, high: float = 1.0) -> tuple[Li
     first = max(boxes, key=_rank)
     alike = [box for box in boxes if box.is_of_the_size_of(first)]
     found = [first]
-    for box in found:  # which grows meanwhile
+    for box in found:  # it grows during the loop
         found += [other for other in alike if other not in found and box.is_near(other)]
     return tuple(box.line for box in boxes if box in found)
 
 
 def lines_with(text: str, words: Words) -> tuple[Line, ...]:
-    """Return the lines of a cover that say a word of a text, or a part of one, in their order."""
+    """Return the lines of a cover with a word of a text, or a part of one, in their order."""
     sought = _words_of(text)
     least = min(_TELLING, max(map(len, sought), default=0))
     wanted = [word for word in sought if len(word) >= least]
@@ -65,15 +65,15 @@ def lines_with(text: str, words: Words) -> tuple[Line, ...]:
 
 
 def is_read(text: str, lines: Iterable[str]) -> bool:
-    """Tell whether a text counts as read, given the lines that were: most of its letters are."""
+    """Whether a text counts as read, given the lines read: they have most of its letters."""
     return share_read(text, lines) >= MOST
 
 
 def share_read(text: str, lines: Iterable[str]) -> float:
-    """Return the share of a text's letters that are in words of it which were read.
+    """Return the share of a text's letters that are in those of its words that were read.
 
-    In a long word some letters may be wrong; it may be glued to others, and cut into lines. What
-    differs in a figure, or in a short word, is another one: "1988" is not "1989".
+    A long word may have some wrong letters, be joined to others, or be split over lines. A short
+    word or a number must be the same: "1988" is not "1989".
     """
     read = list(lines)
     sought = _words_of(text)
@@ -88,9 +88,9 @@ def share_read(text: str, lines: Iterable[str]) -> float:
 
 
 def _words_of(text: str) -> list[str]:
-    """Return the words of a text as their letters, those alone that have any.
+    """Return the words of a text, reduced to their letters; words without letters are left out.
 
-    What shops put behind a title ("(Deluxe Edition)", "- EP") is on no cover, and left out.
+    Additions of shops ("(Deluxe Edition)", "- EP") are on no cover, so they are left out.
     """
     cut = text[:_MOST_LETTERS]
     plain = _REMARK.sub(" ", cut)
@@ -99,7 +99,7 @@ def _words_of(text: str) -> list[str]:
 
 
 def _is_among(word: str, words: Iterable[str]) -> bool:
-    """Tell whether a word is one of others, or in one of them if it is long enough."""
+    """Whether a word is one of others, or inside one of them if it is long enough."""
     return any(_is_same(word, other) or _is_part(word, other) for other in words)
 
 
@@ -108,7 +108,7 @@ def _is_part(word: str, letters: str) -> bool:
 
 
 def _is_same(one: str, other: str) -> bool:
-    """Tell whether two runs of letters are one word, but for a few wrong letters of a long one."""
+    """Whether two runs of letters are one word, except for a few wrong letters of a long one."""
     if one == other:
         return True
     if len(one) < _LONG or any(letter.isdigit() for letter in one):
@@ -118,12 +118,12 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def _rank(box: _Box) -> tuple[bool, float]:
-    """Return what makes a line the largest: its height, the less the reader is sure the less."""
+    """Return the sort key of the largest line: its height, reduced if the confidence is low."""
     return len(letters_of(box.line.text)) >= _LETTERS, box.size * box.line.confidence
 
 
 class _Box(NamedTuple):
-    """A line and the rectangle round it."""
+    """A line and its bounding rectangle."""
 
     line: Line
     left: float
@@ -138,13 +138,13 @@ class _Box(NamedTuple):
         return cls(line, min(across), min(down), max(across), max(down), line.height(wide, high))
 
     def is_of_the_size_of(self, other: _Box) -> bool:
-        """Tell whether neither is much larger than the other."""
+        """Whether neither is much larger than the other."""
         smaller, larger = sorted((self.size, other.size))
         return smaller >= _OF_ITS_SIZE * larger
 
     def is_near(self, other: _Box) -> bool:
-        """Tell whether two lines follow each other, in a column or in a row."""
-        across = max(self.left, other.left) - min(self.right, other.right)  # below 0 is shared
+        """Whether two lines follow each other, in a column or in a row."""
+        across = max(self.left, other.left) - min(self.right, other.right)  # below 0: overlap
         down = max(self.top, other.top) - min(self.bottom, other.bottom)
         size = max(self.size, other.size)
         if across < 0:
