@@ -4,8 +4,8 @@ The pooled top is the mean of a map over its places, and a linear classifier is 
 pooled top. So the part of a logit that comes from the pooled top is a sum over places, exactly. The
 middle stages' part is not, as their deviations are over all places together.
 
-The network that gives the map is exported once, as `albo.runtimes` does it, but in float32: maps
-are made for few covers, so rounding would gain nothing.
+The network that gives the map is exported once, as `albo.networks.runtimes` does it, but in
+float32: maps are made for few covers, so rounding would gain nothing.
 """
 
 from __future__ import annotations

@@ -78,8 +78,8 @@ def votes(in_favour: int, commonest: str, count: int) -> Votes:
         (
             reasons(image=-0.8, characters=1.2, meaning=0.3),
             votes(1, "Latin", 6),
-            "The words speak for Jazz, but the picture speaks against it; the commonest genre of its"
-            " nearest covers is Latin (6 of 25; Jazz 1).",
+            "The words speak for Jazz, but the picture speaks against it; the commonest genre of"
+            " its nearest covers is Latin (6 of 25; Jazz 1).",
         ),
         (
             reasons(image=0.8, characters=1.2),
@@ -95,8 +95,8 @@ def votes(in_favour: int, commonest: str, count: int) -> Votes:
         (
             reasons(image=0.6, meaning=-1.0),
             votes(0, "Rock", 4),
-            "The words speak against Jazz, the picture says little of it; the commonest genre of its"
-            " nearest covers is Rock (4 of 25; Jazz 0).",
+            "The words speak against Jazz, the picture says little of it; the commonest genre of"
+            " its nearest covers is Rock (4 of 25; Jazz 0).",
         ),
         (
             None,
