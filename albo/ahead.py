@@ -13,7 +13,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 POLL_SECONDS = 0.5
-"""How long a consumer waits for a result until it gets a turn without one."""
+"""Seconds that a consumer waits for a result before it gets None."""
 
 
 def look_ahead(
@@ -26,23 +26,23 @@ def look_ahead(
 ) -> Generator[R | None, None, None]:
     """Yield the results of some work on items, in the order of the items.
 
-    A consumer that stops early closes the generator: work that has not begun is then cancelled, and
-    work that has begun is waited for.
+    A consumer that stops early closes the generator. Then work that has not begun is cancelled, and
+    running work is waited for.
 
     Parameters
     ----------
     work : called in the threads, once for each item.
-    items : taken one by one, as there is room for them. None stands for a turn without an item:
-        None is yielded in its place, for a consumer that has something to do as time passes.
-    threads : how many work at once.
+    items : taken one by one, when there is room. None means that time has passed without an item:
+        None is yielded in its place, so that the consumer can do other work.
+    threads : how many threads work.
     most : how many items may be in work, or done and not yet yielded. This bounds the memory.
-    name : the threads are named for it.
+    name : the name of the threads.
 
     Yields
     ------
     A result; or None, for a None among the items, and for each `POLL_SECONDS` without a result.
 
-    Raises what `items` raises, and what `work` raises: that comes in the place of its result.
+    Raises the errors of `items`, and those of `work` in place of their results.
     """
     with ThreadPoolExecutor(threads, name) as pool:
         begun: deque[Future[R]] = deque()

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class Albo:
-    """An opened artifacts folder, with one method for each command.
+    """An artifacts folder, opened, and one method for each command.
 
     A setting that has choices (a device, a kind, a level, a prior) may be given as plain text.
     """
@@ -55,16 +55,16 @@ class Albo:
         progress: StageProgress = lambda _stage, _done, _total: None,
         s3_endpoint: str | None = None,
     ) -> None:
-        """Resolve the folder and the catalog; nothing is made yet.
+        """Find the folder and the catalog; nothing is made yet.
 
         Parameters
         ----------
         root : the folder; None is `$ALBO_ARTIFACTS`, else `./artifacts`.
         catalog : a path, `sqlite:///PATH` or `mongodb://HOST/DB`; None is `$ALBO_CATALOG`, else a
             file in that folder.
-        note : called with one line of information for the user.
+        note : called with one line that the user may want to know.
         progress : called during long work.
-        s3_endpoint : the address of an S3 server other than Amazon's with harvested covers.
+        s3_endpoint : the address of the S3 server with harvested covers, if not Amazon's.
 
         Raises UsageError.
         """
@@ -86,27 +86,27 @@ class Albo:
         lines: Iterable[str] = (),
         words: bool = False,
     ) -> EmbedResult:
-        """Register covers, embed the new ones, and update the index.
+        """Register covers, embed those that are new, and bring the index up to date.
 
         Parameters
         ----------
         sources : folders, images, manifests, other catalogs (`mongodb://…`, `sqlite:///…`), "-" for
-            the paths in `lines`. If there are none, the catalog's covers without a vector are
-            embedded.
+            the paths in `lines`. Where none is named, the covers in the catalog that have no
+            vector are embedded.
         backbone : the name of the network; None for the one embedded with last, else the default.
         weights : a file of weights for that network; None for its own.
-        device : the device of the network.
+        device : where the network runs.
         batch_size : covers a batch; None lets albo choose.
-        genre : "folder", "none", or the genre of all covers. None: folders name the genres of
+        genre : "folder", "none", or the genre of all. None: folders name the genres of
             their images, and manifests those of their rows.
         rehash : read every file again, changed or not.
-        limits : the limits of files and images; None for the usual limits.
-        lines : the paths for the source "-".
-        words : whether to read the words of covers afterwards, as `words` does.
+        limits : the largest files and images that are read; None is the usual limits.
+        lines : the paths that "-" stands for.
+        words : afterwards read the words of covers, as `words` does.
 
         Raises UnknownSource, UnknownBackbone, MissingWeights, CannotWrite, RuntimeFailed,
-        UsageError if the device or the weights' file is missing, EmptyCatalog if no source is
-        given and none is known. A cover that cannot be read is in the summary's `skipped`.
+        UsageError if the device or the weights' file is missing, EmptyCatalog if no source is named
+        and none is known. A cover that cannot be read is in the summary's `skipped`.
         """
         from albo.register import NetworkAsked, register_covers
 
@@ -128,8 +128,8 @@ class Albo:
 
         Parameters
         ----------
-        device : the device of the word reader.
-        limits : the limits of files and images; None for the usual limits.
+        device : where the word reader runs.
+        limits : the largest files and images that are read; None is the usual limits.
 
         Raises EmptyCatalog, MissingReader, CannotWrite, RuntimeFailed, UsageError if the device is
         missing. Covers that could not be read are in the summary's `failed` and `skipped`.
@@ -139,13 +139,13 @@ class Albo:
         return read_covers(self.library, choose(Device, device, "device"), limits)
 
     def index(self, kind: IndexKind | str | None = None) -> list[IndexSummary]:
-        """Build the index of every backbone anew.
+        """Rebuild the index of every backbone.
 
         Parameters
         ----------
-        kind : how the indexes search; None for the current kind of each.
+        kind : how the indexes search; None for the kind that each has.
 
-        Raises EmptyCatalog if no cover is embedded, UsageError.
+        Raises EmptyCatalog if nothing is embedded, UsageError.
         """
         chosen = None if kind is None else choose(IndexKind, kind, "kind")
         library = self.library
@@ -161,10 +161,10 @@ class Albo:
 
         Parameters
         ----------
-        what : a source, a file, or a digest or its first 8 hex digits or more; "-" stands for the
-            individually named files.
+        what : a source, a file, or a digest, whole or its first 8 or more hex digits; "-"
+            stands for the files that were named one by one.
 
-        Raises UnknownSource if the name is not known, EmptyCatalog.
+        Raises UnknownSource if nothing has that name, EmptyCatalog.
         """
         from albo.forget import forget
 
@@ -177,7 +177,7 @@ class Albo:
 
         Parameters
         ----------
-        settings : the charts, their server, and the rates.
+        settings : which charts, from where, and how fast.
         covers : a folder or `s3://bucket/prefix`; None is `$ALBO_COVERS`, else `covers` in the
             artifacts folder.
 
@@ -198,7 +198,7 @@ class Albo:
     def plan_harvest(
         self, settings: HarvestSettings, *, covers: str | None = None
     ) -> PlannedHarvest:
-        """Describe the requests of `harvest` and their time; nothing is requested or made.
+        """Return the requests that `harvest` would send, and their time; nothing is asked or made.
 
         Parameters
         ----------
@@ -221,16 +221,16 @@ class Albo:
 
     @property
     def catalog(self) -> str | None:
-        """The catalog's given address; None for the file in the artifacts folder."""
+        """The catalog that was named; None for the file in the artifacts folder."""
         return self.library.catalog
 
     @property
     def catalog_place(self) -> str:
-        """The catalog's place, without secrets."""
+        """The catalog's address, without secrets."""
         return self.library.catalog_place
 
     def cover_store(self, covers: str | None = None) -> CoverStore:
-        """Choose the store of harvested covers, as `harvest` does; nothing is made or requested.
+        """Choose the store of harvested covers, as `harvest` does; nothing is made or asked yet.
 
         Parameters
         ----------
@@ -242,7 +242,7 @@ class Albo:
 
     @property
     def note(self) -> Note:
-        """Called with one line of information for the user."""
+        """Called with one line that the user may want to know."""
         return self.library.note
 
     @note.setter
@@ -271,17 +271,17 @@ class Albo:
         without_self: bool = False,
         limits: Limits | None = None,
     ) -> Iterator[Similar]:
-        """Find the nearest covers of each cover, in order; an unreadable cover has an error.
+        """Find the nearest covers of each cover, in order; an unreadable cover gets the reason.
 
         Parameters
         ----------
         covers : image files.
-        k : the number of neighbours of each.
-        genre : search only covers of that genre; None for all.
-        backbone : the backbone of the vectors; None for the backbone embedded with last.
-        device : the device of the backbone.
-        without_self : whether to leave out the same file.
-        limits : the limits of files and images; None for the usual limits.
+        k : how many neighbours of each.
+        genre : look only at covers of that genre; None for all.
+        backbone : whose vectors are compared; None for the backbone embedded with last.
+        device : where the backbone runs.
+        without_self : leave out copies of the same file.
+        limits : the largest files and images that are read; None is the usual limits.
 
         Raises EmptyCatalog, EmptyIndex, StaleArtifact, UnknownGenre, UsageError.
         """
@@ -304,12 +304,12 @@ class Albo:
     def duplicates(
         self, threshold: float | None = None, *, backbone: str | None = None
     ) -> list[tuple[ShownCover, ...]]:
-        """Group files that show the same artwork, also copies of a file; largest groups first.
+        """Group files that show the same artwork, largest groups first; copies of a file too.
 
         Parameters
         ----------
-        threshold : the least cosine; None for the backbone's measured value.
-        backbone : the backbone of the vectors; None for the backbone embedded with last.
+        threshold : the least cosine; None is the value measured for the backbone.
+        backbone : whose vectors are compared; None for the backbone embedded with last.
 
         Raises EmptyCatalog, UsageError.
         """
@@ -329,20 +329,20 @@ class Albo:
         seeds: tuple[int, ...] | None = None,
         words: bool = True,
     ) -> Json:
-        """Fit a head on embedded and labelled covers; return its quality, as `--json` prints it.
+        """Fit a head on the embedded and labelled covers; return its figures, as `--json` does.
 
         Parameters
         ----------
-        name : the name of the saved head.
-        kind : the classifier to fit.
-        level : the label of an album that the head learns.
-        backbone : the backbone of the vectors; None for the backbone embedded with last.
-        seeds : the fold seeds over which figures are averaged; None for 5 seeds up to 30,000
+        name : the name that the head is saved under.
+        kind : the classifier that is fitted.
+        level : which label of an album the head learns.
+        backbone : the backbone of the head's vectors; None for the backbone embedded with last.
+        seeds : the fold seeds that figures are averaged over; None is 5 seeds up to 30,000
             covers, else 1.
-        words : whether to use the words on covers that have been read.
+        words : use the words on covers that have been read.
 
         Raises EmptyCatalog, TooFewCovers, UsageError, and StaleArtifact if words cannot be used
-        although the existing head of that name uses them: that head is kept.
+        but the existing head of that name uses them: that head is kept.
         """
         from albo.learning import TrainingSettings
         from albo.train import train_head
@@ -364,14 +364,14 @@ class Albo:
         words: bool = True,
         pictures: bool = False,
     ) -> ReviewedEvaluation:
-        """Measure the quality of every view and head by cross-validation; nothing is saved.
+        """Measure every view and head by cross-validation; nothing is saved.
 
         Parameters
         ----------
         split : "grouped", "random", "published" (a column of the manifests embedded), or a table.
-        kind : the kind of the selected head; the other kind is measured too.
+        kind : the kind of head to select; the other kind is scored too.
         level, backbone, seeds, words : as of `train`.
-        pictures : whether to add small pictures of the covers of the most confident mistakes.
+        pictures : add small pictures of the most confident mistakes.
 
         Raises EmptyCatalog, TooFewCovers, UsageError.
         """
@@ -393,11 +393,11 @@ class Albo:
     def classify(
         self, covers: Sequence[str], *, top: int = 5, **asking: Unpack[AskingOptions]
     ) -> Iterator[Classified]:
-        """Classify each cover by genre, in order; an unreadable cover has an error.
+        """Classify each cover, in order; an unreadable cover gets the reason.
 
         Parameters
         ----------
-        top : the number of genres to return.
+        top : how many genres to name.
         asking : the fields of `albo.classify.Asking`: head, prior, decide, coverage, device,
             limits, words, artists.
 
@@ -417,9 +417,9 @@ class Albo:
     def classify_collection(
         self, genre: str | None = None, *, top: int = 5, **asking: Unpack[AskingOptions]
     ) -> Iterator[Classified]:
-        """Say what each cover of the collection reads as, without reading its file again.
+        """Classify each cover of the collection, without reading its file again.
 
-        A cover that the head has learnt is answered by a predictor that has not learnt it.
+        A cover that the head has learnt is classified by a predictor that has not learnt it.
 
         Parameters
         ----------
@@ -466,17 +466,17 @@ class Albo:
         title: str | None = None,
         **asking: Unpack[AskingOptions],
     ) -> Report:
-        """Report whether covers read as a genre, how surely and why, and the more likely genres.
+        """Report whether covers read as a genre, how certainly, why, and their other genres.
 
         Parameters
         ----------
         genre : one that the head knows.
-        title : the intended title of the covers; None for the largest text on each.
+        title : the title that the covers should have; None is the largest text on each.
         asking : as of `classify`.
 
-        Raises UnknownGenre, TooFewCovers if the collection has too few covers of that genre for
-        the head to know it, UnknownHead, StaleArtifact, UsageError. An unreadable cover has an
-        error in its draft.
+        Raises UnknownGenre, TooFewCovers if the collection has too few covers of that genre for the
+        head to know it, UnknownHead, StaleArtifact, UsageError. The draft of an unreadable cover
+        has the reason.
         """
         from albo.answers import Reporter, find_known_genre, open_reference
         from albo.classify import Asking, Heads, note_learnt
@@ -511,10 +511,10 @@ class Albo:
 
         Parameters
         ----------
-        k : the number of covers.
-        oddest : whether to return those that look least like the genre.
-        backbone : the backbone of the vectors; None for the backbone embedded with last.
-        pictures : whether to add a small picture of each.
+        k : how many covers.
+        oddest : return those that look least like the genre.
+        backbone : whose vectors are compared; None for the backbone embedded with last.
+        pictures : add a small picture of each.
 
         Raises UnknownGenre, TooFewCovers, EmptyCatalog.
         """
@@ -532,18 +532,18 @@ class Albo:
         return Heads(self.library).names()
 
     def status(self) -> Json:
-        """Return the state: sources, covers, genres, backbones, indexes, heads, skipped files."""
+        """Return the status: sources, covers, genres, backbones, indexes, heads, skipped files."""
         from albo.status import describe_library
 
         return describe_library(self.library)
 
     @staticmethod
     def backbones(*, everything: bool = False) -> list[Json]:
-        """List the backbones: name, dimension, input size, licence, whether weights are local.
+        """List the backbones: name, dimension, input size, licence, whether the weights are here.
 
         Parameters
         ----------
-        everything : whether to list every network of torchvision.
+        everything : list every network of torchvision.
         """
         from albo.networks import offers
 

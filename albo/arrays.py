@@ -29,16 +29,16 @@ def unit_rows(
     """Check that rows have unit length and return them as float32 (n, d).
 
     float16 rows are scaled back to unit length; float32 rows are returned unchanged, without a copy
-    where they are contiguous.
+    if they are contiguous.
 
     Parameters
     ----------
     rows : float32 or float16 (n, d).
     tolerance : how far the length of a row may be from 1. Rows with numbers that are not finite
         are refused at any tolerance.
-    refusal : makes the error to raise from the length that is furthest from 1.
+    refusal : makes the error from the length furthest from 1.
 
-    Raises what `refusal` makes.
+    Raises the error of `refusal`.
     """
     unit = np.ascontiguousarray(rows, dtype=np.float32)
     lengths = row_lengths(unit)
@@ -50,7 +50,7 @@ def unit_rows(
 
 
 def round_as_stored(vector: Floats) -> Floats:
-    """Return unit rows, float32 (n, d), as they are read back after storing, to the bit."""
+    """Return unit rows, float32 (n, d), identical to the bit to stored and reread ones."""
     rounded: Floats = vector.astype(np.float16).astype(np.float32)
     rounded /= row_lengths(rounded)[:, None]
     return rounded

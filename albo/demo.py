@@ -1,4 +1,4 @@
-"""The demo: sample covers drawn by albo, all that albo does with covers, and a picture of it."""
+"""The demo: draw sample covers, run every step of albo on them, and draw a contact sheet."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run_demo(
 
     Parameters
     ----------
-    albo : an artifacts folder of the demo's own, opened; it reports progress.
+    albo : the demo's own artifacts folder, opened; it reports progress.
     say : called with one line for each step.
 
     Returns the path of the contact sheet. Raises CannotWrite.
@@ -49,7 +49,7 @@ def run_demo(
     say("(drawn by this program, free of rights; a style stands in for a genre)")
     labels = write_samples(samples, progress=lambda done, of: albo.progress("drawing", done, of))
     embedded = albo.embed([str(labels)])
-    # The rate leaves out the export of the network, which happens once for a machine.
+    # The rate excludes the export of the network, which happens once on a machine.
     say(f"Embedded {embedded.summary.seen} covers with {embedded.backbone} and indexed them")
     report = albo.train(seeds=(0,))
     say(
@@ -65,13 +65,13 @@ def run_demo(
 
 
 def _check_is_ours(folder: Path) -> None:
-    """Refuse a folder with files that no demo has made: some would be written over."""
+    """Refuse a folder with files that no demo made: some would be overwritten."""
     if folder.is_dir() and any(folder.iterdir()) and not is_sample_folder(folder / "samples"):
         raise UsageError(f"{folder} holds other files; name a folder for it: `albo demo FOLDER`")
 
 
 def _search(albo: Albo, samples: Path, sheet: Path, say: Note) -> Path:
-    """Classify and search with the covers kept aside; draw the first of each style."""
+    """Classify the kept-aside covers and search with them; draw the first of each style."""
     kept = plan_kept_aside()
     files = [str(samples / sample_file(sample)) for sample in kept]
     classified = list(albo.classify(files, top=_BARS))

@@ -1,8 +1,8 @@
 """The stage that turns sources into vectors: list, load, encode, commit.
 
-Files are read and decoded in threads while the network runs. Their number is bounded, so memory
-does not grow with the covers. Results are committed every few seconds, vectors first. A process
-killed at any moment loses only the results since the last commit, and the next run continues there.
+Files are read and decoded in threads while the network runs. A bounded number is ahead of it, so
+memory does not grow with the covers. Results are committed every few seconds, vectors first: a
+process killed at any moment loses only the work since then, and the next run continues from there.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 COMMIT_SECONDS = 2.0
-"""Seconds that a cover may wait for the disk; with the last batches and the commit, under 5."""
+"""Seconds a cover may wait for a commit; under 5 with the last batches and the commit itself."""
 
 _CHUNK = 500
 _NOTHING_SAID = "the network gives no result for this cover"
@@ -58,16 +58,16 @@ def _silent(_done: int, _total: int | None) -> None:
 
 @dataclass(frozen=True)
 class Stores:
-    """The stores of a run; the caller holds the writer lock."""
+    """Where a run reads and writes; the caller holds the writer lock."""
 
     catalog: Catalog
     """The albums."""
 
     files: Files
-    """The records of files, so that unchanged ones need not be read."""
+    """The table of files, so that unchanged ones need not be read."""
 
     vectors: Vectors
-    """The embeddings of the current backbone."""
+    """The vectors of the backbone."""
 
     covers: StoredCovers = field(default_factory=StoredCovers)
     """Reads files, and covers of stores."""
@@ -89,13 +89,13 @@ def embed_sources(
     Parameters
     ----------
     sources : processed one after the other.
-    stores : the stores of the run.
-    card : the backbone's card.
-    open_backbone : called when the first cover has to be embedded, and never if there is none.
-    rehash : whether to read also files that seem unchanged.
-    limits : the limits of files.
-    workers : threads that read and decode; None for one for each core.
-    progress : called with the number of covers done, and the total if it is known.
+    stores : where a run reads and writes.
+    card : of the backbone.
+    open_backbone : called when the first cover has to be embedded, if any.
+    rehash : also read files that seem unchanged.
+    limits : the largest files and images that are read.
+    workers : threads that read and decode; None for the number of cores.
+    progress : called with how many covers are done, and of how many (None if unknown).
 
     Raises the errors of the sources, the stores and the backbone; earlier results are kept.
     """
@@ -118,7 +118,7 @@ def embed_catalog(
 ) -> EmbedSummary:
     """Embed every cover of the catalog that has no vector yet. See `embed_sources`.
 
-    Individually named files that had vanished are added again if they are back.
+    Files named one by one that were missing are added again if they exist again.
     """
     with _running(
         stores, card, open_backbone, limits=limits, workers=workers, progress=progress
@@ -137,7 +137,7 @@ def _running(
     workers: int | None,
     progress: Progress,
 ) -> Iterator[_Run]:
-    """Give a run; at its end, even after an error, all its results are written to the disk."""
+    """Give a run; afterwards all its results are on the disk, also after an error."""
     started = monotonic()
     with Journal(stores.catalog, stores.files, stores.vectors) as journal:
         loader = CoverLoader(
@@ -156,7 +156,7 @@ def _running(
 
 
 class _Run:
-    """Processes sources: possibly new files are loaded, and new covers are embedded."""
+    """Processes sources: loads files that may be new, and embeds new covers."""
 
     def __init__(
         self,
@@ -180,7 +180,7 @@ class _Run:
         return self._account.summary
 
     def take(self, source: Source, *, rehash: bool) -> None:
-        """Process one source, then mark its vanished albums."""
+        """Process one source, then mark its missing albums."""
         listed = self._stores.catalog.listed(source.name)
         self._account.begin(listed)
         listing = _Listing(source, self._stores, self._journal, self._account, rehash=rehash)
@@ -195,10 +195,10 @@ class _Run:
         self._taken.add(source.name)
 
     def take_catalog(self) -> None:
-        """Process the catalog's covers without a vector, and named files that are back.
+        """Process the catalog's covers without a vector, and named files that exist again.
 
-        When the disk of an individually named file is mounted again, no listing of a folder would
-        find the file.
+        A file that was named by itself is in no listed folder, so nothing else finds it when its
+        disk is mounted again.
         """
         catalog = self._stores.catalog
         lacking = [album for album in catalog.albums() if album.digest not in self._journal.known]
@@ -214,7 +214,7 @@ class _Run:
                 f"{awaiting} albums of charts have no cover yet; run `albo harvest` to fetch them"
             )
         self._account.expect(len(there) + len(stored))
-        # One of the user's own files counts with its current content.
+        # For a file of the user's own, its present content counts.
         self._embed(Entry(replace(a, digest=None), stamp_file(a.uri)) for a in there)
         self._embed((Entry(a, None) for a in stored), remote=any(is_remote(a.uri) for a in stored))
         self._mark_missing(album for album in own if _key(album) not in kept)
@@ -222,10 +222,10 @@ class _Run:
     def finish(self) -> None:
         """Distinguish moved albums from missing ones: sources may come in any order.
 
-        A cover that appeared may have moved here from a source that was not named in this run. That
-        source is not listed again, but the old files of these covers are checked. So a renamed
-        folder removes its old name from the catalog. The covers of a disk that is not mounted stay,
-        unless a copy has appeared.
+        A new cover may have moved here from a source that was not named in this run. That source is
+        not listed again, but the files of these covers are looked for there. So a renamed folder
+        loses its old albums, while the covers of a disk that is not mounted stay, unless a copy has
+        appeared.
         """
         elsewhere = self._stores.catalog.albums(self._account.appeared)
         self._mark_missing(
@@ -241,9 +241,9 @@ class _Run:
             self._embedder.embed(loads)
 
     def _mark_missing(self, albums: Iterable[Album]) -> None:
-        """Mark albums as missing, and also all other albums of those files that are gone."""
+        """Mark albums as missing, and all other albums of their files if those are gone."""
         gone = {_key(album): album for album in albums}
-        # Write the albums that appeared first: a moved cover must always be in some place.
+        # New albums are written first, so that a moved cover is always in the catalog.
         self._journal.commit()
         uris = [album.uri for album in gone.values() if _has_vanished(album)]
         beside = self._stores.catalog.at(uris)
@@ -259,7 +259,7 @@ class _Listing:
 
     Attributes
     ----------
-    seen : the ids of the albums listed so far.
+    seen : the ids of the albums that it has listed so far.
     """
 
     def __init__(
@@ -279,9 +279,9 @@ class _Listing:
         self._rehash = rehash
 
     def changed(self) -> Iterator[Entry | None]:
-        """Yield the entries whose files must be read; settle the others at once.
+        """Yield the entries whose files must be read; record the others at once.
 
-        None is yielded now and then, so that a commit does not wait for the next entry.
+        None is yielded now and then, so that a commit need not wait for the next entry.
         """
         entries = self._source.entries()
         while chunk := list(islice(entries, _CHUNK)):
@@ -297,7 +297,7 @@ class _Listing:
                     continue
                 self._account.summary.seen += 1
                 self.seen.add(entry.album.album_id)
-                # The digest of a stored cover is its name, so it is known without reading the file.
+                # The digest of a stored cover is its name: it is known without reading the file.
                 digest = entry.album.digest or (file.digest if file is not None else None)
                 if digest is None or digest not in self._journal.known:
                     yield entry
@@ -307,7 +307,7 @@ class _Listing:
             yield None
 
     def _is_cover(self, entry: Entry, file: KnownFile | None) -> bool:
-        """Check the content of a file without an image's name, unless that was done before."""
+        """Check the content of a file without an image suffix, unless that was done before."""
         if not entry.sniff:
             return True
         if file is not None:
@@ -319,7 +319,7 @@ class _Listing:
 
 
 class _Embedder:
-    """Runs the network on new covers, and records each cover's result."""
+    """Runs the network on new covers, and records each cover's outcome."""
 
     def __init__(
         self, open_backbone: Callable[[], Backbone], journal: Journal, account: Account
@@ -328,7 +328,7 @@ class _Embedder:
         self._journal = journal
         self._account = account
         self._encoder: PacedEncoder | None = None
-        # The covers inside the network, each with the files of the same content.
+        # The covers that are in the network now, each with the files of the same content.
         self._in_flight: dict[Digest, list[Loaded]] = {}
 
     def embed(self, loads: Iterable[LoadOutcome | None]) -> None:
@@ -339,7 +339,7 @@ class _Embedder:
                 self._encode(chain([cover], fresh))
 
     def _fresh(self, loads: Iterable[LoadOutcome | None]) -> Iterator[tuple[Loaded, Pixels] | None]:
-        """Yield the covers for the network, with their pixels; record the others."""
+        """Yield the covers that need the network, with their pixels; record the others."""
         for read in loads:
             self._journal.commit_if_due(COMMIT_SECONDS)
             if read is None:
@@ -357,7 +357,7 @@ class _Embedder:
                 yield replace(read, pixels=None), read.pixels
 
     def _encode(self, covers: Iterator[tuple[Loaded, Pixels] | None]) -> None:
-        """Run the network until a commit is due; then no cover is left in it."""
+        """Run the network until a commit is due; then it is empty."""
         for batch, embeddings in self._opened().encode(covers, COMMIT_SECONDS):
             self._keep(batch, embeddings)
         self._journal.commit()
@@ -370,7 +370,7 @@ class _Embedder:
         return self._encoder
 
     def _keep(self, batch: list[Loaded], embeddings: Embeddings) -> None:
-        """Add a batch's embeddings; a cover without a valid output is skipped."""
+        """Add a batch's embeddings; a cover with non-finite numbers is skipped."""
         both = np.concatenate([embeddings.vector, embeddings.middle], axis=1)
         sound: Bools = np.asarray(np.isfinite(both).all(axis=1))
         self._journal.add_vectors(
@@ -394,7 +394,7 @@ def _awaits_cover(album: Album) -> bool:
 
 
 def _has_vanished(album: Album) -> bool:
-    """Whether one of the user's own files is gone; a cover in a store counts as present."""
+    """Whether a file of the user's own is gone; a cover in a store counts as present."""
     return not (lies_in_store(album) or is_remote(album.uri)) and is_gone(album.uri)
 
 

@@ -1,11 +1,11 @@
 """Every error that albo raises on purpose: one tree, mapped to exit codes in one place.
 
-A message has the value, the limit and the remedy in one line; the command line prints it unchanged.
+A message gives the value, the limit and the remedy in one line; the command line prints it.
 """
 
 
 class AlboError(Exception):
-    """A failure that albo explains in one line, with the remedy."""
+    """Something that albo cannot do; the message is one line with the remedy."""
 
 
 class UsageError(AlboError):
@@ -17,27 +17,27 @@ class BadCover(AlboError):
 
 
 class UnknownBackbone(UsageError):
-    """No backbone has that name; the message lists the nearest names."""
+    """No backbone of that name; the message names the nearest ones."""
 
 
 class MissingWeights(AlboError):
-    """A backbone's weights are missing and cannot be fetched; the message says how to get them."""
+    """A backbone's weights are missing and not available; the message says how to get them."""
 
 
 class RuntimeFailed(AlboError):
-    """The network could not be run on the requested device."""
+    """The network could not be run on the device asked for."""
 
 
 class NoActivationMap(AlboError):
-    """The features of a head have no places on a cover; the message is only the reason."""
+    """A head's features have no activation map; the message is only the reason."""
 
 
 class EmptyCatalog(AlboError):
-    """There are no covers for the command."""
+    """There are no covers to work on."""
 
 
 class EmptyIndex(AlboError):
-    """The index has no cover (that the filter accepts)."""
+    """The index holds no cover (that the filter admits)."""
 
 
 class StaleArtifact(AlboError):
@@ -45,23 +45,23 @@ class StaleArtifact(AlboError):
 
 
 class TooFewCovers(AlboError):
-    """There are too few covers, groups or genres to fit a head."""
+    """Too few covers, groups or genres to fit a head on."""
 
 
 class UnknownGenre(UsageError):
-    """No genre has that name or id, or no cover has it; the message lists the nearest names."""
+    """No genre has that name or id, or no cover has the genre; the message names the nearest."""
 
 
 class UnknownHead(UsageError):
-    """No trained head has that name."""
+    """No head of that name has been trained."""
 
 
 class NoSplit(UsageError):
-    """A table lacks the columns of a split: the cover's, or the one with its side."""
+    """A table lacks the columns of a split: the cover's, or the one that names its side."""
 
 
 class UnknownSource(UsageError):
-    """A source is not a folder, an image, a manifest or anything else that albo reads."""
+    """A source is not a folder, an image, a manifest or another input of albo."""
 
 
 class CannotWrite(AlboError):
@@ -73,19 +73,19 @@ class WriterAtWork(AlboError):
 
 
 class ForeignArtifact(StaleArtifact):
-    """An artifact is of another backbone or a newer albo, or unreadable: never overwritten."""
+    """An artifact of another backbone or a newer albo, or unreadable: never overwritten."""
 
 
 class DownloadFailed(AlboError):
-    """A download failed; the message is only the reason, without the URL."""
+    """Something could not be fetched; the message is only the reason, without the URL."""
 
 
 class HostUnavailable(DownloadFailed):
-    """A host did not answer, or refused; nothing is known about the requested resource."""
+    """A host did not answer, or refused; the URL itself may be good."""
 
 
 class NotAsked(HostUnavailable):
-    """A host was given up before, so no request was sent."""
+    """A host that was given up before: it was not asked."""
 
 
 class LostCover(BadCover):
@@ -97,8 +97,8 @@ class LostCover(BadCover):
 
 
 class BadFeed(AlboError):
-    """The received data is no album chart; the message is only the reason, without the URL."""
+    """The data is not an album chart; the message is only the reason, without the URL."""
 
 
 class MissingReader(AlboError):
-    """The word reader is not installed, or not complete; the message says what to install."""
+    """The word reader is not installed, or incomplete; the message says what to install."""

@@ -14,13 +14,13 @@ from importlib.resources import files
 from albo.errors import UnknownGenre, UsageError
 from albo.texts import cut_short, likeness, near_names
 
-_JOINERS = frozenset({"and", "n", "y"})  # said for & and /, or left out
+_JOINERS = frozenset({"and", "n", "y"})  # words for & and /, or left out
 _SPELLINGS = {"rnb": "r b"}
-_LONGEST = 100  # characters of what may be a name; the longest in the tree has 30
-_SHOWN = 40  # characters of what was asked that a message repeats
-_NEAR = 5  # names that a message offers
-_LIKE = 0.6  # share of letters in common from which two names are alike
-_TELLING = 4  # letters from which what stands inside a word tells something
+_LONGEST = 100  # maximum characters of a name; the longest in the tree has 30
+_SHOWN = 40  # characters of the asked name in a message
+_NEAR = 5  # names that a message suggests
+_LIKE = 0.6  # least share of common letters of two similar names
+_TELLING = 4  # least letters for a match inside a word
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Genre:
     name: str
     """The store's English name; a subgenre may share it with another genre."""
     parent_id: int | None
-    """The id of the umbrella that it is under; None for an umbrella."""
+    """The id of its umbrella; None for an umbrella."""
 
 
 # --- the tree ------------------------------------------------------------------------------------
@@ -54,12 +54,12 @@ def with_subgenres(genre: Genre) -> tuple[Genre, ...]:
 
 
 def genre_of(genre_id: int) -> Genre | None:
-    """Return the genre of that id, or None where the tree has none."""
+    """Return the genre of that id, or None if the tree has none."""
     return _tree().get(genre_id)
 
 
 def umbrella_of(genre_id: int) -> Genre | None:
-    """Return the umbrella that a genre is under, or is; None where the tree has no such id."""
+    """Return the umbrella of a genre, of an umbrella itself; None for an unknown id."""
     genre = genre_of(genre_id)
     if genre is None or genre.parent_id is None:
         return genre
@@ -79,11 +79,11 @@ def _tree() -> dict[int, Genre]:
 
 
 def find_genre(text: str) -> Genre:
-    """Find the genre that people mean by an id or a name.
+    """Find a genre by its id or its name.
 
-    Case, accents, punctuation and blanks make no difference, nor does `&` for `and`. Of an umbrella
-    and a subgenre of one name it is the umbrella. Raises UnknownGenre, and UsageError where two
-    subgenres have the name.
+    Case, accents, punctuation and blanks make no difference, and `&` equals `and`. If an umbrella
+    and a subgenre have the name, the umbrella is returned. Raises UnknownGenre, and UsageError if
+    two subgenres have the name.
     """
     asked = text.strip()
     if asked.isascii() and asked.isdigit():
@@ -106,7 +106,7 @@ def find_genre(text: str) -> Genre:
 
 
 def _genre_with_id(digits: str) -> Genre:
-    # As text: what has thousands of digits is no number to Python.
+    # As text: Python refuses numbers with thousands of digits.
     found = next((genre for genre in _tree().values() if str(genre.id) == digits), None)
     if found is None:
         raise UnknownGenre(
@@ -135,7 +135,7 @@ def _by_name() -> dict[str, tuple[Genre, ...]]:
 
 
 def _fold(name: str) -> str:
-    """Keep the words that tell names apart, without accents, a blank between them."""
+    """Keep the words that distinguish names, without accents, separated by blanks."""
     letters = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).casefold())
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
     words = re.findall(r"[^\W_]+", plain)
@@ -143,7 +143,7 @@ def _fold(name: str) -> str:
 
 
 def _join(words: str) -> str:
-    """Write folded words as one: people write hiphop, hip-hop and hip hop."""
+    """Join folded words into one: people write hiphop, hip-hop and hip hop."""
     return words.replace(" ", "")
 
 
@@ -153,15 +153,14 @@ def _join(words: str) -> str:
 def _nearest(asked: str) -> list[Genre]:
     """Return the genres whose names are nearest to a folded one, the nearest first.
 
-    Names that hold the one asked for, or that it holds, come first; then those written much like
-    it.
+    Names that contain the one asked for, or that it contains, come first; then similar names.
     """
     if not asked:
         return []
     letters = _join(asked)
 
     def rank(genre: Genre) -> tuple[int, bool, float]:
-        # Of many names that hold a word, umbrellas say most.
+        # Of many names that contain a word, umbrellas come first.
         name = _fold(genre.name)
         later = genre.parent_id is not None
         return -_kinship(asked, name), later, -likeness(_join(name), letters)
@@ -173,7 +172,7 @@ def _nearest(asked: str) -> list[Genre]:
 
 
 def _kinship(asked: str, name: str) -> int:
-    """Return how far one folded name holds the other: 3 for its beginning, 0 for not at all."""
+    """Return how well one folded name contains the other: 3 at its beginning, 0 not at all."""
     asked_letters, letters = _join(asked), _join(name)
     if letters.startswith(asked_letters):
         return 3

@@ -1,10 +1,9 @@
 """The stage that fills the catalog: album charts by genre, and the covers of their albums.
 
-One thread requests charts, several fetch artwork, and only the main thread writes to the catalog.
-The number of charts and artworks ahead of it is bounded, so memory does not grow with the albums.
-The catalog records before the storing of a cover that the cover is arriving, and afterwards that it
-has arrived. So after a kill at any moment, the next run knows the state, and does not fetch a
-stored cover again.
+One thread asks for charts, several fetch artwork, and only the main thread writes to the catalog.
+A bounded number of charts and artworks is ahead of it, so memory does not grow with the albums. The
+catalog records a cover as arriving before it is stored, and as arrived afterwards. So the process
+may be killed at any moment: the next run knows the state, and fetches no stored cover again.
 """
 
 from __future__ import annotations
@@ -51,12 +50,12 @@ if TYPE_CHECKING:
 
 ART_WORKERS = 4
 STORE_WORKERS = 8
-_MOST_WAITING = 2_000  # artworks; with more, the next chart has to wait
+_MOST_WAITING = 2_000  # artworks in the queue before the next chart is asked for
 _BATCH = 32  # covers stored at once
 _BATCH_SECONDS = 1.0
 _POLL_SECONDS = 0.5
-_PAUSE_SECONDS = 0.01  # so that several fetches are done when the catalog's thread wakes up
-_REFUSALS = 3  # consecutive covers that the store refuses
+_PAUSE_SECONDS = 0.01  # so that several fetches are done when the catalog's thread wakes
+_REFUSALS = 3  # covers in a row that the store refuses
 _CHUNK = 500
 
 
@@ -68,14 +67,14 @@ class Harvest:
 
     Parameters
     ----------
-    plan : the charts to request.
-    catalog : gets the albums, and the results for their covers.
+    plan : the charts to ask for.
+    catalog : gets the albums, and the state of their covers.
     covers : gets the covers.
     feeds : fetches charts.
     artwork : fetches artwork.
     workers : threads that fetch artwork.
     progress : called for the stages "charts" and "covers".
-    note : called with a line for every chart, and for covers that failed.
+    note : called with one line for every chart and for every cover that failed.
     """
 
     def __init__(
@@ -100,10 +99,10 @@ class Harvest:
         self._shelver = _Shelver(catalog, covers)
 
     def run(self) -> Harvested:
-        """Process the plan's charts and fetch the wanted covers; call it once.
+        """Ask for the plan's charts and fetch the wanted covers; to be called once.
 
-        Raises the errors of the catalog and the store, CannotWrite if the store refuses all
-        covers. Earlier results are kept, and the same run continues from there.
+        Raises the errors of the catalog and the store, CannotWrite if the store refuses covers.
+        Earlier results are kept, and repeating the run continues from there.
         """
         started = monotonic()
         self._begin()
@@ -114,7 +113,7 @@ class Harvest:
                     self._want(row, tally)
                 self._gather()
         except KeyboardInterrupt:
-            with suppress(AlboError):  # the user stopped the run: a second error adds nothing
+            with suppress(AlboError):  # the user asked for the stop: a second error adds nothing
                 self._pick_up()
                 self._stop()
                 self._store()
@@ -140,7 +139,7 @@ class Harvest:
         self._fetches.stop()
 
     def _gather(self) -> None:
-        """Process charts and artwork until there is nothing left to request."""
+        """Ask for charts and artwork until nothing is left."""
         while self._is_at_work:
             self._ask()
             self._wait()
@@ -159,7 +158,7 @@ class Harvest:
 
     def _ask(self) -> None:
         """Give work to all idle threads."""
-        # Artwork that failed last time does not count here: it waits for the last chart.
+        # Artwork that failed last time does not count here: it waits until after the last chart.
         while self._charts.can_ask and self._wanted.new_count < _MOST_WAITING:
             answer = self._charts.ask_next()
             if answer is not None:
@@ -177,10 +176,10 @@ class Harvest:
             if self._fetches.are_many:
                 sleep(_PAUSE_SECONDS)
 
-    # --- the charts' albums ----------------------------------------------------------------------
+    # --- charts' lists ---------------------------------------------------------------------------
 
     def _take(self, answer: ChartAnswer) -> None:
-        """Record the albums of a chart, and queue their missing covers."""
+        """Record a chart's list, and queue the missing covers."""
         account = self._account
         tally = account.tallies[answer.part]
         tally.asked += self._plan.limit
@@ -205,7 +204,7 @@ class Harvest:
             self._records.write_failure(answer.feed)
 
     def _want(self, row: CatalogRow, tally: Tally) -> None:
-        """Queue an album's artwork, if there is any that is not in the store."""
+        """Queue an album's artwork, if it has any that is not in the store."""
         listing = row.listing
         if listing is None or self._wanted.was_given_up(row.album.album_id):
             return
@@ -217,7 +216,7 @@ class Harvest:
                 self._shelver.fetched.append(stored)
 
     def _left_over(self) -> Iterator[list[tuple[CatalogRow, Tally]]]:
-        """Yield the albums of these genres that still have no cover: charts may have dropped them.
+        """Yield the plan's albums that still lack a cover: charts may no longer list them.
 
         Each comes with the tally of the first part of the plan that has one of its charts.
         """
@@ -230,17 +229,17 @@ class Harvest:
             keys = [next((key for key in charts if key in tallies), None) for charts in seen]
             yield [(row, tallies[key]) for row, key in zip(rows, keys, strict=True) if key]
 
-    # --- results of artwork ----------------------------------------------------------------------
+    # --- results of fetching ---------------------------------------------------------------------
 
     def _pick_up(self) -> None:
-        """Take the fetches that are done. Raises a thread's error after all are taken."""
+        """Take the finished fetches, then raise any error of a thread."""
         done = self._fetches.take_done()
         self._shelver.fetched += [each.result() for each in done if each.exception() is None]
         for each in done:
             each.result()
 
     def _store(self) -> None:
-        """Store the fetched artwork, and count the results."""
+        """Store the fetched covers, and count the results."""
         shelved = self._shelver.shelve()
         for there in shelved.stored:
             for tally in there.art.albums.values():
@@ -260,13 +259,13 @@ class Harvest:
 
 
 class _Account:
-    """The information for the user about a run.
+    """The account of a run for the user.
 
     Attributes
     ----------
     tallies : the results for each part of the plan.
-    note : called with a line for the user.
-    is_complete : whether each chart's server has answered, even with an error about the chart.
+    note : takes a line for the user.
+    is_complete : whether the server answered for each chart, even with an error for it.
     """
 
     def __init__(self, plan: Plan, progress: StageProgress, note: Note) -> None:
@@ -278,20 +277,20 @@ class _Account:
         self._done = 0  # albums whose artwork has been stored or given up
 
     def tell_charts(self, coming: int) -> None:
-        """Report the number of charts taken.
+        """Report how many charts have been taken.
 
         Parameters
         ----------
-        coming : the number of charts that have not been requested.
+        coming : how many charts have not been asked for.
         """
         self._progress("charts", self._charts - coming, self._charts)
 
     def tell_covers(self, done: int, waiting: int | None) -> None:
-        """Report the number of albums done.
+        """Report how many albums are done.
 
         Parameters
         ----------
-        waiting : the number of albums still to be done; None if unknown.
+        waiting : how many albums are still to be done; None where unknown.
         """
         self._done += done
         self._progress("covers", self._done, None if waiting is None else self._done + waiting)
@@ -302,13 +301,13 @@ class _Account:
 
 @dataclass(frozen=True, slots=True)
 class _ChartRecords:
-    """Writes the content of charts into the catalog."""
+    """Writes the lists of charts into the catalog."""
 
     catalog: Catalog
     covers: CoverStore
 
     def write(self, answer: ChartAnswer) -> tuple[list[CatalogRow], int]:
-        """Write a chart; return the rows of its albums, and how many of them are new."""
+        """Record a chart; return the rows of its albums, and how many of them are new."""
         feed = answer.feed
         rows = {row.album.album_id: row for row in self.catalog.rows(SOURCE, feed.album_ids)}
         new = len(feed.album_ids) - len(rows)
@@ -321,13 +320,13 @@ class _ChartRecords:
         return list(self._looked_for(rows).values()), new
 
     def write_failure(self, feed: Feed) -> None:
-        """Record that a chart failed: it is requested last next time."""
+        """Record that a chart failed: next time it is asked for last."""
         self.catalog.put((), [replace(feed, fetched="")])
 
     def _merge(
         self, listed: Chart, answer: ChartAnswer, before: dict[str, CatalogRow]
     ) -> dict[str, CatalogRow]:
-        """Write the albums of a chart; for an unchanged album, write only that it was seen."""
+        """Write a chart's list; for an unchanged album only the time when it was seen."""
         when = answer.feed.fetched
         rows = {
             entry.album_id: merged(before.get(entry.album_id), entry, answer.address, when)
@@ -339,9 +338,9 @@ class _ChartRecords:
         return rows
 
     def _looked_for(self, rows: dict[str, CatalogRow]) -> dict[str, CatalogRow]:
-        """Check that covers in folders are where the catalog says; there the check is cheap.
+        """Check that covers in folders, where that is cheap, are in their place in the catalog.
 
-        A moved cover is found by its digest, and a missing one is wanted again.
+        A cover that was moved is found by its digest, and a cover that is gone is wanted again.
         """
         lost = {key: row for key, row in rows.items() if is_out_of_sight(row.album)}
         for key, row in lost.items():
@@ -357,16 +356,16 @@ class _ChartRecords:
 
 @dataclass(frozen=True, slots=True)
 class _Shelved:
-    """Fetch results after an attempt to store them."""
+    """The outcome of some fetches."""
 
     results: list[FetchResult]
-    """All results."""
+    """All of them."""
 
     stored: list[Fetched]
-    """Results whose cover is in the store, and recorded."""
+    """Those whose cover is in the store, and recorded."""
 
     lost: list[NotFetched]
-    """Results that could not be fetched, or that the store refused."""
+    """Those that could not be fetched, and those that the store refused."""
 
     rows: dict[str, CatalogRow]
     """The catalog's rows of their albums, by album id."""
@@ -377,11 +376,11 @@ class _Shelved:
 
 
 class _Shelver:
-    """Puts fetched covers into the store, and their results into the catalog.
+    """Stores fetched covers, and records the results in the catalog.
 
     Attributes
     ----------
-    fetched : the results that have not been processed.
+    fetched : the results still to be handled.
     """
 
     def __init__(self, catalog: Catalog, covers: CoverStore) -> None:
@@ -389,24 +388,24 @@ class _Shelver:
         self._catalog = catalog
         self._covers = covers
         self._pool = ThreadPoolExecutor(STORE_WORKERS, "albo-harvest")
-        self._refusals: list[CannotWrite] = []  # consecutive ones, up to the last cover
+        self._refusals: list[CannotWrite] = []  # since the last cover that the store took
         self._stored_at = monotonic()
 
     def is_due(self, *, is_last: bool) -> bool:
-        """Whether there are many results, or they have waited too long, or they are the last."""
+        """Whether the results are many, have waited long enough, or are the last ones."""
         has_waited = monotonic() - self._stored_at >= _BATCH_SECONDS
         return len(self.fetched) >= _BATCH or bool(self.fetched and (has_waited or is_last))
 
     def shelve(self) -> _Shelved:
-        """Store covers: record them as arriving, store them, record them as arrived.
+        """Record covers as arriving, store them, and record those that arrived.
 
-        Raises CannotWrite if the store refuses several covers in a row. Even then the catalog
-        records each cover that the store has taken.
+        Raises CannotWrite if the store refuses several in a row; the catalog has then recorded each
+        cover that the store took.
         """
         results, self.fetched = self.fetched, []
         rows = self._rows_of(results)
         lost = [result for result in results if isinstance(result, NotFetched)]
-        # A chart may have changed the album's artwork since the request.
+        # A chart may have changed an album's artwork since this was asked for.
         came = [
             result
             for result in results
@@ -423,13 +422,13 @@ class _Shelver:
         return _Shelved(results, stored, [*lost, *refused], rows)
 
     def close(self) -> None:
-        """Shut down the threads."""
+        """Stop the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _store(self, came: Sequence[Fetched]) -> tuple[list[Fetched], list[NotFetched]]:
-        """Put covers into the store, several at once; return the taken and the refused ones.
+        """Store covers, several at once; return those that the store took and those it refused.
 
-        After some consecutive refusals no further cover is begun. Covers that other threads have
+        After several refusals in a row no further cover is begun; those that other threads have
         begun may still arrive, and are waited for.
         """
         begun = [self._pool.submit(self._put, result) for result in came]
@@ -455,7 +454,7 @@ class _Shelver:
         return stored, refused
 
     def _put(self, came: Fetched) -> str | CannotWrite:
-        """Store a cover, and return its place; runs in a thread."""
+        """Store a cover, and return its URI; in a thread."""
         if came.data is None or came.facts is None:
             return came.uri
         try:
@@ -464,6 +463,6 @@ class _Shelver:
             return error
 
     def _rows_of(self, results: Iterable[FetchResult]) -> dict[str, CatalogRow]:
-        """Return the rows of the albums of some results, by album id."""
+        """Return the rows of the results' albums, by album id."""
         album_ids = [album_id for result in results for album_id in result.art.albums]
         return {row.album.album_id: row for row in self._catalog.rows(SOURCE, album_ids)}

@@ -1,7 +1,7 @@
-"""An opened collection: its artifacts folder, its catalog, and the artifacts of its covers.
+"""An opened collection: its artifacts folder, its catalog, and the data of its covers.
 
-Commands, the command line and pages share it. It opens artifacts and updates indexes; the modules
-above it answer questions.
+Commands, the command line and pages share it. It opens artifacts and updates indexes; the higher
+layers use them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _CURRENT = "current.json"
 
 @dataclass
 class Library:
-    """An opened artifacts folder and its catalog. Raises UsageError; nothing is made yet."""
+    """An artifacts folder and its catalog, opened. Raises UsageError; nothing is made yet."""
 
     root: Path | str | None = None
     """The folder; None is `$ALBO_ARTIFACTS`, else `./artifacts`."""
@@ -51,16 +51,16 @@ class Library:
     """A path, `sqlite:///PATH` or `mongodb://HOST/DB`; None is `$ALBO_CATALOG`, else a file in
     the folder."""
     note: Note = lambda _line: None
-    """Called with one line of information for the user."""
+    """Called with one line that the user may want to know."""
     progress: StageProgress = lambda _stage, _done, _total: None
     """Called during long work."""
     s3_endpoint: str | None = None
-    """The address of the S3 server for covers; None for AWS's own settings."""
+    """The address of the S3 server with the covers; None for AWS's own settings."""
     artifacts: Artifacts = field(init=False)
     """The places of all files in the folder."""
 
     def __post_init__(self) -> None:
-        """Resolve the folder and the catalog."""
+        """Find the folder and the catalog."""
         self.artifacts = Artifacts.locate(Path(self.root) if self.root is not None else None)
         if self.catalog is None:
             self.catalog = os.environ.get("ALBO_CATALOG") or None
@@ -71,21 +71,21 @@ class Library:
 
     @property
     def place(self) -> Path | str:
-        """The catalog's place: a file, or a server's address with its password."""
+        """The catalog: a file, or the address of a server, with its password."""
         return self.artifacts.catalog_file if self.catalog is None else self.catalog
 
     @property
     def catalog_place(self) -> str:
-        """The catalog's place, without secrets."""
+        """The catalog's address, without secrets."""
         return shown(self.place)
 
     @contextmanager
     def writing(self, purpose: str) -> Iterator[Catalog]:
-        """Open the catalog for writing, under the writer lock.
+        """Open the catalog to write, under the writer lock.
 
         Parameters
         ----------
-        purpose : the command that writes; other commands that wait for it show this name.
+        purpose : the command that writes; waiting commands show it.
         """
         with (
             self.artifacts.lock(purpose, self.note),
@@ -95,7 +95,7 @@ class Library:
 
     @contextmanager
     def reading(self) -> Iterator[Catalog]:
-        """Open the catalog for reading. Raises EmptyCatalog, which says how to fill it."""
+        """Open the catalog to read. Raises EmptyCatalog, which says how to fill it."""
         try:
             opened = open_catalog(self.place)
         except EmptyCatalog as nothing:
@@ -115,7 +115,7 @@ class Library:
         return StoredCovers(self.s3_endpoint)
 
     def cover_store(self, covers: str | None = None) -> CoverStore:
-        """Choose the store of harvested covers; nothing is made or requested yet.
+        """Choose the store of harvested covers; nothing is made or asked yet.
 
         Parameters
         ----------
@@ -127,10 +127,10 @@ class Library:
         place = covers or os.environ.get("ALBO_COVERS") or str(self.artifacts.root / "covers")
         return open_covers(place, endpoint=self.s3_endpoint)
 
-    # --- remembered defaults ---------------------------------------------------------------------
+    # --- defaults that are remembered ------------------------------------------------------------
 
     def remembered_head(self) -> str | None:
-        """Return the name of the head that was trained last, None if there is none."""
+        """Return the name of the head that was trained last, or None."""
         return self._remembered(self.artifacts.heads_folder, "name")
 
     def remember_head(self, name: str) -> None:
@@ -138,7 +138,7 @@ class Library:
         self._remember(self.artifacts.heads_folder, {"name": name})
 
     def remembered_backbone(self) -> str | None:
-        """Return the key of the vectors that were made last, None if there are none."""
+        """Return the key of the vectors that were made last, or None."""
         return self._remembered(self.artifacts.vectors_folder, "key")
 
     def remember_backbone(self, vectors: Vectors, card: Card) -> None:
@@ -161,11 +161,11 @@ class Library:
     # --- vectors and words -----------------------------------------------------------------------
 
     def all_vectors(self) -> list[Vectors]:
-        """Open every backbone's vectors that can be opened; errors of others are noted."""
+        """Open every backbone's vectors; errors are passed to `note`."""
         return self._all_in(self.artifacts.vectors_folder, Vectors.open)
 
     def all_words(self) -> list[WordStore]:
-        """Open every reader's words that can be opened; errors of others are noted."""
+        """Open every reader's words; errors are passed to `note`."""
         return self._all_in(self.artifacts.words_folder, WordStore.open)
 
     def all_meanings(self) -> list[Vectors]:
@@ -183,9 +183,9 @@ class Library:
         return found
 
     def vectors(self, backbone: str | None) -> Vectors:
-        """Open the vectors of a backbone by its name; None for the one embedded with last.
+        """Open the vectors of a backbone by its name, or of the one embedded with last.
 
-        Raises EmptyCatalog, StaleArtifact, UsageError if no cover is embedded with it.
+        Raises EmptyCatalog, StaleArtifact, UsageError if nothing is embedded with it.
         """
         current = self.remembered_backbone()
         if backbone is None and current is not None:
@@ -205,7 +205,7 @@ class Library:
         )
 
     def vectors_of(self, card: Card) -> Vectors:
-        """Open the vectors of a backbone for writing; make the store if it is missing."""
+        """Open or create the vectors of a backbone to write."""
         return Vectors.open_or_create(
             self.artifacts.vectors(backbone_key(card.name, card.fingerprint)),
             card.name,
@@ -216,13 +216,13 @@ class Library:
         )
 
     def card_to_embed_with(self, backbone: str | None, weights: Path | None) -> Card:
-        """Choose the requested backbone, else the last one, else the default."""
+        """Choose the backbone asked for, else the last, else the default."""
         if backbone is None and weights is not None:
             raise UsageError("--weights needs --backbone NAME: which network are they for?")
         if backbone is not None:
             return find_card(backbone, weights, note=self.note)
         try:
-            # The stored card: if its vectors are damaged, embedding repairs them.
+            # From its earlier card: if its vectors are damaged, embedding repairs them.
             return Card.from_json(read_json(self.artifacts.vectors_folder / _CURRENT)["card"])
         except (OSError, ValueError, KeyError, TypeError):
             return find_card(DEFAULT)
@@ -237,12 +237,12 @@ class Library:
         *,
         anew: bool = False,
     ) -> IndexSummary:
-        """Update the index of a backbone for the catalog.
+        """Bring the index of a backbone up to date with the catalog.
 
         Parameters
         ----------
-        kind : how the index searches; None for its current kind.
-        anew : whether to build it anew although it could be updated.
+        kind : how the index searches; None for the kind that it has.
+        anew : rebuild it even if it could be updated.
         """
         from albo.index import update_index
 
@@ -259,7 +259,7 @@ class Library:
         return summary
 
     def update_other_indexes(self, vectors: Vectors, catalog: Catalog) -> None:
-        """Update the other backbones' indexes for the catalog; errors are noted."""
+        """Update the other backbones' indexes; errors are passed to `note`."""
         for other in self.all_vectors():
             if other.folder != vectors.folder:
                 try:
@@ -270,13 +270,12 @@ class Library:
     def open_index(self, vectors: Vectors, catalog: Catalog) -> Index:
         """Open the index and check that it is current. Raises StaleArtifact, EmptyIndex.
 
-        While a writer is at work the index may be behind. It is still complete, and better than no
-        answer.
+        While a writer is at work the index may be out of date, which is better than no answer.
         """
         try:
             return self._try_index(vectors, catalog)
         except StaleArtifact:
-            # A writer may have started or ended between the checks of lock, index and catalog.
+            # A writer may have begun or ended between checking lock, index, vectors and catalog.
             return self._try_index(vectors, catalog)
 
     def _try_index(self, vectors: Vectors, catalog: Catalog) -> Index:
@@ -303,12 +302,12 @@ class Library:
 
 
 def left_out(count: int, mend: str) -> str:
-    """Return a note that covers are missing from the index, with the command that adds them."""
+    """Return a note that covers are missing from the index, with the command to add them."""
     return f"{count} covers have no vector and are left out; run `{mend}` to embed them"
 
 
 def nothing_yet(library: Library) -> str:
-    """Return a message that no cover is known here, with the command that adds some."""
+    """Return a note that no cover is known here, with the command to add some."""
     if any(library.artifacts.vectors_folder.glob(f"*/{MANIFEST}")):
         return (
             f"{shown(library.place)} is gone; run `albo embed SOURCE` to register the"

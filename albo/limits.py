@@ -1,4 +1,4 @@
-"""How large a file and a picture may be, and the digest of bytes."""
+"""The limits of files and pictures, and the digest of bytes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a cover may cost."""
+    """The largest file and picture of a cover."""
 
     max_bytes: int = 64 * 2**20
-    """Size of the file."""
+    """The size of the file in bytes."""
     max_pixels: int = 64_000_000
     """Width times height, as the file's header says."""
 
@@ -26,12 +26,12 @@ DEFAULT_LIMITS = Limits()
 
 
 def digest_of(data: bytes) -> Digest:
-    """SHA-256 of a file's bytes: 32 bytes, the name of a cover."""
+    """Return the SHA-256 of a file's bytes: 32 bytes, which identify a cover."""
     return hashlib.sha256(data).digest()
 
 
 def check_bytes(length: int, max_bytes: int) -> None:
-    """Raise BadCover, with both numbers, where a file has more bytes than the limit."""
+    """Raise BadCover, with both numbers, if a file has more bytes than the limit."""
     if length > max_bytes:
         raise BadCover(
             f"{length:,} bytes is over the limit of {max_bytes:,}: save a smaller copy of it"

@@ -1,8 +1,8 @@
-"""The stage that reads the words of covers: find covers without words, fetch, decode, read, commit.
+"""The stage that reads words: find the covers without words, fetch, decode, read, commit.
 
-Covers are fetched and decoded in threads while the reader works; their number is bounded. Words are
-committed every few seconds. A process killed at any moment loses only the words since the last
-commit, and the next run continues there. Only words are written.
+Covers are fetched and decoded in threads while the reader works; a bounded number is ahead of it.
+Words are committed every few seconds: a process killed at any moment loses only the words read
+since then, and the next run continues from there. Only words are written.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from albo.words import Reader
 
 COMMIT_SECONDS = 3.0
-"""Seconds that words may wait for the disk; with those held by the reader, under 5."""
+"""Seconds that words may wait for a commit; under 5 with the covers in the reader."""
 
-_AHEAD = 2  # covers for each thread: a decoded one takes a megabyte
-_REMOTE_WORKERS = 16  # a server answers slowly, but several requests at once take no longer
+_AHEAD = 2  # covers a thread; a decoded one takes a megabyte
+_REMOTE_WORKERS = 16  # a server answers slowly, but several requests at once
 
 
 @dataclass(slots=True)
 class ReadingSummary:
-    """The results of a run."""
+    """The result of a run."""
 
     covers: int = 0
     """Covers in the catalog: each of them is either read, known, failed or skipped."""
@@ -56,33 +56,33 @@ class ReadingSummary:
     """Lines that were read in this run."""
 
     with_words: int = 0
-    """The number of covers with words among those read in this run."""
+    """How many of the covers read in this run have any words."""
 
     failed: list[Skipped] = field(default_factory=list)
     """Covers whose reading failed, and why."""
 
     skipped: list[Skipped] = field(default_factory=list)
-    """Covers that could not be loaded: the file is gone, broken, or has changed."""
+    """Covers that could not be loaded: the file is gone, broken, or changed."""
 
     notes: list[str] = field(default_factory=list)
     """Lines for the user."""
 
     seconds: float = 0.0
-    """The duration of the whole run."""
+    """Of the whole run."""
 
     device: str = ""
-    """The device of the reader, "" if it did not run."""
+    """The device on which the reader ran; "" if it did not run."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Cover:
-    """A cover to read."""
+    """A cover to be read."""
 
     digest: Digest
     """SHA-256 of its bytes."""
 
     uris: tuple[str, ...]
-    """The files with these bytes, local ones first."""
+    """The files that hold it, local ones first."""
 
 
 _Fetched: TypeAlias = "tuple[_Cover, Image.Image | Skipped]"
@@ -99,21 +99,21 @@ def read_words(
     workers: int | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> ReadingSummary:
-    """Read the words of the catalog's covers whose words have not been read.
+    """Read the words of the catalog's covers that have not been read.
 
     Covers whose reading failed before come last. The caller holds the writer lock.
 
     Parameters
     ----------
-    catalog : has the covers, and their places.
+    catalog : lists the covers and their places.
     covers : reads files, and covers of stores.
-    store : gets the words, and knows which covers have been read.
-    open_reader : called when the first cover has to be read, and never if there is none.
-    limits : the limits of files.
-    workers : threads that fetch and decode; None for one for each core.
-    progress : called with the number of covers done, and the total.
+    store : gets the words, and has those read before.
+    open_reader : called when the first cover is to be read, if any.
+    limits : the largest files and images that are read.
+    workers : threads that fetch and decode; None for the number of cores.
+    progress : called with how many covers are done, and of how many.
 
-    Raises the errors of the catalog, the stores and the reader; earlier results are kept.
+    Raises the errors of the catalog, the stores and the reader; words read before are kept.
     """
     started = monotonic()
     summary = ReadingSummary()
@@ -131,8 +131,8 @@ def read_words(
 def _unread(catalog: Catalog, writer: WordWriter) -> tuple[list[_Cover], int]:
     """Find the covers without words, and count the others.
 
-    Covers whose reading failed before come last, so that they cannot delay the others at each run.
-    The files of each cover have the local ones first.
+    Covers whose reading failed before come last, so that they cannot delay the others. Of a cover's
+    files, the local ones come first.
     """
     uris: dict[Digest, dict[str, None]] = {}
     for album in catalog.albums():
@@ -148,7 +148,7 @@ def _unread(catalog: Catalog, writer: WordWriter) -> tuple[list[_Cover], int]:
 
 
 class _Fetcher:
-    """Fetches covers and decodes them, in threads."""
+    """Gets covers and decodes them, in threads."""
 
     def __init__(self, covers: StoredCovers, limits: Limits, workers: int) -> None:
         self._covers = covers
@@ -179,7 +179,7 @@ class _Fetcher:
 
 
 class _Run:
-    """Reads covers with the reader, and writes their words to the disk."""
+    """Runs the reader on covers, and writes their words to the disk."""
 
     def __init__(
         self,
@@ -218,7 +218,7 @@ class _Run:
                 yield cover, image
 
     def _read_on(self, readable: Iterator[_Readable | None]) -> None:
-        """Read until a commit is due and no cover is ready; then the reader holds no cover."""
+        """Read until a commit is due and covers come slowly; then the reader is empty."""
         feed = _Feed(readable, self._is_due)
         for words in self._opened().read(feed.images()):
             self._keep(feed.launched.popleft(), as_kept(words))
@@ -258,11 +258,11 @@ class _Run:
 
 
 class _Feed:
-    """Gives images to the reader, and remembers their covers.
+    """Gives the reader images, and remembers their covers.
 
     Attributes
     ----------
-    launched : the covers inside the reader, the oldest first.
+    launched : the covers that the reader holds, the oldest first.
     """
 
     def __init__(
@@ -273,9 +273,9 @@ class _Feed:
         self._is_commit_due = is_commit_due
 
     def images(self) -> Iterator[Image.Image]:
-        """Yield images, until a commit is due and no cover is ready.
+        """Yield images until a commit is due and no cover is ready.
 
-        A reader returns words only when it gets new covers: with a slow disk it would hold them.
+        A reader returns words only when it gets covers: on a slow disk it would hold them back.
         """
         for one in self._readable:
             if one is not None:

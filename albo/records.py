@@ -1,4 +1,4 @@
-"""The common types of all albo's modules, as small immutable records."""
+"""The basic records of all packages of albo, small and immutable."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ Pixels: TypeAlias = "NDArray[np.uint8]"
 Json: TypeAlias = dict[str, Any]
 
 Note: TypeAlias = "Callable[[str], None]"
-"""Called with one line of information for the user."""
+"""Called with one line that the user may want to know."""
 
 Progress: TypeAlias = "Callable[[int, int | None], None]"
-"""Called during long work: steps done, and all steps (None: not known)."""
+"""Called during long work: steps done, and steps in all (None if not known)."""
 
 StageProgress: TypeAlias = "Callable[[str, int, int | None], None]"
 """The same with the name of the stage first, for work of several stages."""
 
 
 class Device(StrEnum):
-    """The device of a network."""
+    """Where a network runs."""
 
     AUTO = "auto"
-    """A GPU if there is one and its start is worth it, else the CPU."""
+    """A GPU if it is worth its start-up time, else the CPU."""
     CPU = "cpu"
     CUDA = "cuda"
     MPS = "mps"
@@ -58,40 +58,40 @@ class IndexKind(StrEnum):
 
 
 class HeadKind(StrEnum):
-    """The classifier that is fitted on the features of an image."""
+    """The classifier that is fitted on the features of covers."""
 
     LOGISTIC = "logistic"
     LIGHTGBM = "lightgbm"
 
 
 class Level(StrEnum):
-    """The label of an album that a head learns; each is the name of a field of `Album`."""
+    """Which label of an album a head learns; each is the name of a field of `Album`."""
 
     GENRE = "genre"
     SUBGENRE = "subgenre"
 
 
 class Prior(StrEnum):
-    """The genre frequencies that probabilities refer to."""
+    """The genre frequencies behind the probabilities."""
 
     CORPUS = "corpus"
-    """The frequencies among the covers that the head was fitted on."""
+    """Those of the covers that the head was fitted on."""
     UNIFORM = "uniform"
-    """Equal frequencies of all genres."""
+    """Every genre is as frequent as any other."""
 
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
 
 def choose(choices: type[Choice], value: str, name: str) -> Choice:
-    """Return the choice with that value.
+    """Return the choice of that value.
 
     Parameters
     ----------
     value : a choice, or its plain text.
-    name : the name of the setting, for the message.
+    name : of the setting, for the message.
 
-    Raises UsageError, which lists the choices, if there is none with that value.
+    Raises UsageError, which lists the choices, for any other value.
     """
     try:
         return choices(value)
@@ -101,30 +101,30 @@ def choose(choices: type[Choice], value: str, name: str) -> Choice:
 
 @dataclass(frozen=True, slots=True)
 class Album:
-    """One row of metadata: the source of an album, its description, and its cover's digest."""
+    """One row of metadata: an album's source, its names, and the digest of its cover."""
 
     source: str
     """The source that lists it: a folder, a manifest, another catalog or the charts."""
     album_id: str
     """The album's id within its source; `source` and `album_id` together are the key."""
     uri: str
-    """The cover's place: a path, or `s3://bucket/key`; "" if it has none."""
+    """The place of the cover: a path, or `s3://bucket/key`; "" if it has none."""
     digest: Digest | None = None
     """The cover's digest; None if no cover has been read."""
     genre: str = ""
-    """The label as it was written; "" if unknown."""
+    """The label as it was written; "" where unknown."""
     subgenre: str = ""
-    """The finer label as it was written; "" if unknown."""
+    """The finer label as it was written; "" where unknown."""
     name: str = ""
-    """The album's name; "" if unknown."""
+    """The album's name; "" where unknown."""
     artist: str = ""
-    """The artist's name; "" if unknown."""
+    """The artist's name; "" where unknown."""
     artist_id: str = ""
-    """The artist's id within the source; "" if unknown."""
+    """The artist's id within the source; "" where unknown."""
     year: int | None = None
-    """The year of release; None if unknown."""
+    """The year of release; None where unknown."""
     dup_group: str = ""
-    """A mark shared by albums with the same artwork; "" if there is none."""
+    """A mark that albums with the same artwork share; "" for no mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,47 +134,47 @@ class Listing:
     charts: dict[str, int]
     """The album's rank in each chart that listed it, by `storefront/genre id`."""
     genre_id: int | None = None
-    """The id of the album's own genre in the chart; None if there is none."""
+    """The id of the album's own genre, as the chart wrote it; None if it wrote none."""
     genre_name: str = ""
-    """The name of that genre in the chart; "" if there is none."""
+    """The name of that genre, as the chart wrote it; "" if it wrote none."""
     storefront: str = ""
-    """The storefront that listed it first; names and links come from there."""
+    """The storefront that listed it first; names and links are from there."""
     released: str = ""
-    """The day of release, as an ISO date; "" if unknown."""
+    """The day of release, as an ISO date; "" where unknown."""
     link: str = ""
-    """The album's page in the store; "" if unknown."""
+    """The album's page in the store; "" where unknown."""
     first_seen: str = ""
-    """The time when a chart first listed it, as an ISO time in UTC."""
+    """When a chart listed it first, as an ISO time in UTC."""
     last_seen: str = ""
-    """The time when a chart last listed it, as an ISO time in UTC."""
+    """When a chart listed it last, as an ISO time in UTC."""
     art_url: str = ""
-    """The address of the artwork in the chart; "" if there is none."""
+    """The address of the artwork in the chart; "" for none."""
     art_kept: str = ""
-    """The source address of the cover in the store; "" while there is no cover."""
+    """The address that the cover in the store came from; "" while there is no cover."""
     art_width: int | None = None
     """The width of that cover in pixels; None while there is no cover."""
     art_height: int | None = None
     """The height of that cover in pixels; None while there is no cover."""
     art_arriving: Digest | None = None
-    """The cover that is being stored; None if there is none."""
+    """The cover that is being stored; None for none."""
     art_error: str = ""
     """Why there is no cover; "" if nothing failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogRow:
-    """All data of a catalog about one album."""
+    """All that a catalog knows of one album."""
 
     album: Album
     """The album's metadata."""
     listing: Listing | None = None
     """Its chart data; None if no chart listed it."""
     missing: bool = False
-    """Whether its source no longer lists it; such an album is kept but is in no answer."""
+    """Whether its source no longer lists it; it is kept, but no answer shows it."""
 
     @property
     def awaits_cover(self) -> bool:
-        """Whether there is artwork that is not, or not certainly, in the store."""
+        """Whether it has artwork that is not, or perhaps not, in the store."""
         said = self.listing
         if said is None or not said.art_url:
             return False
@@ -183,23 +183,23 @@ class CatalogRow:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A chart at its last fetch: its albums, and the validators for the next request."""
+    """A chart as fetched last: its list, and the validators for the next request."""
 
     url: str
     """The chart's address."""
     fetched: str
-    """The time of the fetch, as an ISO time in UTC."""
+    """When it was fetched, as an ISO time in UTC."""
     album_ids: tuple[str, ...]
-    """Its albums, in its order."""
+    """The albums that it listed, in its order."""
     etag: str = ""
-    """The validator `ETag` from the answer; "" for none."""
+    """The validator `ETag` that came with it; "" for none."""
     modified: str = ""
-    """The validator `Last-Modified` from the answer; "" for none."""
+    """The validator `Last-Modified` that came with it; "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """The facts that show whether a file has changed."""
+    """The facts about a file that show whether it has changed."""
 
     size: int
     """The size in bytes."""
@@ -214,14 +214,14 @@ class Skipped:
     """A cover that could not be read."""
 
     uri: str
-    """The cover's place: a path, or `s3://bucket/key`."""
+    """The place of the cover: a path, or `s3://bucket/key`."""
     reason: str
     """Why it could not be read, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """A backbone's output for n covers."""
+    """The outputs of a backbone for n covers."""
 
     vector: Floats
     """float32 (n, d), rows of unit length."""
@@ -247,25 +247,25 @@ class ShownCover:
     """The digest of the cover."""
 
     album: Album | None = None
-    """Its album; None if the catalog no longer has one."""
+    """The album it belongs to; None where the catalog no longer holds one."""
 
     genre: str = ""
-    """Its label for the comparison; "" if it has none, or none is needed."""
+    """The label for the comparison; "" if it has none, or none is asked for."""
 
     score: float = 0.0
-    """Its cosine to the cover in question; 0.0 if there is no comparison."""
+    """Its cosine to the query; 0.0 if nothing is compared."""
 
     rank: int = 0
-    """Its rank among the covers of the answer, from 1; 0 if they have no order."""
+    """Its place among the covers of the answer, from 1; 0 if they have no order."""
 
     mark: str = ""
     """"same file", "near-duplicate" or ""."""
 
     thumbnail: bytes = field(default=b"", repr=False)
-    """A small picture, JPEG; b"" if none was requested, or its file is gone."""
+    """A small picture, JPEG; b"" if none was asked for, or its file is gone."""
 
     def as_json(self) -> Json:
-        """Return it as a neighbour of `albo similar`; without a rank, as one of a copy group."""
+        """Return the JSON of a neighbour in `albo similar`; without a rank, that of a copy."""
         digest, score = self.digest.hex(), round(self.score, 4)
         if not self.rank:
             return {"digest": digest, "score": score, **self.album_json()}
@@ -273,7 +273,7 @@ class ShownCover:
         return {**ranked, **self.album_json(), "mark": self.mark}
 
     def album_json(self) -> Json:
-        """Return the known data of its album, None for unknown fields."""
+        """Return the fields of its album, None for unknown ones."""
         album = self.album
         return {
             "uri": album and album.uri,
@@ -284,7 +284,7 @@ class ShownCover:
         }
 
     def labelled_json(self) -> Json:
-        """Return it with its label. Unknown fields of its album are "", but None for the year."""
+        """Return its JSON with its label, "" for unknown fields of its album."""
         album = self.album
         return {
             "digest": self.digest.hex(),
@@ -296,41 +296,41 @@ class ShownCover:
         }
 
     def near_json(self) -> Json:
-        """Return it with its label and its cosine."""
+        """Return its JSON with its label and its cosine."""
         return {"score": round(self.score, 4), **self.labelled_json()}
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """The output of one view alone for one cover."""
+    """The prediction of one view alone for one cover."""
 
     view: str
     """The name of the view."""
     weight: float
-    """The weight of the view among all views."""
+    """The weight of the view among the views."""
     genres: tuple[str, ...] = ()
-    """The genres, the most probable first; () if the view has no output."""
+    """The genres, the most probable first; () if the view has nothing to say."""
     probabilities: tuple[float, ...] = ()
-    """The probability of each of these genres; () if the view has no output."""
+    """The probability of each of these genres; () if the view has nothing to say."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A head's output for one cover."""
+    """A head's prediction for one cover."""
 
     genres: tuple[str, ...]
     """Every genre that the head knows, the most probable first."""
     probabilities: tuple[float, ...]
     """The probability of each of these genres."""
     conformal_set: tuple[str, ...]
-    """The prediction set; it contains the true genre as often as the requested coverage."""
+    """The genres in the set, which holds the true one as often as was asked for."""
     decided: bool
     """Whether the first probability is high enough for an answer."""
     views: tuple[Said, ...] = ()
-    """The output of each view, before fusion and calibration."""
+    """The prediction of each view, before fusion and calibration."""
 
     def first(self, top: int) -> Prediction:
-        """Return the same with only the best few genres; the set is never cut."""
+        """Return the same with only the first genres; the set is never cut."""
         return replace(
             self,
             genres=self.genres[:top],
@@ -351,7 +351,7 @@ class Line:
     box: tuple[float, ...]
     """The corners x0, y0, x1, y1, x2, y2, x3, y3, as shares of the cover's width and height.
 
-    They go clockwise in the direction of reading, from the top corner at which the text begins.
+    They go clockwise as the text is read, from the top corner at which it begins.
     """
     confidence: float
     """The reader's confidence, 0 to 1."""

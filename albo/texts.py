@@ -1,7 +1,7 @@
-"""Texts: normalise, compare, shorten for a message, and split joined words.
+"""Texts: normalised, compared, cut for messages; glued words separated.
 
-A word reader sees letters, not spaces: "GREATESTHITS" is the same two words as "Greatest Hits".
-This module imports fast: it needs only the standard library.
+A word reader often misses spaces: "GREATESTHITS" is two words, and "Greatest Hits" the same
+two. Importing this module is cheap: it needs the standard library alone.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ if TYPE_CHECKING:
     from albo.records import Words
 
 VERSION = "texts-1"
-"""Increase it when the way from words to texts or grams changes."""
+"""Raised when the making of texts or grams from words changes."""
 
 MAX_CHARACTERS = 4_000
 """The most characters used of a cover's words; the rest is small print."""
 
 _GLUED = re.compile(r"[A-Za-z]{6,40}")
 _LONGEST_WORD = 18
-_COST_A_LETTER = 2.4  # with a higher cost, a split is chance, not words
+_COST_A_LETTER = 2.4  # above this cost, a split is due to chance
 _SHORT_WORD = 3
 _LOOKED_AT = 4
-"""At most this many times its limit is processed of a text for a message: it may be very long."""
+"""Of a text for a message, at most this many times its limit is read: it may be very long."""
 
 
-# --- normalise and compare texts -----------------------------------------------------------------
+# --- texts normalised and compared ---------------------------------------------------------------
 
 
 def fold_text(text: str) -> str:
-    """Apply NFKC and casefold; runs of white space and unprintable characters become one blank."""
+    """Apply NFKC and casefold; make runs of white space and unprintable characters one blank."""
     folded = unicodedata.normalize("NFKC", text[:MAX_CHARACTERS]).casefold()
     plain = "".join(letter if letter.isprintable() else " " for letter in folded)
     return " ".join(plain.split())
 
 
 def letters_of(text: str) -> str:
-    """Fold a text to only its letters and digits: "Hip-Hop" and "hip hop" are one."""
+    """Fold a text to its letters and digits only: "Hip-Hop" and "hip hop" become equal."""
     return "".join(letter for letter in fold_text(text) if letter.isalnum())
 
 
 def edits(one: str, other: str) -> int:
-    """Return the fewest edits that turn one text into the other (Levenshtein 1966)."""
+    """Return the least number of edits from one text to the other (Levenshtein 1966)."""
     row = list(range(len(other) + 1))
     for number, letter in enumerate(one, 1):
         above, row = row, [number]
@@ -68,19 +68,19 @@ def near_names(
 ) -> list[str]:
     """Return the known names most similar to the wanted one, the most similar first.
 
-    Case makes no difference. Names that are equally alike stay in their order.
+    Case makes no difference. Equally similar names stay in their order.
 
     Parameters
     ----------
-    count : the most names to return.
+    count : the maximum number of names.
     least : the least `likeness` of a name to return.
     """
-    # The matcher caches data about its second text, so the wanted one is second.
+    # The matcher caches its analysis of the second text, so that is the wanted one.
     matcher = SequenceMatcher(None, "", wanted.casefold())
     found = []
     for name in known:
         matcher.set_seq1(name.casefold())
-        # The two quick ratios are upper bounds, and exclude most names.
+        # The two quick ratios are upper bounds, enough to reject most names.
         if matcher.real_quick_ratio() >= least and matcher.quick_ratio() >= least:
             found.append((matcher.ratio(), name))
     alike = (one for one in found if one[0] >= least)
@@ -91,14 +91,14 @@ def near_names(
 
 
 def cut_short(text: str, limit: int) -> str:
-    """Cut a text to at most `limit` characters; if it was cut, the last one is "…"."""
+    """Cut a text to at most `limit` characters; a cut text ends with "…"."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def in_one_line(text: object, limit: int) -> str:
-    """Make a foreign text fit for a message: one line, printable, at most `limit` characters.
+    """Make a foreign text part of a message: one line, printable, at most `limit` characters.
 
-    Unprintable characters become blanks, and runs of blanks become one.
+    Characters that cannot be printed become blanks, and runs of blanks become one.
     """
     looked_at = str(text)[: _LOOKED_AT * limit]
     plain = "".join(letter if letter.isprintable() else " " for letter in looked_at)
@@ -106,12 +106,12 @@ def in_one_line(text: object, limit: int) -> str:
 
 
 def lines_of(error: object) -> list[str]:
-    """Return the lines of an error's message, or its class's name where it has no message."""
+    """Return the lines of an error's message, or its class name if it has no message."""
     return str(error).strip().splitlines() or [type(error).__name__]
 
 
 def signed(evidence: float) -> str:
-    """Write log-odds with their sign and two decimals; a value rounded to zero is "+0.00"."""
+    """Format log-odds with sign and two decimals; zero is "+0.00"."""
     return f"{round(evidence, 2) + 0.0:+.2f}"  # adding 0.0 makes -0.0 positive
 
 
@@ -119,14 +119,14 @@ def signed(evidence: float) -> str:
 
 
 def joined(words: Words) -> str:
-    """Join the lines of a cover for its grams, folded; "" if it has no words."""
+    """Join the lines of a cover for its grams, folded; "" if it has no text."""
     return fold_text(" ".join(line.text for line in words.lines))
 
 
 def listed(words: Words, ranks: Mapping[str, int]) -> str:
-    """List the lines of a cover for their meaning, joined words separated; "" if there is none.
+    """List the lines of a cover for their meaning, glued words separated; "" without lines.
 
-    The lines have commas between them, as in a list that forms no sentence.
+    The lines are separated by commas, since they are not a sentence.
 
     Parameters
     ----------
@@ -139,9 +139,9 @@ def listed(words: Words, ranks: Mapping[str, int]) -> str:
 def separate(text: str, ranks: Mapping[str, int]) -> str:
     """Put blanks into runs of letters that are several words: "FRENCHAFFAIR" to "french affair".
 
-    By Zipf's law a word's probability falls with its rank, so the most probable split is the one of
-    the least sum of log(rank). A run stays whole if it is a word itself, or if every split has
-    rare words or many short ones.
+    By Zipf's law a word's probability falls with its rank, so the most probable split has the least
+    sum of log(rank). A run is not split if it is a word itself, or if the parts would be rare words
+    or many short ones.
 
     Parameters
     ----------

@@ -1,10 +1,9 @@
 """Answers to questions, as records: similar covers, explanations, typical ones, reports, reviews.
 
-A report is put together in `report.py`, why a cover reads as it does in `explaining.py`, the covers
-that it is compared with in `reference.py`. `collection.py` answers for all stored covers. How a
-cover is shrunk to a report's thumbnail, and what can be read there, is in `thumbnails.py`;
-`pictures.py` makes the small pictures of other covers. `verdict.py` answers yes, no or cannot tell;
-`advice.py` says in a sentence what speaks for a genre.
+`report.py` makes reports, `explaining.py` explains a cover's genres, `reference.py` opens the
+covers for comparison. `collection.py` answers for all stored covers. `thumbnails.py` shrinks a
+cover to a report's thumbnail and finds what can be read there; `pictures.py` makes the small
+pictures of other covers.
 
 Nothing is printed or laid out here: that is `albo.show`.
 """

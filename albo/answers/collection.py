@@ -1,7 +1,7 @@
-"""What the covers of the collection read as, from what is stored of them: no file is read again.
+"""The genres of all covers of the collection, from stored data: no file is read again.
 
-A cover that the head has learnt is answered by the predictor that has not, as always. So these
-answers are no better than they would be for new covers, and wrong labels stand out.
+A cover that the head has learnt is classified by a predictor that has not learnt it, as always. So
+these answers are as good as for new covers, and wrong labels stand out.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _AT_ONCE = 1_024
 def classify_collection(
     library: Library, consultation: Consultation, genre: str | None, top: int
 ) -> Iterator[Classified]:
-    """Say what each cover that is embedded reads as, in the order of their addresses.
+    """Classify every embedded cover, in the order of their addresses.
 
     Parameters
     ----------
     genre : ask only about covers of this genre; None for all.
     top : how many genres to name.
 
-    Raises EmptyCatalog where there are no such covers, UnknownGenre, StaleArtifact.
+    Raises EmptyCatalog if there are no such covers, UnknownGenre, StaleArtifact.
     """
     head = consultation.head
     folder = library.artifacts.vectors(backbone_key(head.backbone, head.fingerprints["image"]))
@@ -63,7 +63,7 @@ def classify_collection(
 
 
 def _albums(library: Library, vectors: Vectors, genre: str | None) -> Mapping[Digest, Album]:
-    """Return one album for each cover that has a vector and, where one is asked for, the genre."""
+    """Return one album for each cover with a vector and, if one is given, that genre."""
     with library.reading() as catalog:
         every = list(catalog.albums())
     embedded = set(vectors.digests())
@@ -82,13 +82,13 @@ def _albums(library: Library, vectors: Vectors, genre: str | None) -> Mapping[Di
 
 
 class StoredFeatures:
-    """The views of a head over what is stored of some covers.
+    """The views of a head on the stored data of some covers.
 
     Parameters
     ----------
     consultation : the head that is asked.
     views : its views.
-    words : the words that were read on the covers; None where they are not looked at.
+    words : the stored words of the covers; None if the head does not use them.
     vectors : the vectors of its backbone.
     """
 
@@ -112,7 +112,7 @@ class StoredFeatures:
         vectors: Vectors,
         digests: Sequence[Digest],
     ) -> StoredFeatures:
-        """Open the views of the head. Raises StaleArtifact where words are read otherwise here."""
+        """Open the head's views. Raises StaleArtifact if another word reader is installed here."""
         head = consultation.head
         image = ImageView(vectors)
         if CharactersView.name not in head.views:
@@ -133,14 +133,14 @@ class StoredFeatures:
         return cls(consultation, views, words, vectors)
 
     def lines(self, digest: Digest) -> tuple[str, ...] | None:
-        """Return the lines that were read on a cover; None where none was read."""
+        """Return the lines that were read on a cover; None if it was not read."""
         said = None if self._words is None else self._words.get(digest)
         return None if said is None else tuple(line.text for line in said.lines)
 
     def ask(
         self, digests: Sequence[Digest]
     ) -> Iterator[tuple[Digest, Prediction, Acquaintance | None]]:
-        """Say of n covers, in order, what each reads as and how the head knows it."""
+        """Return the prediction for each of n covers, in order, and how the head knows it."""
         features = {view.name: view.features(digests) for view in self._views}
         consultation = self._consultation
         known: Sequence[Acquaintance | None] = [None] * len(digests)
@@ -153,7 +153,7 @@ class StoredFeatures:
     def _predict(
         self, features: Mapping[str, Features], known: Sequence[Acquaintance | None]
     ) -> list[Prediction]:
-        """Ask the heads of the folds, each for the covers that it has not learnt."""
+        """Ask the predictors of the folds, each about the covers that it has not learnt."""
         asking, head = self._consultation.asking, self._consultation.head
         folds = np.array([-1 if one is None else one.fold for one in known])
         said: dict[int, Prediction] = {}

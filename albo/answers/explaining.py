@@ -1,4 +1,4 @@
-"""Why a cover reads as a genre: a head's reasons, and the votes of the nearest covers."""
+"""Why a cover reads as a genre: the head's reasons, and the votes of the nearest covers."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def explain_cover(
     classified: Classified,
     genre: str = "",
 ) -> Explained:
-    """Explain why a cover is or is not classified as a genre, and let the nearest covers vote.
+    """Explain why a cover reads as a genre, or not, with the votes of the nearest covers.
 
     Parameters
     ----------
-    asked : the cover's answer, with pictures.
-    classified : the answer in its form for display; the explanation contains it.
-    genre : one that the head knows; "" stands for the cover's most probable genre.
+    asked : the answer for the cover, with pictures.
+    classified : the answer to show, which the explanation includes.
+    genre : one that the head knows; "" is the cover's first genre.
     """
     query, said = asked.query, asked.prediction
     if said is None or query.embeddings is None:

@@ -1,4 +1,4 @@
-"""Find covers in a library: nearest to a query, of the same artwork, or most like their genre."""
+"""Find covers in a library: nearest to a query, with the same artwork, or typical of a genre."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def find_similar(
         index = library.open_index(vectors, catalog)
         among = None if genre is None else _covers_of(genre, catalog)
         for queries in ask(covers, card, device, limits, note=library.note):
-            # One more than requested, if the same file is going to be left out.
+            # One more than asked for, if the same file will be left out.
             found = search_index(index, queries, k + without_self, among)
             for query, near in zip(queries, found, strict=True):
                 if query.error:
@@ -125,7 +125,7 @@ def find_typical(
     pictures: bool,
 ) -> list[Typical]:
     """Find the covers of a genre that look most like it, or least, as `Albo.typical` does."""
-    from albo.answers.opening import gather_reference  # only this function needs its imports
+    from albo.answers.opening import gather_reference  # its imports are needed only here
 
     with library.reading() as catalog:
         known = catalog.genres()

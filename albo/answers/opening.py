@@ -1,4 +1,4 @@
-"""Open the covers of a library for comparison, and find the genre in question."""
+"""Open the library's covers for comparison, and find the genre asked for."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def open_reference(library: Library, consultation: Consultation) -> Reference | NoReference:
-    """Open the covers for comparing a head's answers, or return why there are none."""
+    """Open the covers to compare with a head's answers, else return why there are none."""
     head = consultation.head
     folder = library.artifacts.vectors(backbone_key(head.backbone, head.fingerprints["image"]))
     if not (folder / MANIFEST).is_file():
@@ -38,7 +38,7 @@ def open_reference(library: Library, consultation: Consultation) -> Reference | 
         if not index.count:
             return NoReference("no cover is indexed here")
     except (EmptyCatalog, StaleArtifact) as error:
-        # The message names local folders, which do not belong into a report.
+        # Its message names folders of this machine, which do not belong in a report.
         library.note(str(error))
         return NoReference("the collection here needs mending first", is_damaged=True)
     return gather_reference(library, albums, vectors, index, Level(head.level))
@@ -57,7 +57,7 @@ def gather_reference(
 
     Parameters
     ----------
-    level : the label of an album that counts.
+    level : the label of an album to use.
     pictures : whether small pictures of the covers can be shown.
     """
     albums = list(albums)

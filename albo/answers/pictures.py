@@ -20,15 +20,15 @@ _QUALITY = 80
 
 
 class CoverPictures:
-    """Makes a small picture of an album's cover, if its file is still available.
+    """Makes a small picture of an album's cover, if its file still exists.
 
-    If a store fails (a server that does not answer), one note is written and the store is not used
-    again: a page of a hundred covers would otherwise wait a hundred times.
+    A store that fails (a server that does not answer) is reported once and not asked again:
+    otherwise a page of a hundred covers would wait a hundred times.
 
     Parameters
     ----------
-    covers : reads the files of covers; None if no pictures are wanted.
-    note : called when a store fails.
+    covers : reads the files of covers; None for no pictures.
+    note : called with one line if a store fails.
     """
 
     def __init__(self, covers: StoredCovers | None = None, note: Note = lambda _line: None) -> None:
@@ -56,7 +56,7 @@ def jpeg_of(image: Image, quality: int) -> bytes:
 
     Parameters
     ----------
-    quality : Pillow's, 1 to 95.
+    quality : Pillow's quality, 1 to 95.
     """
     written = io.BytesIO()
     image.save(written, "JPEG", quality=quality)

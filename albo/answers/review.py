@@ -1,4 +1,4 @@
-"""Evaluate on a library's covers, and return the figures with examples of the covers."""
+"""Evaluate on a library's covers, and show the figures with covers of mistakes."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 
 
 MISTAKES = 20
-"""The number of most confident mistakes that are shown."""
+"""How many of the most confident mistakes are shown."""
 
 NEIGHBOURS = 5
-"""The number of nearest covers that are shown with each."""
+"""How many nearest covers are shown for each."""
 _LIBRARIES = ("albo", "numpy", "scikit-learn", "lightgbm", "openvino", "rapidocr")
 
 
@@ -61,10 +61,10 @@ def evaluate_library(
     Parameters
     ----------
     settings : the user's settings; the backbone's name and thresholds are added here.
-    split : how covers are divided.
-    backbone : the name of the vectors' backbone; None for the backbone embedded with last.
-    words : whether to use the words on covers that have been read.
-    pictures : whether to add small pictures of the covers of the most confident mistakes.
+    split : the way to divide the covers.
+    backbone : the backbone of the vectors; None for the one embedded with last.
+    words : use the words on covers that have been read.
+    pictures : add small pictures of the most confident mistakes.
     """
     material = gather_material(library, settings.level, backbone, "albo evaluate", words=words)
     settings = replace(
@@ -97,11 +97,11 @@ def _review(
     albums: Mapping[Digest, Album],
     pictures: CoverPictures,
 ) -> ReviewedEvaluation:
-    """Describe an evaluation: figures of the selected method, its worst mistakes, a model card.
+    """Describe an evaluation: figures, most confident mistakes, a model card.
 
     Parameters
     ----------
-    split : the name of the evaluated split.
+    split : the name of the split that was evaluated.
     albums : one album for each cover.
     pictures : makes the pictures of the covers of the mistakes.
     """
@@ -150,13 +150,13 @@ def _mistakes(
 
 
 def _set_of(found: Evaluation, place: int, mean: NDArray[np.float64]) -> tuple[str, ...]:
-    """Return the genres that are in a cover's set for at least half of the seeds, best first."""
+    """Return the genres that are in a cover's set for most of the fold seeds, best first."""
     inside = found.sets[:, place].mean(axis=0) >= 0.5  # noqa: PLR2004  (most)
     return tuple(found.corpus.genres[genre] for genre in np.argsort(-mean[place]) if inside[genre])
 
 
 def _nearest(found: Evaluation, material: Material, rows: Ints) -> list[list[tuple[int, float]]]:
-    """Return, for each of these covers, the rows and cosines of its nearest other covers."""
+    """Return, for each of these covers, the rows of its nearest others and their cosines."""
     digests = [cover.digest for cover in found.corpus.covers]
     vector = material.vectors.read(digests, middle=False)[1].vector
     cosines = vector[rows] @ vector.T

@@ -23,10 +23,10 @@ _LISTED = 8
 
 
 def genres_alike(genre: str, known: Iterable[str]) -> list[str]:
-    """Return the genres of this name, itself first, then those with slightly different spelling.
+    """Return the genres of this name: exactly this one first, then other spellings.
 
-    Case, blanks, hyphens and the like are ignored: "hiphop" is "Hip-Hop". A name without any
-    letter matches only itself.
+    Case, blanks, hyphens and the like are ignored: "hiphop" is "Hip-Hop". A name without letters
+    matches only itself.
     """
     wanted = letters_of(genre)
     found = [name for name in known if name == genre or (wanted and letters_of(name) == wanted)]
@@ -34,7 +34,7 @@ def genres_alike(genre: str, known: Iterable[str]) -> list[str]:
 
 
 def unknown_genre(genre: str, known: Iterable[str], who: str = "") -> UnknownGenre:
-    """Make the error for an unknown genre: it lists the known ones and suggests a similar name.
+    """Make the error for an unknown genre: it lists the genres and suggests a similar name.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def unknown_genre(genre: str, known: Iterable[str], who: str = "") -> UnknownGen
 def search_index(
     index: Index, queries: Sequence[Query], k: int, among: Collection[Digest] | None
 ) -> list[list[tuple[Digest, float]]]:
-    """Search for all queries at once; an unreadable query has no neighbours."""
+    """Search for all queries at once; a query that could not be read has no neighbours."""
     vectors = [query.embeddings.vector for query in queries if query.embeddings is not None]
     found = iter(index.search(np.concatenate(vectors), k, among) if vectors else ())
     nothing = Neighbours((), ())
@@ -62,12 +62,12 @@ def search_index(
 
 
 def digests_present(vectors: Vectors, digests: Collection[Digest]) -> list[Digest]:
-    """Return those of these covers that have a vector, in the order of the vectors."""
+    """Return which of these covers have a vector, in the order of the vectors."""
     return [digest for digest in vectors.digests() if digest in digests]
 
 
 def files_of(albums: Iterable[Album]) -> Mapping[Digest, list[Album]]:
-    """Return the files of each cover, one album for each file, in the order of the albums."""
+    """Return each cover's files, one album for each file, in the order of the albums."""
     found: dict[Digest, dict[str, Album]] = {}
     for album in albums:
         if album.digest is not None:
@@ -78,9 +78,9 @@ def files_of(albums: Iterable[Album]) -> Mapping[Digest, list[Album]]:
 def members_of_group(
     covers: Iterable[tuple[Digest, float]], files: Mapping[Digest, list[Album]]
 ) -> Iterator[ShownCover]:
-    """Iterate over the files of the covers of a group; a cover in several files has cosine 1."""
+    """Yield the files of the covers of a group; copies of one file have cosine 1."""
     for digest, score in covers:
-        there = files.get(digest, [])  # empty if a writer has removed it in the meantime
+        there = files.get(digest, [])  # none if a writer has removed it meanwhile
         for album in there:
             yield ShownCover(digest, album, score=1.0 if len(there) > 1 else score)
 
@@ -90,7 +90,7 @@ def album_by_digest(albums: Iterable[Album], genre: str | None = None) -> Mappin
 
     Parameters
     ----------
-    genre : the genre in question; an album of that genre is preferred.
+    genre : the genre asked for; an album of that genre is preferred.
     """
 
     def rank(album: Album) -> tuple[bool, str, str]:

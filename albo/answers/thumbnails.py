@@ -1,4 +1,4 @@
-"""A cover as shops and players show it in lists: so small that its words may be unreadable."""
+"""A cover at the small size of lists in shops and players, where its words may be lost."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ if TYPE_CHECKING:
 
 
 THUMBNAIL = 55
-"""Pixels of the longer side of the smallest pictures in shops and players."""
+"""The longer side, in pixels, of the smallest pictures in shops and players."""
 
-_TIMES = 8  # the scale factor of a thumbnail for the reader
-_LEAST_HEIGHT = 3.0  # pixels of a line on a thumbnail; no lower line was ever read
-# The least contrast of light to dark in a line's place. Below it people see nothing, though a
-# reader may: off-white on white. On 247 real covers, no line that was read had less than 1.44.
+_TIMES = 8  # the factor by which a thumbnail is scaled up for the reader
+_LEAST_HEIGHT = 3.0  # pixels of a line on a thumbnail; lower ones were never read
+# The least contrast of a line: below it people see nothing, though the reader may (off-white on
+# white). Of the lines read on 247 real covers, none had less than 1.44.
 _LEAST_CONTRAST = 1.25
-_PART = 0.25  # the least share of a title's letters with which a part counts as read
+_PART = 0.25  # of a title's letters: from here on a part of it can be read
 
 
 class Seen(StrEnum):
-    """How much of a title is read on a thumbnail, in words for people."""
+    """How much of a title is read on a thumbnail, in words for users."""
 
     LEGIBLE = "legible"
     PARTLY = "in part"
     LOST = "lost"
 
     UNCLEAR = "unclear"
-    """The word reader sees only a part of it on the cover itself."""
+    """The word reader reads only a part of it on the full-size cover."""
 
     MISSING = "not found"
-    """The word reader sees nothing of it on the cover itself."""
+    """The word reader reads nothing of it on the full-size cover."""
 
 
 @dataclass(frozen=True, slots=True)
 class SmallLine:
-    """A line of a cover, and its appearance on a thumbnail."""
+    """A line of a cover, as on a thumbnail."""
 
     text: str
-    """The text read on the cover itself."""
+    """The text read on the full-size cover."""
 
     pixels: float
     """Its height on the thumbnail, in pixels."""
@@ -71,20 +71,20 @@ class Title:
     """The title itself."""
 
     is_named: bool
-    """Whether the title was given; else it is the largest text on the cover."""
+    """Whether it was given; else it is the largest text on the cover."""
 
     on_cover: float
-    """The share of its letters that the word reader finds on the cover itself, 0 to 1."""
+    """The share of its letters read on the full-size cover, 0 to 1."""
 
     share: float
-    """The share of its letters that the word reader finds on a thumbnail, 0 to 1."""
+    """The share of its letters read on a thumbnail, 0 to 1."""
 
     pixels: float
-    """The height of the tallest of its lines on a thumbnail, in pixels; 0 if none is known."""
+    """The height of its tallest line on a thumbnail, in pixels; 0 if unknown."""
 
     @property
     def seen(self) -> Seen:
-        """How much of it the reader finds on a thumbnail, or why that is unknown."""
+        """How much is read on a thumbnail, or why that is unknown."""
         if self.share >= MOST:
             return Seen.LEGIBLE
         if self.on_cover < MOST:
@@ -93,7 +93,7 @@ class Title:
 
     @property
     def is_found(self) -> bool:
-        """Whether the reader finds it on the cover."""
+        """Whether the reader finds it on the full-size cover."""
         return self.seen not in {Seen.UNCLEAR, Seen.MISSING}
 
     @property
@@ -104,10 +104,10 @@ class Title:
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """A cover at 55 pixels, and its words that can be read there."""
+    """A cover at 55 pixels, and which of its words can be read there."""
 
     picture: bytes = field(repr=False)
-    """PNG."""
+    """The picture, PNG."""
 
     lines: tuple[SmallLine, ...] = ()
     """Its lines, the tallest first."""
@@ -122,14 +122,14 @@ def shrink(
     read_at: Callable[[Image.Image, Sequence[Line]], Sequence[str]],
     title: str = "",
 ) -> Thumbnail:
-    """Shrink a cover to a thumbnail, and test which of its words can still be read.
+    """Shrink a cover to a thumbnail, and find which of its words can still be read.
 
     Parameters
     ----------
     page : the cover, RGB, large.
-    words : the words on it; None if they were not read.
+    words : the words that were read on it; None if it was not read.
     read_at : reads a picture at the places of known lines, as `Reader.read_at`.
-    title : its intended title; "" if none was given.
+    title : the title that it should have; "" if none was given.
     """
     small = thumbnail_of(page)
     if words is None or words.error:
@@ -148,7 +148,7 @@ def read_small(
     words: Words,
     read_at: Callable[[Image.Image, Sequence[Line]], Sequence[str]],
 ) -> list[str]:
-    """Read an enlarged thumbnail at the lines of its cover: a text for each, "" for none."""
+    """Read a thumbnail, scaled up, at its cover's lines: a text each, "" for none."""
     luminance = _luminance(small)
     visible = [
         line
@@ -172,7 +172,7 @@ def _luminance(image: Image.Image) -> Floats:
 
 
 def _contrast(luminance: Floats, line: Line) -> float:
-    """Return the contrast of light and dark in a line's place, from 1 (WCAG 2.2)."""
+    """Return the contrast of light to dark within a line's box, from 1 (WCAG 2.2)."""
     high, wide = luminance.shape
     left, right = _covered(line.box[::2], wide)
     top, bottom = _covered(line.box[1::2], high)
@@ -181,7 +181,7 @@ def _contrast(luminance: Floats, line: Line) -> float:
 
 
 def _covered(shares: Sequence[float], side: int) -> tuple[int, int]:
-    """Return the pixels of a side that shares of it cover: the first, and one after the last."""
+    """Return the pixels of a side that an interval of shares covers: first, and last + 1."""
     first = min(int(min(shares) * side), side - 1)
     return first, max(math.ceil(max(shares) * side), first + 1)
 
@@ -189,7 +189,7 @@ def _covered(shares: Sequence[float], side: int) -> tuple[int, int]:
 def _find_title(
     title: str, words: Words, again: Sequence[str], size: tuple[int, int]
 ) -> Title | None:
-    """Return the title of a cover, with the share of it that is read again at that size."""
+    """Return a cover's title, and how much of it is read again on the thumbnail."""
     said = lines_with(title, words) if title else largest_text(words, *size)
     text = title or " ".join(line.text for line in said)
     if not text:

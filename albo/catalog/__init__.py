@@ -1,8 +1,8 @@
 """Albums, kept in a SQLite file or in MongoDB, and the table of the files that were read.
 
-`addresses` chooses the catalog by its address. `catalog` holds the logic that all catalogs share,
-over the few primitives of `sqlite` or `mongo`. `mongo_server` connects to MongoDB. `files` is the
-table of files. `copying` copies a catalog. `albo.store` keeps the bytes of covers.
+`addresses` opens the catalog that an address names. `catalog` has the methods of every catalog,
+over the few primitives of `sqlite` or `mongo`. `mongo_server` connects, `files` is the table of
+files, `copying` copies. `albo.store` keeps the bytes of covers.
 """
 
 import lazy_loader

@@ -1,7 +1,7 @@
 """The catalog: albums, where they are listed, and the digests of their covers.
 
-A catalog is any object with the methods of `Catalog`. The default is one SQLite file.
-`open_catalog` opens the catalog at an address.
+A catalog is anything with the methods of `Catalog`; the default is one SQLite file.
+`open_catalog` opens whichever an address names.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _KNOWN = frozenset({"sqlite", "mongodb", "mongodb+srv"})
 def open_catalog(where: Path | str, *, write: bool = False) -> Catalog:
     """Open the catalog at a path, at `sqlite:///PATH`, `mongodb://HOST/DB` or `mongodb+srv://…`.
 
-    With `write`, a missing catalog is made. After `sqlite:///` comes the path in its usual form:
-    a fourth slash begins an absolute path.
+    A missing catalog is made for writing. The path after sqlite:/// is relative; a fourth slash
+    makes it absolute.
 
-    Raises UsageError for any other address, EmptyCatalog if there is no catalog to read, AlboError
-    if the catalog cannot be opened.
+    Raises UsageError for any other address, EmptyCatalog if there is none to read, AlboError if it
+    cannot be opened.
     """
     file = _file_of(where)
     if file is None:
@@ -42,29 +42,29 @@ def open_catalog(where: Path | str, *, write: bool = False) -> Catalog:
 
 
 def check_catalog(where: Path | str) -> None:
-    """Raise UsageError if the address is not that of a catalog; nothing is opened."""
+    """Raise UsageError if the address names no catalog. Nothing is opened."""
     _file_of(where)
 
 
 def is_address(text: str) -> bool:
-    """Whether a text names a catalog by a scheme; a bare path does not, as it may be anything."""
+    """Whether a text begins with the scheme of a catalog; a bare path does not."""
     return text.startswith((_SQLITE, *SCHEMES))
 
 
 def shown(where: Path | str) -> str:
-    """Return the address of a catalog without user, password and options."""
+    """Return where a catalog is, without user, password and options."""
     file = _file_of(where)
     return mask_address(str(where)) if file is None else str(file)
 
 
 def source_name(where: str) -> str:
-    """Return the name of a catalog as a source of albums, the same from every working folder."""
+    """Return the name of a catalog as a source of albums, the same from any working folder."""
     file = _file_of(where)
     return mask_address(where) if file is None else f"{_SQLITE}{file.resolve()}"
 
 
 def same_catalog(first: Path | str, second: Path | str) -> bool:
-    """Whether two addresses name one catalog; other names of the same server are not known."""
+    """Whether two addresses name one catalog. Aliases of one server are not recognised."""
     one, other = _file_of(first), _file_of(second)
     if one is not None and other is not None:
         if one.exists() and other.exists():
@@ -74,7 +74,7 @@ def same_catalog(first: Path | str, second: Path | str) -> bool:
 
 
 def _file_of(where: Path | str) -> Path | None:
-    """Return the SQLite file that an address names; None if the address is of a MongoDB."""
+    """Return the SQLite file that an address names; None for a MongoDB."""
     text = str(where)
     if text.startswith(SCHEMES):
         return None
@@ -82,7 +82,7 @@ def _file_of(where: Path | str) -> Path | None:
     if text.startswith(_SQLITE):
         text = text.removeprefix(_SQLITE)
     elif "://" in text or (colon and scheme.lower() in _KNOWN):
-        # Show only the beginning: the rest may contain a password.
+        # Show only the scheme: the rest may hold a password.
         raise UsageError(
             f"{scheme}:… names no catalog that albo can open; give a path, sqlite:///FILE or"
             " mongodb://HOST/DB"

@@ -15,33 +15,33 @@ _PRESENT = {"missing": False}
 
 
 class Catalog:
-    """Where albums are kept. Albums marked missing are remembered but answer nothing.
+    """The catalog of albums. Albums marked missing are kept, but no answer shows them.
 
-    `open_catalog` makes one. Use it in one thread. All methods raise the errors of its tables.
+    `open_catalog` opens it. For one thread. All methods raise the errors of their `tables`.
 
     Parameters
     ----------
     tables
-        Where the albums are stored; the catalog closes them.
+        The tables of the albums; the catalog closes them.
     """
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     def __enter__(self) -> Self:
-        """Return the catalog itself; leaving the `with` block closes it."""
+        """Return the catalog itself; leaving closes it."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the catalog; written data stays."""
+        """Close it; what was written stays."""
         self._tables.close()
 
     # --- albums ----------------------------------------------------------------------------------
 
     def upsert(self, albums: Iterable[Album]) -> None:
-        """Write albums as present, in place of those of the same source and album id.
+        """Write albums in place of those of the same source and album id, and mark them present.
 
-        A file holds one cover, so other albums at the same uris get the new digests too. The chart
+        A file holds one cover: other albums at the same uris get the new digests too. The chart
         data of an album stays.
         """
         written = list(albums)
@@ -54,9 +54,9 @@ class Catalog:
         )
 
     def albums(self, digests: Collection[Digest] | None = None) -> Iterator[Album]:
-        """Iterate over albums that are not missing: all, or those with one of these covers.
+        """Yield the albums that are not missing: all, or those with one of these covers.
 
-        Without `digests`, albums come by source and album id. Write nothing during the iteration.
+        All are sorted by source and album id. Nothing may be written meanwhile.
         """
         among = None if digests is None else ("digest", list(digests))
         yield from self._tables.albums(_PRESENT, among)
@@ -69,14 +69,14 @@ class Catalog:
     def find(
         self, source: str, album_ids: Sequence[str], *, missing: bool = False
     ) -> dict[str, Album]:
-        """Return the known albums of a source among these album ids, by album id.
+        """Return those albums of a source that are known, by album id.
 
         Parameters
         ----------
         source
             The source that lists them.
         album_ids
-            The ids to look for; unknown ones are left out.
+            The wanted albums; unknown ones are left out.
         missing
             True for the albums that are marked missing, False for the others.
         """
@@ -85,7 +85,7 @@ class Catalog:
         return {album.album_id: album for album in found}
 
     def at(self, uris: Sequence[str]) -> Iterator[Album]:
-        """Iterate over the albums of these files that are not missing, from any source."""
+        """Yield the albums of these files that are not missing, of any source."""
         yield from self._tables.albums(_PRESENT, ("uri", list(dict.fromkeys(uris))))
 
     def digests(self, genre: str | None = None, *, missing: bool = False) -> set[Digest]:
@@ -102,25 +102,25 @@ class Catalog:
         return self._tables.digests(of_genre if missing else {**of_genre, **_PRESENT})
 
     def copied(self) -> list[Digest]:
-        """Return the covers that are stored in several files, in ascending order."""
+        """Return the covers that lie in several files, in ascending order."""
         return sorted(self._tables.copied())
 
     def genres(self) -> dict[str, int]:
-        """Return each genre with its number of covers, the largest number first."""
+        """Return each genre with its number of covers, most first."""
         counts = self._tables.genres()
         return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
     def mark_missing(self, source: str, album_ids: Iterable[str]) -> int:
-        """Mark albums of a source as missing; return how many of them were not so before."""
+        """Mark albums of a source as missing; returns how many were not before."""
         return self._tables.mark_missing(source, list(album_ids))
 
     def matching(
         self, *, source: str | None = None, uri: str | None = None, digest: Digest | None = None
     ) -> list[Album]:
-        """Return the albums of a source, of a file or of a cover, missing ones included.
+        """Return the albums of a source, of a file or of a cover, missing ones too.
 
-        If several are given, the result has the albums that match any of them. It is in the order
-        of source and album id.
+        With several arguments the albums that match any of them are returned, sorted by source and
+        album id.
         """
         wanted = {"source": source, "uri": uri, "digest": digest}
         found = {
@@ -142,19 +142,19 @@ class Catalog:
         """Delete these albums and their chart data."""
         self._tables.remove([_key(album) for album in albums])
 
-    # --- whole rows ------------------------------------------------------------------------------
+    # --- all that is known of them ---------------------------------------------------------------
 
     def rows(
         self, source: str | None = None, album_ids: Sequence[str] | None = None
     ) -> Iterator[CatalogRow]:
-        """Iterate over the whole rows of albums, missing ones included, by source and album id.
+        """Yield all that is known of albums, missing ones too, sorted by source and album id.
 
-        Write nothing during the iteration.
+        Nothing may be written meanwhile.
 
         Parameters
         ----------
         source
-            The source of the albums; None for all sources, whatever `album_ids` says.
+            The source of the albums; None for all sources; `album_ids` is then ignored.
         album_ids
             Which of the source's albums; None for all of them.
         """
@@ -165,13 +165,13 @@ class Catalog:
         yield from self._tables.rows({"source": source}, among)
 
     def without_cover(self, source: str) -> list[str]:
-        """Return the albums of a source that wait for a cover (see CatalogRow), by album id."""
+        """Return the albums of a source that await a cover (see CatalogRow), by album id."""
         return list(self._tables.without_cover(source))
 
     def put(self, rows: Iterable[CatalogRow], feeds: Iterable[Feed] = ()) -> None:
-        """Write rows, replacing all data of those albums; then write feeds.
+        """Replace all that was known of these albums by these rows; then write the feeds.
 
-        If an album or a feed address occurs several times, the last one counts.
+        Of several rows of one album, or feeds of one address, the last counts.
         """
         last = {_key(row.album): row for row in rows}
         fetched = {feed.url: feed for feed in feeds}
@@ -179,14 +179,14 @@ class Catalog:
             self._tables.put(list(last.values()), list(fetched.values()))
 
     def saw(self, source: str, album_ids: Sequence[str], when: str) -> None:
-        """Record when these albums of charts were last seen.
+        """Write down when these albums of charts were last seen.
 
         Parameters
         ----------
         source
             The source that lists them.
         album_ids
-            The albums; those in no chart stay as they are.
+            The albums that were seen; those in no chart are left unchanged.
         when
             ISO time, UTC.
         """
@@ -195,27 +195,27 @@ class Catalog:
     # --- charts and harvests ---------------------------------------------------------------------
 
     def feeds(self, urls: Sequence[str] | None = None) -> dict[str, Feed]:
-        """Return the stored data of charts, of these or of all, by url."""
+        """Return the records of these charts, or of all, by url."""
         return {feed.url: feed for feed in self._tables.feeds(urls)}
 
     def runs(self) -> dict[str, str]:
-        """Return the unfinished harvests: the start time of each, by plan."""
+        """Return when each unfinished harvest began, by plan."""
         return dict(self._tables.runs())
 
     def begin_run(self, plan: str, when: str) -> None:
-        """Record that a harvest by this plan has begun.
+        """Write down that a harvest by this plan has begun.
 
         Parameters
         ----------
         plan
-            The requests of the harvest, as text; the key of the run.
+            What the harvest asks for, as text; the key of the run.
         when
             ISO time, UTC.
         """
         self._tables.begin_run(plan, when)
 
     def end_run(self, plan: str) -> None:
-        """Record that the harvest by this plan has ended."""
+        """Write down that the harvest by this plan has ended."""
         self._tables.end_run(plan)
 
 

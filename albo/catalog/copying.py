@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Copied:
-    """The result of `copy_catalog`."""
+    """What `copy_catalog` did."""
 
     albums: int
     """How many rows were copied."""
     feeds: int
     """How many charts were copied."""
     source: str
-    """The address of the source, without secrets."""
+    """Where they came from, as it may be shown."""
     target: str
-    """The address of the target, without secrets."""
+    """Where they went, as it may be shown."""
 
     def as_json(self) -> Json:
         """Return the object that `albo catalog copy --json` prints."""
@@ -44,11 +44,11 @@ def copy_catalog(
 ) -> Copied:
     """Copy all rows, charts and unfinished harvests of one catalog into another.
 
-    Other content of the target stays. This takes no lock, since neither catalog has to belong to
-    an artifacts folder. It may run beside a writer, and may run again for later changes.
+    Other content of the target stays. No writer lock is taken, since a catalog need not be in an
+    artifacts folder. A writer may run meanwhile; copy again to get what it wrote later.
 
-    Raises UsageError for a wrong address or for the same catalog twice, EmptyCatalog if there is
-    nothing to copy.
+    Raises UsageError for a wrong address or the same catalog twice, EmptyCatalog if there is none
+    to copy.
     """
     check_catalog(source)
     check_catalog(target)

@@ -1,4 +1,4 @@
-"""Open every SQLite file the same way, with numbered, append-only migrations."""
+"""SQLite files opened the same way everywhere, with numbered, append-only migrations."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
 
 
 class Database:
-    """One SQLite file, created and brought up to date when it is opened for writing.
+    """One SQLite file, made and brought up to date when it is opened for writing.
 
     `migrations[i]` is the script from schema i to i + 1; scripts are only ever appended.
-    Readers see whole commits and do not block the writer (write-ahead log). Use it in one thread.
+    Readers see whole commits and never block a writer (write-ahead log). For one thread.
 
-    All methods raise StaleArtifact if the file is damaged or newer than this albo, CannotWrite
-    if it is not writable or the disk is full, AlboError if another program locks it.
+    All methods raise StaleArtifact for a file that is damaged or newer than this albo, CannotWrite
+    for a read-only file or a full disk, AlboError if another program locks the file.
     """
 
     def __init__(self, file: Path, migrations: Sequence[str], *, write: bool) -> None:
@@ -44,18 +44,18 @@ class Database:
                 raise
 
     def close(self) -> None:
-        """Close the file; committed data stays."""
+        """Close the file; what was committed stays."""
         self._connection.close()
 
     def rows(self, query: str, parameters: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
-        """Run a query and iterate over its rows."""
+        """Run a query and yield its rows."""
         with self._plain_errors():
             yield from self._connection.execute(query, parameters)
 
     def rows_in(
         self, query: str, items: Sequence[object], parameters: Sequence[object] = ()
     ) -> Iterator[tuple[Any, ...]]:
-        """Run a query that ends in `IN`, in batches as large as SQLite allows.
+        """Run a query that ends in `IN`, for as many items at a time as SQLite allows.
 
         Parameters
         ----------
@@ -68,7 +68,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection for changes: all are committed or, after an error, none."""
+        """Give the connection for one transaction, which is rolled back after an error."""
         with self._plain_errors(), self._connection as transaction:
             yield transaction
 
@@ -84,7 +84,7 @@ class Database:
             age = "was written by an older albo" if version else "holds nothing yet"
             raise StaleArtifact(f"{self._file} {age}; run `albo embed` first")
         for number in range(version, newest):
-            # One transaction for each script: a crash never leaves a schema half changed.
+            # One transaction each: a crash leaves the old or the new schema, nothing between.
             self._connection.executescript(
                 f"BEGIN IMMEDIATE;\n{migrations[number]};\n"
                 f"PRAGMA user_version = {number + 1};\nCOMMIT;"
@@ -95,12 +95,12 @@ class Database:
         try:
             yield
         except sqlite3.ProgrammingError:
-            raise  # albo's own error, not one about the file
+            raise  # a bug of albo, not a fault of the file
         except sqlite3.DatabaseError as error:
             raise self._plain(error) from error
 
     def _plain(self, error: sqlite3.DatabaseError) -> AlboError:
-        # An error without a name is Python's own: invalid text, which only damage can write.
+        # An error without a name is Python's: text that is not UTF-8, so the file is damaged.
         kind = getattr(error, "sqlite_errorname", "SQLITE_CORRUPT")
         if kind.startswith(_BUSY):
             return AlboError(f"{self._file} is locked by another program; end that and try again")
@@ -113,7 +113,7 @@ class Database:
                 f"{self._file} is damaged ({error}); move it away and run `albo embed SOURCE`:"
                 " vectors are kept, so that files are only read"
             )
-        if kind == "SQLITE_ERROR":  # a missing table or column
+        if kind == "SQLITE_ERROR":  # a table or a column that is not there
             return StaleArtifact(
                 f"{self._file} is not as albo makes it ({error}); if it is another program's, name"
                 " another folder with --artifacts"
@@ -134,8 +134,8 @@ def _connect_writer(file: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(file, timeout=_BUSY_SECONDS)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        # A commit survives the process's death. After a power cut the last ones may be missing;
-        # then the next run reads those files again.
+        # A commit survives the process's death; after a power cut the last ones may be missing,
+        # and the next run reads those files again.
         connection.execute("PRAGMA synchronous = NORMAL")
     except sqlite3.DatabaseError:
         connection.close()
@@ -144,7 +144,7 @@ def _connect_writer(file: Path) -> sqlite3.Connection:
 
 
 def _connect_reader(file: Path) -> sqlite3.Connection:
-    """Open for reading; if the log cannot be made (a read-only disk), read the file alone."""
+    """Open for reading; on a read-only disk, where no log can be made, as immutable."""
     address = file.resolve().as_uri()
     connection = sqlite3.connect(f"{address}?mode=ro", uri=True, timeout=_BUSY_SECONDS)
     try:

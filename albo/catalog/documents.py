@@ -1,4 +1,4 @@
-"""Convert albums, listings and feeds to MongoDB documents, and back."""
+"""Albums, listings and feeds as MongoDB documents, and back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TEXT = tuple(name for name in _ALBUM if name not in _NOT_TEXT)
 
 
 def hex_of(digest: Digest | None) -> str | None:
-    """Return a digest in its form in documents: 64 hex digits, or None."""
+    """Return a digest as documents hold it: 64 hex digits, or None."""
     return None if digest is None else digest.hex()
 
 
@@ -35,16 +35,16 @@ def key_of(document: Json) -> tuple[str, str]:
 def write_of(document: Json, known: object, *, whole: bool) -> Change:
     """Return the write that puts an album into the collection.
 
-    It is an upsert for a known album too: another writer may have deleted it in the meantime.
+    A known album is upserted too: another writer may have deleted it meanwhile.
 
     Parameters
     ----------
     document
-        The album, in the form that `document_of` gives.
+        The album, as `document_of` makes it.
     known
-        The id under which the server keeps the album; None for a new album.
+        The id under which the server keeps the album; None where it is new.
     whole
-        Whether the listing is always written; False writes it for a new album only.
+        Whether the listing of a known album is written too; that of a new one always is.
     """
     from pymongo import InsertOne, ReplaceOne, UpdateOne
 
@@ -58,7 +58,7 @@ def write_of(document: Json, known: object, *, whole: bool) -> Change:
 
 
 def document_of(row: CatalogRow) -> Json:
-    """Return an album's document, with all its data."""
+    """Return the document of an album, with all that is known of it."""
     album, listing = row.album, row.listing
     said = None
     if listing is not None:
@@ -80,7 +80,7 @@ def feed_document_of(feed: Feed) -> Json:
 
 
 def album_from(found: Json) -> Album:
-    """Return the album in a document.
+    """Return the album of a document.
 
     Raises LookupError, TypeError or ValueError for a document that albo did not make.
     """
@@ -93,14 +93,14 @@ def album_from(found: Json) -> Album:
 
 
 def row_from(found: Json) -> CatalogRow:
-    """Return the whole row in a document. Raises the errors of `album_from`."""
+    """Return all that a document says of an album. Raises as `album_from` does."""
     said = found["listing"]
     listing = None if said is None else _listing_from(said)
     return CatalogRow(album_from(found), listing, bool(found["missing"]))
 
 
 def feed_from(found: Json) -> Feed:
-    """Return the chart in a document. Raises LookupError, TypeError."""
+    """Return the chart of a document. Raises LookupError, TypeError."""
     return Feed(**{**found, "album_ids": tuple(found["album_ids"])})
 
 

@@ -1,6 +1,6 @@
 """The table of files on this machine, so that unchanged files are not read again.
 
-A file is unchanged if its path, size, modification time (ns) and inode are the same as before.
+A file is unchanged when its path, size, modification time (ns) and inode are the same.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MIGRATIONS = (
 )
 _SELECT = "SELECT path, size, mtime_ns, inode, digest, reason FROM files"
 NOT_AN_IMAGE = "not an image"
-"""The reason for a file that has no image suffix and is no image: it is ignored."""
+"""The reason of a file without an image suffix that proved to be no image: it is ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +42,21 @@ class KnownFile:
     path: str
     """The path of the file."""
     stamp: Stamp
-    """Its stamp at the time of reading."""
+    """The stamp that it had when it was read."""
     digest: Digest | None
-    """The digest of its bytes; None if it was skipped."""
+    """The digest of its bytes; None where it was skipped."""
     reason: str = ""
     """Why it was skipped; "" if it was not."""
 
 
 class Files:
-    """The table of files, in one SQLite file; always local, even if the catalog is not."""
+    """The table of files, in one SQLite file; local for every catalog."""
 
     def __init__(self, file: Path, *, write: bool = False) -> None:
         self._database = Database(file, _MIGRATIONS, write=write)
 
     def __enter__(self) -> Self:
-        """Return the table itself; leaving the `with` block closes it."""
+        """Return the table itself; leaving closes it."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -69,7 +69,7 @@ class Files:
         return {row[0]: _known(row) for row in rows}
 
     def record(self, files: Iterable[KnownFile]) -> None:
-        """Write the files that were read, replacing the records of their paths."""
+        """Write these files, replacing earlier records of their paths."""
         with self._database.transaction() as transaction:
             transaction.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
@@ -80,7 +80,7 @@ class Files:
             )
 
     def skipped(self) -> list[KnownFile]:
-        """Return the files that were no readable covers at the last try, by path."""
+        """Return the files that could not be read as covers when last tried, by path."""
         rows = self._database.rows(
             f"{_SELECT} WHERE digest IS NULL AND reason NOT IN ('', ?) ORDER BY path",
             (NOT_AN_IMAGE,),

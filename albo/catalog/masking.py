@@ -1,6 +1,6 @@
-"""Addresses without user and password, safe to show.
+"""Addresses as they may be shown: without user and password.
 
-This module imports fast, since the command line passes all its output through it.
+Importing this module is cheap, since the command line passes all that it prints through it.
 """
 
 from __future__ import annotations
@@ -8,19 +8,18 @@ from __future__ import annotations
 import re
 
 _MONGODB = r"mongodb(?:\+srv)?:"
-# A password of MongoDB may hold any character, even a slash, a blank or an @. So everything before
-# the last @ is left out, but the match stops where another address begins.
+# A password of MongoDB may hold any character, even a slash, a blank or an @. So all before the
+# last @ is left out, but only from the address in which that @ stands.
 _MONGODB_LOGIN = re.compile(rf"({_MONGODB}/*)(?:(?!{_MONGODB}).)*@", re.IGNORECASE | re.DOTALL)
 _MONGODB_OPTIONS = re.compile(rf"({_MONGODB}/*[^\s?]*)\?\S*?(['\":;,.)]*)(?=\s|$)", re.IGNORECASE)
-# In any other address the login ends before the host, which ends at the first slash.
+# In any other address the login ends where the host begins, before the first slash.
 _LOGIN = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/?#]*@", re.IGNORECASE)
 
 
 def mask_address(uri: str) -> str:
     """Return the address of a MongoDB without user, password and options.
 
-    If there is an @ among the options, they may be the end of a password. Then only the scheme is
-    shown.
+    With an @ among the options, these may be the end of a password: then only the scheme is shown.
     """
     scheme, _, rest = uri.partition("://")
     place, _, options = rest.partition("?")
@@ -30,10 +29,10 @@ def mask_address(uri: str) -> str:
 
 
 def mask_text(text: str) -> str:
-    """Return a text without the user and the password of each address in it.
+    """Return a text with the user and the password left out of each address in it.
 
-    Addresses of MongoDB lose their options too, which may hold secrets. Their scheme may be in
-    upper or lower case and have any number of slashes, as after conversion to a path.
+    Addresses of MongoDB lose their options too, which may hold secrets. Their scheme may be in any
+    case and have any number of slashes: making a path of an address changes them.
     """
     if "@" not in text and "?" not in text:
         return text
@@ -42,7 +41,7 @@ def mask_text(text: str) -> str:
 
 
 def mask_values(content: object) -> object:
-    """Return the content of a JSON answer with all its texts masked, keys included."""
+    """Return the content of a JSON answer with each text in it masked, keys as well."""
     if isinstance(content, str):
         return mask_text(content)
     if isinstance(content, dict):

@@ -1,7 +1,7 @@
-"""The catalog in a MongoDB database: one document for each album, with all its data.
+"""The catalog in a MongoDB database: one document an album, with all that is known of it.
 
-`albums` holds them, `feeds` the charts, `runs` the unfinished harvests, and `meta` the schema
-version. Digests are 64 hex digits. For MongoDB 6 or newer, a replica set or a single server.
+`albums` holds these, `feeds` the charts, `runs` the unfinished harvests, and `meta` the version of
+the schema. Digests are 64 hex digits. For MongoDB 6 or newer, a replica set or a single server.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _BATCH = 500
 _THERE_ALREADY = 11000
 _WHOLE = {"_id": 0}
 _SHORT = {"_id": 0, "listing": 0}
-_WITH_COVER = {"digest": {"$gt": ""}}  # a text: not null and not ""
+_WITH_COVER = {"digest": {"$gt": ""}}  # text: neither null nor ""
 
 
 class MongoCatalog(Catalog):
@@ -47,9 +47,9 @@ class MongoCatalog(Catalog):
     Parameters
     ----------
     uri
-        `mongodb://host/database`, or mongodb+srv; the default database is `albo`.
+        `mongodb://host/database`, or mongodb+srv; without a name the database is `albo`.
     write
-        Whether the catalog is opened for writing.
+        Whether something will be written.
     """
 
     def __init__(self, uri: str, *, write: bool = False) -> None:
@@ -58,15 +58,15 @@ class MongoCatalog(Catalog):
         self._said = f"MongoCatalog({tables.place!r})"
 
     def __repr__(self) -> str:
-        """Show the address without the password."""
+        """Show where it is, without the password."""
         return self._said
 
 
 class MongoTables:
     """The tables of a catalog in MongoDB: the primitives of `albo.catalog.tables.Tables`.
 
-    There are no transactions, as a single server has none. Documents are written in such an order
-    that an interrupted run can be repeated.
+    There are no transactions, since a single server has none. Documents are written in such an
+    order that an interrupted run can be repeated.
 
     All methods raise AlboError if the server cannot be reached or refuses, CannotWrite if it
     refuses a write, StaleArtifact if documents are not albo's.
@@ -77,7 +77,7 @@ class MongoTables:
 
     @property
     def place(self) -> str:
-        """The address of the database, without user, password and options."""
+        """Where the database is, without user, password and options."""
         return self._server.shown
 
     def close(self) -> None:
@@ -87,17 +87,17 @@ class MongoTables:
     # --- reading ---------------------------------------------------------------------------------
 
     def albums(self, where: Where, among: Among = None) -> Iterator[Album]:
-        """Iterate over the albums that match; their listings stay on the server."""
+        """Yield the matching albums; their listings stay on the server."""
         return self._made(album_from, self._chosen(where, among, _SHORT))
 
     def rows(self, where: Where, among: Among = None) -> Iterator[CatalogRow]:
-        """Iterate over the albums that match, each with all its data."""
+        """Yield the matching albums, each with all that is known of it."""
         return self._made(row_from, self._chosen(where, among, _WHOLE))
 
     def values(
         self, names: Sequence[str], where: Where, among: Among = None
     ) -> Iterator[tuple[Any, ...]]:
-        """Iterate over a few fields of the albums that match; other fields stay on the server."""
+        """Yield a few fields of the matching albums; the others stay on the server."""
 
         def made(found: Json) -> tuple[Any, ...]:
             return tuple(_kept(name, found[name]) for name in names)
@@ -105,13 +105,13 @@ class MongoTables:
         return self._made(made, self._chosen(where, among, {"_id": 0, **dict.fromkeys(names, 1)}))
 
     def digests(self, where: Where) -> set[Digest]:
-        """Return the covers of the albums that match, from the index alone."""
+        """Return the covers of the matching albums, from the index alone."""
         what = {"_id": 0, "digest": 1}
         found = self._find({**_WITH_COVER, **where}, what, in_order=False)
         return set(self._made(bytes.fromhex, iter({each["digest"] for each in found})))
 
     def copied(self) -> Iterable[Digest]:
-        """Return the covers that lie in several files, by the albums that are not missing."""
+        """Return the covers that lie in several files by the albums that are not missing."""
         of_each = {"_id": "$digest", "first": {"$min": "$uri"}, "last": {"$max": "$uri"}}
         several = {"$match": {"$expr": {"$ne": ["$first", "$last"]}}}
         found = self._counted({"$group": of_each}, several)
@@ -134,13 +134,13 @@ class MongoTables:
             return list(albums.aggregate([present, *stages], allowDiskUse=True))
 
     def without_cover(self, source: str) -> Iterable[str]:
-        """Return the albums of a source that wait for a cover, by album id."""
+        """Return the albums of a source that await a cover, by album id."""
         with_art = {"source": source, "listing.art_url": {"$gt": ""}}
         rows = self._made(row_from, self._find(with_art, _WHOLE))
         return (row.album.album_id for row in rows if row.awaits_cover)
 
     def feeds(self, urls: Sequence[str] | None) -> Iterator[Feed]:
-        """Iterate over the charts with these addresses, or over all by address."""
+        """Yield the charts with these addresses, or all, sorted by address."""
         wanted: list[Json]
         wanted = [{}] if urls is None else [{"url": {"$in": list(u)}} for u in _batches(urls)]
         with self._server.plain_errors():
@@ -152,13 +152,13 @@ class MongoTables:
         return self._made(feed_from, iter(found))
 
     def runs(self) -> Mapping[str, str]:
-        """Return the start time of each unfinished harvest, by plan."""
+        """Return when each unfinished harvest began, by plan."""
         with self._server.plain_errors():
             found = list(self._server.collection("runs").find({}, _WHOLE))
         return dict(self._made(lambda each: (each["plan"], each["started"]), iter(found)))
 
     def _chosen(self, where: Where, among: Among, what: Json) -> Iterator[Json]:
-        """Iterate over documents, with the values of `among` in batches."""
+        """Yield documents, for a limited number of the values of `among` at a time."""
         if among is None:
             yield from self._find(dict(where), what)
             return
@@ -193,8 +193,7 @@ class MongoTables:
     def register(self, albums: Sequence[Album], digest_at: Mapping[str, Digest | None]) -> None:
         """Write the other albums of the same files first, then these.
 
-        If the run stops before these albums are written, the next run finds them changed and
-        writes both.
+        After a stop between the two, the next run finds these albums changed, and writes both.
         """
         written = {(album.source, album.album_id) for album in albums}
         self._change("albums", list(self._elsewhere(digest_at, written)))
@@ -203,7 +202,7 @@ class MongoTables:
     def _elsewhere(
         self, digest_at: Mapping[str, Digest | None], written: set[tuple[str, str]]
     ) -> Iterator[UpdateOne]:
-        """Iterate over the changes that give other albums of these files the new digests."""
+        """Yield the changes that give other albums of these files the new digests."""
         from pymongo import UpdateOne
 
         names = ("source", "album_id", "uri", "digest")
@@ -214,7 +213,7 @@ class MongoTables:
                 yield UpdateOne(same, {"$set": {"digest": hex_of(digest_at[uri])}})
 
     def put(self, rows: Sequence[CatalogRow], feeds: Sequence[Feed]) -> None:
-        """Write rows, replacing all data of those albums; then write charts."""
+        """Replace all that was known of these albums by the rows; then write the charts."""
         from pymongo import ReplaceOne
 
         self._write_albums([document_of(row) for row in rows], whole=True)
@@ -224,16 +223,16 @@ class MongoTables:
         self._change("feeds", replaced)
 
     def mark_missing(self, source: str, album_ids: Sequence[str]) -> int:
-        """Mark albums as missing; return how many of them were not so before."""
+        """Mark albums as missing; return how many were not missing before."""
         return self._set({"source": source, "missing": False}, album_ids, {"missing": True})
 
     def set_listing(self, source: str, album_ids: Sequence[str], field: str, value: str) -> None:
-        """Set a field in the chart data of those albums that are in a chart."""
+        """Set a field of the chart data of those albums that are in a chart."""
         listed = {"source": source, "listing": {"$ne": None}}
         self._set(listed, album_ids, {f"listing.{field}": value})
 
     def remove(self, keys: Iterable[tuple[str, str]]) -> None:
-        """Delete albums by source and album id, in batches of one source each."""
+        """Delete albums by source and album id, a limited number at a time."""
         from pymongo import DeleteMany
 
         for source, album_ids in _by_source(keys).items():
@@ -242,7 +241,7 @@ class MongoTables:
                 self._change("albums", [DeleteMany(where)])
 
     def begin_run(self, plan: str, when: str) -> None:
-        """Record when a harvest began."""
+        """Write down when a harvest began."""
         from pymongo import ReplaceOne
 
         document = {"plan": plan, "started": when}
@@ -260,7 +259,7 @@ class MongoTables:
                 self._server.collection(collection).bulk_write(some, ordered=False)
 
     def _set(self, where: Json, album_ids: Sequence[str], values: Json) -> int:
-        """Set these fields of the albums that match; return how many have changed."""
+        """Set these fields of the matching albums; return how many have changed."""
         changed = 0
         with self._server.plain_errors():
             for some in _batches(album_ids):
@@ -270,7 +269,7 @@ class MongoTables:
         return changed
 
     def _write_albums(self, documents: Sequence[Json], *, whole: bool) -> None:
-        """Write albums; their chart data only with `whole` or for new albums."""
+        """Write albums; their chart data only if `whole` is set or the album is new."""
         from pymongo.errors import BulkWriteError
 
         for some in _batches(documents):
@@ -280,20 +279,20 @@ class MongoTables:
                 except BulkWriteError as error:
                     if any(each["code"] != _THERE_ALREADY for each in error.details["writeErrors"]):
                         raise
-                    # Another writer inserted some of them first.
+                    # Another writer has inserted some of them first.
                     self._write_some(some, whole=whole)
 
     def _write_some(self, documents: Sequence[Json], *, whole: bool) -> None:
         """Insert the new albums and change the known ones.
 
-        One query looks up all of them: with upserts alone, the server would search key by key.
+        One query finds the known ones: with upserts the server would look up every key by itself.
         """
         known = self._known(documents)
         changes = [write_of(each, known.get(key_of(each)), whole=whole) for each in documents]
         self._server.collection("albums").bulk_write(changes, ordered=False)
 
     def _known(self, documents: Iterable[Json]) -> dict[tuple[str, str], object]:
-        """Return the server's id for each of these albums that is stored."""
+        """Return the server's id of each of these albums that it has."""
         what = {"source": 1, "album_id": 1}
         return {
             key_of(found): found["_id"]
@@ -311,12 +310,12 @@ def _by_source(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def _stored(name: str, value: Any) -> Any:  # noqa: ANN401  (a field of any kind)
-    """Return a field's value in its form in documents: a digest as hex digits."""
+    """Return the value of a field as a document has it: a digest as hex digits."""
     return value.hex() if name == "digest" and isinstance(value, bytes) else value
 
 
 def _kept(name: str, value: Any) -> Any:  # noqa: ANN401  (a field of any kind)
-    """Return a field's value in its form in albo: a digest as bytes."""
+    """Return the value of a field as albo has it: a digest as bytes."""
     return bytes.fromhex(value) if name == "digest" and value is not None else value
 
 

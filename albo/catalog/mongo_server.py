@@ -1,4 +1,4 @@
-"""A MongoDB server: connect to it, open albo's database, and state its errors in one line."""
+"""A MongoDB server: connecting to it, albo's database in it, and its errors in one line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 SCHEMES = ("mongodb://", "mongodb+srv://")
-"""The beginning of an address of a MongoDB."""
+"""How an address of a MongoDB begins."""
 
 _DATABASE = "albo"
 _SCHEMA = 1
@@ -30,11 +30,11 @@ KEY = ("source", "album_id")
 """The fields that identify an album."""
 
 IN_ORDER = tuple((name, 1) for name in KEY)
-"""The order by source and album id."""
+"""By source and album id."""
 
 _OPENING_SECONDS = 5
-# A replica set that loses its primary elects another within about twelve seconds; a longer wait is
-# of no use.
+# A replica set that loses its primary has a new one after some twelve seconds, so a longer wait is
+# useless.
 _OPTIONS = {
     "serverSelectionTimeoutMS": 15_000,
     "connectTimeoutMS": 5_000,
@@ -61,7 +61,7 @@ _REFUSALS = {
 
 
 def same_place(first: str, second: str) -> bool:
-    """Whether two addresses name the same database, judged by the addresses alone."""
+    """Whether two addresses name the same database, by their text alone."""
     return _place(first) == _place(second)
 
 
@@ -72,23 +72,23 @@ def _place(uri: str) -> tuple[frozenset[str], str]:
 
 
 class MongoServer:
-    """A connection to the database of a catalog, which turns MongoDB's errors into albo's.
+    """A connection to the database of a catalog; its errors become albo's.
 
     Parameters
     ----------
     uri
-        `mongodb://host/database`, or mongodb+srv; the default database is `albo`.
+        `mongodb://host/database`, or mongodb+srv; without a name the database is `albo`.
     write
-        Whether the database is opened for writing; then missing parts of it are made.
+        Whether something will be written; then missing indexes and the schema are made.
 
     Raises
     ------
     UsageError
-        The address is not valid.
+        The address is wrong.
     EmptyCatalog
         There is nothing to read.
     StaleArtifact
-        The database belongs to another program or to a newer albo.
+        The database is another program's or a newer albo's.
     AlboError
         The server cannot be reached or refuses.
     """
@@ -117,7 +117,7 @@ class MongoServer:
     # --- opening ---------------------------------------------------------------------------------
 
     def _greet(self) -> Database[Json]:
-        """Wait a moment for the server; choose the read concern that its kind supports."""
+        """Wait briefly for the server; choose the read and write guarantees that it offers."""
         import pymongo
         from pymongo.read_concern import ReadConcern
 
@@ -133,7 +133,7 @@ class MongoServer:
         )
 
     def _prepare(self) -> None:
-        """Check that the database is albo's and not newer; make its missing parts."""
+        """Check that the database is albo's and not newer than this albo; make what it lacks."""
         meta = self._database["meta"]
         marker = meta.find_one({"name": "schema"})
         if marker is None:
@@ -160,7 +160,7 @@ class MongoServer:
         albums.create_indexes(
             [
                 IndexModel(IN_ORDER, unique=True),
-                # Covers, also of one genre, are found in the index alone: documents are longer.
+                # Covers, even those of a genre, are read from the index alone: documents are long.
                 IndexModel([("genre", 1), ("missing", 1), ("digest", 1)]),
                 IndexModel([("digest", 1), ("missing", 1)]),
                 IndexModel([("uri", 1)]),
@@ -173,9 +173,10 @@ class MongoServer:
 
     @contextmanager
     def plain_errors(self) -> Iterator[None]:
-        """Turn the errors of pymongo into AlboError or one of its kinds.
+        """Turn the errors of pymongo inside into AlboError or one of its kinds.
 
-        CannotWrite if the server refuses a write, StaleArtifact if albo did not make a document.
+        CannotWrite if the server refuses a write, StaleArtifact for a document that albo did not
+        make.
         """
         from bson.errors import BSONError
         from pymongo.errors import PyMongoError
@@ -188,7 +189,7 @@ class MongoServer:
             raise self._plain(error) from error
 
     def _unfit(self, error: Exception) -> AlboError:
-        """Return the error for a document that could not be made or read."""
+        """Make the error for a document that could not be made or read."""
         from bson.errors import InvalidBSON
         from pymongo.errors import DocumentTooLarge
 
@@ -241,7 +242,7 @@ class MongoServer:
         return said[:_SHOWN_CHARACTERS]
 
     def foreign(self, reason: str) -> StaleArtifact:
-        """Make the error for a database with content that albo does not write."""
+        """Make the error for a database with content that albo did not write."""
         return StaleArtifact(
             f"{self.shown} is not as albo makes it ({reason[:_SHOWN_CHARACTERS]});"
             f" if it is another program's, {_ELSEWHERE}"
@@ -252,19 +253,19 @@ class MongoServer:
 
 
 def _connect(uri: str) -> MongoClient[Json]:
-    """Make a client; it connects at the first request."""
+    """Make a client, which connects at its first request."""
     from pymongo import MongoClient
     from pymongo.errors import PyMongoError
 
     given = {option.partition("=")[0].lower() for option in re.split("[&;?]", uri)[1:]}
     options: Json = {name: value for name, value in _OPTIONS.items() if name.lower() not in given}
     try:
-        uri.encode()  # fails for text that cannot be sent
+        uri.encode()  # only UTF-8 can be sent
         with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # for an unknown or wrong option
+            warnings.simplefilter("error", UserWarning)  # an option that is unknown or wrong
             return MongoClient(uri, connect=False, **options)
     except (PyMongoError, UserWarning, ValueError, TypeError):
-        # Leave out its message and its cause: they may hold a part of the password.
+        # Without its message and its cause: they may hold part of the password.
         raise _bad_address(mask_address(uri)) from None
 
 
@@ -276,14 +277,14 @@ def _bad_address(place: str) -> UsageError:
 
 
 def _secrets(uri: str) -> tuple[str, ...]:
-    """Return the words of an address that must not appear in a message."""
+    """Return the words of an address that no message may hold."""
     said, at, _ = uri.partition("://")[2].rpartition("@")
     words = (*said.split(":"), said) if at else ()
     return tuple({form for word in words if word for form in (word, unquote_plus(word))})
 
 
 def _first_of_several(error: Exception) -> Json:
-    """Return the first of the errors of many writes; {} for an error of another kind."""
+    """Return the first of the errors of many writes; nothing for an error of another kind."""
     details = getattr(error, "details", None) or {}
     several = [*details.get("writeErrors", ()), *details.get("writeConcernErrors", ())]
     return several[0] if several else {}

@@ -39,14 +39,14 @@ _MIGRATIONS = (
     CREATE INDEX albums_by_digest ON albums (digest) WHERE missing = 0;
     CREATE INDEX albums_by_uri ON albums (uri)
     """,
-    # Covers, also of one genre, are found in the index alone: rows are ten times as long. The index
-    # does not begin with `missing`, or SQLite would use it for finding a file.
+    # Covers, also those of a genre, are read from the index alone: rows are ten times as long. If
+    # it began with `missing`, SQLite would use it to find a file.
     """
     DROP INDEX albums_by_digest;
     CREATE INDEX albums_by_digest ON albums (digest, missing, genre)
     """,
-    # Chart data have a table of their own: few albums have them, and a scan of all albums is
-    # faster with short rows.
+    # Chart data has its own table: few albums have it, and reading all albums is faster when their
+    # rows are short.
     """
     CREATE TABLE listings (
         source TEXT NOT NULL,
@@ -110,9 +110,9 @@ class SqliteCatalog(Catalog):
     Parameters
     ----------
     file
-        The file; with `write`, a missing file is made.
+        The file; a missing one is made for writing.
     write
-        Whether the file is opened for writing.
+        Whether something will be written.
     """
 
     def __init__(self, file: Path, *, write: bool = False) -> None:
@@ -122,38 +122,38 @@ class SqliteCatalog(Catalog):
 class SqliteTables:
     """The tables of a catalog in one SQLite file: the primitives of `albo.catalog.tables.Tables`.
 
-    All methods raise the errors of `albo.catalog.database.Database`. Each method writes all of its
-    changes or, after an error, none.
+    All methods raise the errors of `albo.catalog.database.Database`. Each method writes in one
+    transaction.
 
     Parameters
     ----------
     file
-        The file; with `write`, a missing file is made.
+        The file; a missing one is made for writing.
     write
-        Whether the file is opened for writing.
+        Whether something will be written.
     """
 
     def __init__(self, file: Path, *, write: bool) -> None:
         self._database = Database(file, _MIGRATIONS, write=write)
 
     def close(self) -> None:
-        """Close the file; committed data stays."""
+        """Close the file; what was committed stays."""
         self._database.close()
 
     # --- reading ---------------------------------------------------------------------------------
 
     def albums(self, where: Where, among: Among = None) -> Iterator[Album]:
-        """Iterate over the albums that match; the index of `among`'s field finds them."""
+        """Yield the matching albums; the index of `among`'s field finds them."""
         return (Album(*row) for row in self._find(_SELECT, where, among))
 
     def rows(self, where: Where, among: Among = None) -> Iterator[CatalogRow]:
-        """Iterate over the albums that match, each joined with its chart data."""
+        """Yield the matching albums, each joined with its chart data."""
         return map(_catalog_row, self._find(_SELECT_ROWS, where, among))
 
     def values(
         self, names: Sequence[str], where: Where, among: Among = None
     ) -> Iterator[tuple[Any, ...]]:
-        """Iterate over a few columns of the albums that match."""
+        """Yield a few columns of the matching albums."""
         return self._find(f"SELECT {', '.join(names)} FROM albums", where, among)  # noqa: S608
 
     def _find(self, select: str, where: Where, among: Among) -> Iterator[tuple[Any, ...]]:
@@ -167,13 +167,13 @@ class SqliteTables:
         return self._database.rows_in(f"{select} WHERE {' AND '.join(conditions)}", items, given)
 
     def digests(self, where: Where) -> set[Digest]:
-        """Return the covers of the albums that match, from the index alone."""
+        """Return the covers of the matching albums, from the index alone."""
         chosen = "".join(f" AND {name} = ?" for name in where)
         query = f"SELECT DISTINCT digest FROM albums WHERE digest IS NOT NULL{chosen}"  # noqa: S608
         return {digest for (digest,) in self._database.rows(query, tuple(where.values()))}
 
     def copied(self) -> Iterable[Digest]:
-        """Return the covers that lie in several files, by the albums that are not missing."""
+        """Return the covers that lie in several files by the albums that are not missing."""
         rows = self._database.rows(
             "SELECT digest FROM albums WHERE missing = 0 AND digest IS NOT NULL"
             " GROUP BY digest HAVING count(DISTINCT uri) > 1"
@@ -190,9 +190,9 @@ class SqliteTables:
         )
 
     def without_cover(self, source: str) -> Iterable[str]:
-        """Return the albums of a source that wait for a cover: `CatalogRow.awaits_cover` in SQL.
+        """Return the albums of a source that await a cover: `CatalogRow.awaits_cover` in SQL.
 
-        Charts list hundreds of thousands of albums; making records of all takes seconds.
+        Charts list hundreds of thousands of albums: making records of all would take seconds.
         """
         query = (
             "SELECT album_id FROM listings JOIN albums USING (source, album_id) WHERE source = ?"
@@ -202,7 +202,7 @@ class SqliteTables:
         return (album_id for (album_id,) in self._database.rows(query, (source,)))
 
     def feeds(self, urls: Sequence[str] | None) -> Iterator[Feed]:
-        """Iterate over the charts with these addresses, or over all by address."""
+        """Yield the charts with these addresses, or all, sorted by address."""
         query = "SELECT url, fetched, album_ids, etag, modified FROM feeds"
         if urls is None:
             found = self._database.rows(f"{query} ORDER BY url")
@@ -212,7 +212,7 @@ class SqliteTables:
             yield Feed(url, fetched, tuple(json.loads(ids)), etag, modified)
 
     def runs(self) -> Mapping[str, str]:
-        """Return the start time of each unfinished harvest, by plan."""
+        """Return when each unfinished harvest began, by plan."""
         return dict(self._database.rows("SELECT plan, started FROM runs"))
 
     # --- writing ---------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ class SqliteTables:
             )
 
     def put(self, rows: Sequence[CatalogRow], feeds: Sequence[Feed]) -> None:
-        """Write rows, replacing all data of those albums, and charts, in one transaction."""
+        """Replace all that was known by the rows, and write charts, in one transaction."""
         listed = [(row.album, row.listing) for row in rows if row.listing is not None]
         unlisted = [_key(row.album) for row in rows if row.listing is None]
         with self._database.transaction() as transaction:
@@ -245,7 +245,7 @@ class SqliteTables:
             )
 
     def mark_missing(self, source: str, album_ids: Sequence[str]) -> int:
-        """Mark albums as missing; return how many of them were not so before."""
+        """Mark albums as missing; return how many were not missing before."""
         with self._database.transaction() as transaction:
             before = transaction.total_changes
             transaction.executemany(
@@ -255,7 +255,7 @@ class SqliteTables:
             return transaction.total_changes - before
 
     def set_listing(self, source: str, album_ids: Sequence[str], field: str, value: str) -> None:
-        """Set a column in the chart data of those albums that are in a chart."""
+        """Set a column of the chart data of those albums that are in a chart."""
         with self._database.transaction() as transaction:
             transaction.executemany(
                 f"UPDATE listings SET {field} = ? WHERE source = ? AND album_id = ?",  # noqa: S608
@@ -273,7 +273,7 @@ class SqliteTables:
                 )
 
     def begin_run(self, plan: str, when: str) -> None:
-        """Record when a harvest began."""
+        """Write down when a harvest began."""
         with self._database.transaction() as transaction:
             transaction.execute("INSERT OR REPLACE INTO runs VALUES (?, ?)", (plan, when))
 

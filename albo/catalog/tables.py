@@ -1,4 +1,4 @@
-"""The few primitives that each database provides; `Catalog` builds all other methods on them."""
+"""The few primitives of a catalog's database; `Catalog` builds everything else on them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from albo.records import Album, CatalogRow, Digest, Feed
 
 Where: TypeAlias = "Mapping[str, Any]"
-"""A condition on albums: a value for each named field of `Album`, or for `missing`."""
+"""The values that an album must have, by the name of `Album`'s field, or `missing`."""
 
 Among: TypeAlias = "tuple[str, Sequence[Any]] | None"
 """A field and its allowed values; None for any album."""
@@ -19,43 +19,43 @@ Among: TypeAlias = "tuple[str, Sequence[Any]] | None"
 class Tables(Protocol):
     """Albums with their chart data, charts, and unfinished harvests.
 
-    There is one class for SQLite and one for MongoDB. Without `among`, albums come by source and
-    album id. With it, they do so only if it has album ids of one source in ascending order.
-    For the errors see `SqliteTables` and `MongoTables`.
+    One class for SQLite, one for MongoDB. Albums are sorted by source and album id, but with
+    `among` only if it names album ids of one source in ascending order.
+    The errors are those of the database: see `SqliteTables` and `MongoTables`.
     """
 
     def close(self) -> None:
-        """Close the file or the connections; written data stays."""
+        """Close the file or the connections; what was written stays."""
         ...
 
     # --- reading ---------------------------------------------------------------------------------
 
     def albums(self, where: Where, among: Among = None) -> Iterator[Album]:
-        """Iterate over the albums that match."""
+        """Yield the matching albums."""
         ...
 
     def rows(self, where: Where, among: Among = None) -> Iterator[CatalogRow]:
-        """Iterate over the albums that match, each with all its data."""
+        """Yield the matching albums, each with all that is known of it."""
         ...
 
     def values(
         self, names: Sequence[str], where: Where, among: Among = None
     ) -> Iterator[tuple[Any, ...]]:
-        """Iterate over a few fields of the albums that match.
+        """Yield a few fields of the matching albums.
 
         Parameters
         ----------
         names
-            Fields of `Album`, or `missing`; a digest comes as bytes.
+            Fields of `Album`, or `missing`; a digest is returned as bytes.
         """
         ...
 
     def digests(self, where: Where) -> set[Digest]:
-        """Return the covers of the albums that match."""
+        """Return the covers of the matching albums."""
         ...
 
     def copied(self) -> Iterable[Digest]:
-        """Return the covers that lie in several files, by the albums that are not missing."""
+        """Return the covers that lie in several files by the albums that are not missing."""
         ...
 
     def genres(self) -> Mapping[str, int]:
@@ -63,41 +63,41 @@ class Tables(Protocol):
         ...
 
     def without_cover(self, source: str) -> Iterable[str]:
-        """Return the albums of a source that wait for a cover, by album id."""
+        """Return the albums of a source that await a cover, by album id."""
         ...
 
     def feeds(self, urls: Sequence[str] | None) -> Iterator[Feed]:
-        """Iterate over the charts with these addresses, or over all by address."""
+        """Yield the charts with these addresses, or all, sorted by address."""
         ...
 
     def runs(self) -> Mapping[str, str]:
-        """Return the start time of each unfinished harvest, by plan."""
+        """Return when each unfinished harvest began, by plan."""
         ...
 
     # --- writing ---------------------------------------------------------------------------------
 
     def register(self, albums: Sequence[Album], digest_at: Mapping[str, Digest | None]) -> None:
-        """Write albums as present; their chart data stay.
+        """Write albums as present; their chart data stays.
 
         Parameters
         ----------
         albums
-            Albums with different keys, each with the digest that `digest_at` gives its file.
+            Each key once, each with the digest that `digest_at` gives its file.
         digest_at
-            The digest of each file. Its other albums that are not missing get this digest too.
+            The digest of each file; all other albums of the file that are not missing get it too.
         """
         ...
 
     def put(self, rows: Sequence[CatalogRow], feeds: Sequence[Feed]) -> None:
-        """Write rows, replacing all data of those albums; then charts. Keys must be unique."""
+        """Replace all that was known by rows, each key once; then write charts, each once."""
         ...
 
     def mark_missing(self, source: str, album_ids: Sequence[str]) -> int:
-        """Mark albums as missing; return how many of them were not so before."""
+        """Mark albums as missing; return how many were not missing before."""
         ...
 
     def set_listing(self, source: str, album_ids: Sequence[str], field: str, value: str) -> None:
-        """Set a field in the chart data (see `Listing`) of those albums that are in a chart."""
+        """Set a field of the chart data (see `Listing`) of those albums that are in a chart."""
         ...
 
     def remove(self, keys: Iterable[tuple[str, str]]) -> None:
@@ -105,7 +105,7 @@ class Tables(Protocol):
         ...
 
     def begin_run(self, plan: str, when: str) -> None:
-        """Record when a harvest began."""
+        """Write down when a harvest began."""
         ...
 
     def end_run(self, plan: str) -> None:

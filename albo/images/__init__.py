@@ -1,8 +1,8 @@
-"""Decode bytes to pixels, within limits; all input is treated as hostile.
+"""From bytes to pixels, within limits. No byte is trusted.
 
-`formats` tells the format of bytes. `jpeg`, `png`, `webp`, `gif`, `bmp` and `tiff` check a file and
-keep the parts that its pixels depend on. `decoding` makes pixels, `flattening` turns every mode
-into RGB. Nothing here opens a file or uses a network.
+`formats` recognises the format. `jpeg`, `png`, `webp`, `gif`, `bmp` and `tiff` check a file and
+keep the parts that pixels depend on. `decoding` decodes them, `flattening` turns modes into RGB.
+Nothing here opens a file or knows a network.
 """
 
 import lazy_loader

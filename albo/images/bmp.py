@@ -1,4 +1,4 @@
-"""BMP: Pillow's plugin reads its header without allocating memory."""
+"""BMP: Pillow's plugin reads its header without allocating memory for pixels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from albo.errors import BadCover
 from albo.images.formats import CONVERT, CheckedBytes, open_with_pillow
 
 _BY_RUNS = frozenset({1, 2})  # compressions
-_MAX_RUNS = 2**23  # bytes; Pillow decodes run lengths in Python
+_MAX_RUNS = 2**23  # bytes, which Pillow decodes in Python
 
 
 def read_bmp(data: bytes) -> CheckedBytes:

@@ -1,14 +1,13 @@
-"""Decode bytes to pixels: the one path for every cover, of the corpus and query alike.
+"""From bytes to pixels: the one path of every cover, stored or asked about.
 
-A file is read in two steps. `_inspect` walks the container in Python: it finds the size and the
-orientation, checks both against the limits, and writes a clean copy with only the parts that pixels
-depend on. Then a decoder turns the clean copy into pixels. So decoders never see EXIF, ICC, XMP,
-text or a second picture, which are the source of hostile input and of Pillow's warnings. Nothing
-has to be filtered out of `warnings`, which is not thread-safe, and no setting of Pillow has to be
-changed.
+A file is read in two steps. `_inspect` parses the container in Python: it finds the size and the
+orientation, checks the limits, and writes a clean copy with only the parts that pixels depend on.
+Then a decoder turns the clean copy into pixels. So decoders never see EXIF, ICC, XMP, text or a
+second picture, which cause most attacks and most of Pillow's warnings. Filtering `warnings`, which
+is not thread-safe, is not needed, and no setting of Pillow is changed.
 
-An ICC profile is ignored on purpose. Most covers have none, copies of one artwork often differ in
-nothing else, and the networks were trained on pixels as stored: every cover is treated as sRGB.
+An ICC profile is ignored on purpose. Most covers have none, copies of one artwork often differ only
+in it, and the networks were trained on pixels as stored. So every cover is treated as sRGB.
 """
 
 from __future__ import annotations
@@ -53,12 +52,12 @@ Resample: TypeAlias = Literal["bilinear", "bicubic", "lanczos"]
 _LYING = (5, 6, 7, 8)  # EXIF orientations that need a quarter turn
 
 SHORTEST_SIDE = 16
-"""Covers with a shorter side than this are refused: below a favicon's size there are only spacers
-and tracking pixels, no artwork. The smallest thumbnails that shops serve have 55 pixels."""
+"""Covers with a shorter side are refused: images smaller than a favicon are spacers and tracking
+pixels. The smallest thumbnails of shops have 55 pixels."""
 
 LONGEST_ASPECT = 8.0
-"""Covers with a larger ratio of the sides are refused, since a cover is squeezed to a square.
-A gatefold (2), a J-card (3) or a six-panel booklet (6) survives that, a web banner (8.1) not."""
+"""Covers with a larger ratio of sides are refused: a cover is squeezed to a square. A gatefold (2),
+a J-card (3) or a six-panel booklet (6) stays recognisable, a web banner (8.1) does not."""
 
 
 # Pixels
@@ -71,13 +70,13 @@ def decode(
     limits: Limits = DEFAULT_LIMITS,
 ) -> Pixels:
     """
-    Decode a cover and squeeze the whole of it, uncropped, to a square.
+    Decode a whole cover, uncropped, and squeeze it to a square.
 
     JPEG is decoded at the smallest eighth of its size (DCT scaling, ITU-T T.81 coefficients) that
-    still has `size` pixels on both sides, then resized with antialiasing. Transparency lies over
-    white, EXIF orientation is applied, deep grey is rescaled, ICC profiles are ignored. It is
-    thread-safe, and decoding and resizing release the GIL. Pictures above 16 megapixels that must
-    be decoded whole are decoded one at a time, to save memory.
+    still has `size` pixels on both sides, then resized with antialiasing. Transparency is put over
+    white, EXIF orientation is applied, grey of more than 8 bits is rescaled, ICC profiles are
+    ignored. Thread-safe: decoding and resizing release the GIL. Pictures above 16 megapixels that
+    must be decoded whole are decoded one at a time, to bound memory.
 
     Parameters
     ----------
@@ -98,7 +97,7 @@ def decode(
     Raises
     ------
     BadCover
-        The bytes cannot be decoded whole; the reason is one line.
+        With the reason in one line, for bytes that do not decode to a whole picture.
     """
     return Picture(data, limits).square(size, resample)
 
@@ -107,7 +106,7 @@ def open_image(
     data: bytes, limits: Limits = DEFAULT_LIMITS, max_side: int | None = None
 ) -> Image.Image:
     """
-    Decode a cover at its own shape, as `decode` sees it.
+    Decode a cover as `decode` does, in its own shape.
 
     Parameters
     ----------
@@ -133,13 +132,12 @@ def open_image(
 
 
 class Picture:
-    """A cover whose bytes are checked once, to be shown at one or several sizes.
+    """A cover whose bytes are checked once, to be decoded at one or several sizes.
 
-    A format that is decoded whole is decoded once for all sizes. A JPEG is decoded once for all
-    sizes that use the same eighth of DCT scaling, and anew for the others, for two reasons.
-    A vector must not depend on the other sizes asked of its cover: 224 pixels by way of 750 differ
-    from those by way of 250 (cosine 0.994 on average). And 250 and 750 pixels together cost less
-    than one decoding of all 1,000.
+    Most formats are decoded once, whole, for all sizes. A JPEG is decoded once for each eighth that
+    its DCT scaling uses, for two reasons. A vector must not depend on the other sizes asked of its
+    cover: 224 pixels made from 750 differ from those made from 250 (cosine 0.994 on average). And
+    decoding 250 and 750 pixels together costs less than decoding all 1,000 once.
 
     Parameters
     ----------
@@ -159,7 +157,7 @@ class Picture:
         self._decoded: dict[int, Image.Image] = {}
 
     def square(self, size: int, resample: Resample = "bicubic") -> Pixels:
-        """Return the whole cover squeezed to a square, as `decode` does."""
+        """Return the whole cover, squeezed to a square as `decode` does."""
         with self._at_work():
             image = self._at_least((size, size)).resize((size, size), _filter(resample))
             return np.array(_upright(image, self._cover.orientation))
@@ -188,7 +186,7 @@ class Picture:
 
 
 def _eighths(cover: CheckedBytes, least: tuple[int, int]) -> int:
-    """Return the eighths of its size at which a cover is decoded, to have `least` pixels."""
+    """Return the scale, in eighths, at which a cover still has `least` pixels."""
     if cover.format != "JPEG":
         return _WHOLE
     width, height = least
@@ -203,19 +201,19 @@ _WHOLE = 8
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The facts about a cover that was found whole."""
+    """The facts about a cover that decodes completely."""
 
     kind: str
     """MIME type, such as `image/jpeg`."""
     width: int
-    """In pixels, once upright."""
+    """In pixels, upright."""
     height: int
-    """In pixels, once upright."""
+    """In pixels, upright."""
 
 
 def examine(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Facts:
     """
-    Check that a cover decodes to its last pixel, in the cheapest way.
+    Check, as cheaply as possible, that a cover decodes to its last pixel.
 
     Parameters
     ----------
@@ -238,9 +236,9 @@ def examine(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Facts:
 
 
 def _read_through(cover: CheckedBytes) -> None:
-    """Decode to the last pixel, and keep nothing."""
+    """Decode to the last pixel, and keep no pixels."""
     if cover.format == "JPEG" and cover.channels != JPEG_CMYK:
-        # Colours are interleaved, so they are read as well, but not converted into pixels.
+        # Colour data is interleaved, so it is read too, but not converted into pixels.
         with suppress(ValueError):
             decode_scaled_jpeg(cover, (1, 1), "GRAY")
             return
@@ -292,8 +290,7 @@ def _check_shape(cover: CheckedBytes, max_pixels: int) -> None:
 
     width, height = cover.width, cover.height
     shape = f"{width} x {height} pixels"
-    # Pillow warns above its own limit and refuses above twice that. A limit that a program set
-    # itself is obeyed.
+    # Pillow's limit holds too, since a program may have set it. Pillow itself only warns at first.
     ceiling = min(max_pixels, Image.MAX_IMAGE_PIXELS or max_pixels)
     if width * height > ceiling:
         raise BadCover(f"{shape} is over the limit of {ceiling:,} in all: save a smaller copy")
@@ -309,7 +306,7 @@ def _check_shape(cover: CheckedBytes, max_pixels: int) -> None:
 
 @contextmanager
 def _one_reason(name: str) -> Iterator[None]:
-    """Turn any error of a decoder into a `BadCover`; `name` is the format being read."""
+    """Turn any error of a decoder into a `BadCover`; `name` is the format."""
     try:
         yield
     except BadCover:
@@ -318,18 +315,18 @@ def _one_reason(name: str) -> Iterator[None]:
         raise BadCover(
             f"this {name} needs more memory than there is: save a smaller copy, or lower --max-mpx"
         ) from error
-    except Exception as error:  # decoders raise nearly anything on hostile bytes
+    except Exception as error:  # decoders raise almost any error on hostile bytes
         raise BadCover(_reason_damaged(name, error)) from error
 
 
-_GIANT = 16_000_000  # pixels, which take up to 20 bytes each while they are decoded
+_GIANT = 16_000_000  # pixels, of up to 20 bytes each during decoding
 _GIANTS = threading.Lock()
 
 
 def _turn(cover: CheckedBytes) -> AbstractContextManager[object]:
     """Let only one picture above 16 megapixels be decoded at a time, to bound memory.
 
-    A sequential JPEG need not wait: it is scaled row by row.
+    A sequential JPEG does not wait: it is scaled row by row.
     """
     scaled = cover.format == "JPEG" and not cover.progressive
     return nullcontext() if scaled or cover.width * cover.height <= _GIANT else _GIANTS
@@ -357,14 +354,14 @@ FORMATS: dict[str, Callable[[bytes], CheckedBytes]] = {
     "BMP": read_bmp,
     "TIFF": read_tiff,
 }
-"""The function that reads the header of each format."""
+"""How the header of each format is read."""
 
 
 # Decoding
 
 
 def _load(cover: CheckedBytes, least: tuple[int, int]) -> Image.Image:
-    """Decode to RGB, as stored; if that is cheaper, at a smaller size of at least `least`."""
+    """Decode to RGB, not rotated; at a smaller size if that is cheaper, but not below `least`."""
     if cover.format == "JPEG":
         return load_jpeg(cover, least)
     image = open_with_pillow(cover)

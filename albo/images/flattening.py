@@ -1,4 +1,4 @@
-"""Turn any Pillow mode into RGB: deep grey is rescaled, transparency lies over white."""
+"""Turn any of Pillow's modes into RGB: deep grey is rescaled, transparency put over white."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _NO_GREY = Grey()
 
 
 def flatten(image: Image.Image, grey: Grey = _NO_GREY) -> Image.Image:
-    """Turn any Pillow mode into RGB: deep grey is rescaled, transparency lies over white.
+    """Turn any of Pillow's modes into RGB: deep grey rescaled, transparency over white.
 
-    Both are done by bands of rows, for each needs more than one copy of the pixels.
+    Both work in bands of rows, since each makes several copies of the pixels.
     """
     from PIL import Image
 
@@ -56,10 +56,10 @@ def _numbers(image: Image.Image, grey: Grey) -> NDArray[np.float64]:
 
 
 def _span(image: Image.Image, grey: Grey) -> tuple[float, float]:
-    """Return black and white of a grey image of more than 8 bits: mode I;16, I or F.
+    """Values of black and white in a grey image of more than 8 bits: mode I;16, I or F.
 
-    Integers span 0 to white and reals 0 to 1, if all values lie in that range. Otherwise no
-    convention defines white, and the range of the values is taken.
+    Integers span 0 to `grey.white`, and reals 0 to 1. If values are outside that, no convention
+    defines white, and the range of the values is taken.
     """
     low, high = math.inf, -math.inf
     for box in _bands(image):

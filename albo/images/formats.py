@@ -1,4 +1,4 @@
-"""Tell the format of bytes, and why other bytes are no cover."""
+"""The format of bytes, and the reason why other bytes are not a cover."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _OTHERS = {"png", "apng", "webp", "gif", "bmp", "dib", "tif", "tiff"}
 _UNREAD = {"heic", "heif", "avif", "jxl", "jp2"}
 
 IMAGE_SUFFIXES: frozenset[str] = frozenset(f".{suffix}" for suffix in _JPEG | _OTHERS | _UNREAD)
-"""Suffixes of image files, lower case with the dot. `decode` refuses some of these formats and
-gives the reason, which is better than ignoring a cover silently."""
+"""Suffixes of image files, lower case with the dot. Some are of formats that `decode` refuses: the
+user learns the reason, and no cover is silently ignored."""
 
 
 def has_image_signature(head: bytes) -> bool:
-    """Whether a file that begins with `head` (16 bytes or more) has a format `decode` reads."""
+    """Whether a file that begins with `head` (16 bytes or more) is of a format `decode` reads."""
     return format_of(head) is not None
 
 
@@ -42,7 +42,7 @@ class Grey:
 
 @dataclass(frozen=True, slots=True)
 class CheckedBytes:
-    """A file whose structure has been read, but none of its pixels yet."""
+    """A file whose structure has been read, but not its pixels."""
 
     format: str
     """A key of `PLUGINS`."""
@@ -51,7 +51,7 @@ class CheckedBytes:
     height: int
     """As stored, before the orientation."""
     clean: bytes
-    """The same picture, with only the parts that its pixels depend on."""
+    """The file with only the parts that its pixels depend on."""
     orientation: int = 1
     """EXIF's, 1 to 8."""
     grey: Grey = Grey()
@@ -64,7 +64,7 @@ class CheckedBytes:
     """Whether a JPEG has Adobe's segment."""
 
 
-# Format of a file
+# The format of a file
 
 
 def format_of(head: bytes) -> str | None:
@@ -74,7 +74,7 @@ def format_of(head: bytes) -> str | None:
             return name
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WebP"
-    # "BM" alone begins too many texts, so the size of the second header at byte 14 is checked too.
+    # Many texts begin with "BM", so the size of the second header, at byte 14, is checked too.
     if head[:2] == b"BM" and head[14:15] in _BMP_HEADERS and head[15:16] == b"\0":
         return "BMP"
     return None
@@ -94,7 +94,7 @@ _SIGNATURES = (
 CONVERT = "is not supported: convert it to JPEG or PNG"
 _AUDIO = "audio, not an image: give the cover that is inside it as a file of its own"
 
-# Beginnings of files, each with the reason; the first match counts.
+# The first bytes of a file, and the reason; the first match counts.
 _FOREIGN: tuple[tuple[bytes, str], ...] = (
     (rb"....ftyp(hei[cxms]|hev[cx]|mif1|msf1)", f"HEIC {CONVERT}"),
     (rb"....ftyp(avif|avis)", f"AVIF {CONVERT}"),
@@ -115,7 +115,7 @@ _FOREIGN: tuple[tuple[bytes, str], ...] = (
 
 
 def reason_foreign(data: bytes) -> str:
-    """Return what a file is, if it is no image that albo reads."""
+    """Return the kind of a file that albo cannot read as an image."""
     for beginning, reason in _FOREIGN:
         if re.match(beginning, data, re.DOTALL):
             return reason
@@ -128,7 +128,7 @@ def reason_foreign(data: bytes) -> str:
 
 
 def _text_of(data: bytes) -> str | None:
-    """Return the first 2,000 bytes as text, or None if they are no text."""
+    """Return the first 2,000 bytes as text, or None if they are not text."""
     head = data[:2000]
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return head[: len(head) // 2 * 2].decode("utf-16", errors="replace")
@@ -137,7 +137,7 @@ def _text_of(data: bytes) -> str | None:
     try:
         return head.decode()
     except UnicodeDecodeError as error:
-        # Only at the end of the head may a character be cut in two.
+        # Only the last character may be incomplete, cut by the end of the head.
         return head[: error.start].decode() if len(data) > error.start > len(head) - 4 else None
 
 
@@ -159,8 +159,8 @@ def _reason_text(text: str) -> str:
 def orientation_of(exif: bytes) -> int:
     """Orientation, 1 to 8, of an EXIF block (a TIFF header and its first directory).
 
-    Returns 1 if there is none or the block is malformed: bad metadata is no reason to refuse a
-    cover. XMP is not read, nor are the raw EXIF profiles that ImageMagick puts into PNG texts.
+    1 if there is none or the block is malformed: bad metadata does not refuse a cover. XMP and the
+    raw EXIF profiles that ImageMagick puts into texts of a PNG are not read.
     """
     exif = exif.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
@@ -194,11 +194,11 @@ PLUGINS = {
     "BMP": "Bmp",
     "TIFF": "Tiff",
 }
-"""Pillow's name for its plugin of each format."""
+"""The name of Pillow's plugin for each format."""
 
 
 def open_with_pillow(cover: CheckedBytes) -> ImageFile.ImageFile:
-    """Open with Pillow's class for the format, so no bytes can reach another plugin.
+    """Open with Pillow's class for the format, so that no bytes can start another plugin.
 
     (`Image.open` would also make an MPO of a phone's JPEG and look for its other pictures.)
     """

@@ -1,7 +1,7 @@
 """GIF (CompuServe, 89a): its blocks are checked, and its first picture is kept.
 
-The blocks are walked here because Pillow's plugin allocates memory for the size in the header
-before that size can be checked against the limits.
+albo parses them itself, because Pillow's plugin allocates memory by the size in a header
+before the limits can be checked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def read_gif(data: bytes) -> CheckedBytes:
-    """Check the blocks of a GIF; keep its first picture. Raises BadCover, EOFError if cut short."""
+    """Check the blocks of a GIF; keep its first picture. Raises BadCover, EOFError if cut."""
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     position = 13 + _gif_palette(flags)
     kept = [data[:position]]
@@ -26,7 +26,7 @@ def read_gif(data: bytes) -> CheckedBytes:
     while data[position : position + 1] == b"!":
         end = _gif_blocks_end(data, position + 2, budget)
         if data[position + 1 : position + 3] == b"\xf9\x04" and end == position + 8:
-            # The disposal method is left out: Pillow allocates a canvas for it in advance.
+            # Without its disposal method, for which Pillow would allocate a canvas.
             control = data[position : position + 3] + bytes((data[position + 3] & 1,))
             control += data[position + 4 : end]
         position = end
@@ -40,16 +40,16 @@ def read_gif(data: bytes) -> CheckedBytes:
     return CheckedBytes("GIF", max(width, left + across), max(height, top + down), b"".join(kept))
 
 
-_MAX_GIF_BLOCKS = 300_000  # of 255 bytes each: more than the largest file has
+_MAX_GIF_BLOCKS = 300_000  # of 255 bytes each: more than the largest file can have
 
 
 def _gif_palette(flags: int) -> int:
-    """Return the bytes of the colour table that the flags announce."""
+    """Return the size in bytes of the colour table that the flags announce."""
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _gif_blocks_end(data: bytes, position: int, budget: Iterator[int]) -> int:
-    """Skip blocks (a length and as many bytes), up to and including the empty one."""
+    """Skip blocks (each a length and that many bytes), including the final empty one."""
     for _ in budget:
         if position >= len(data) or not data[position]:
             return position + 1

@@ -1,4 +1,4 @@
-"""Read JPEG: its segments are checked, and it is decoded at a reduced size."""
+"""JPEG: check its segments, and decode it at a scaled size."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SOF_PROGRESSIVE = frozenset({b"\xc2", b"\xca"})
 _TABLES = frozenset({b"\xc4", b"\xcc", b"\xdb", b"\xdd"})
 _JFIF, _EXIF, _ADOBE = b"\xe0", b"\xe1", b"\xee"
 _BEGIN, _END, _SCAN = b"\xd8", b"\xd9", b"\xda"
-# Markers with a length after them: all but the padding, TEM and RST0 to RST7, which are skipped.
+# Markers with a length after them: all except padding, TEM and RST0 to RST7, which are skipped.
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
 JPEG_CMYK = 4
 _MAX_SCANS = 100  # of a progressive JPEG; encoders write about 10
@@ -39,7 +39,7 @@ _MAX_PADDING = 16
 
 
 class _JpegReader:
-    """Reads the segments of a JPEG before its first scan, and keeps those that pixels depend on."""
+    """Takes the segments before the first scan, and keeps those that pixels depend on."""
 
     def __init__(self) -> None:
         self.kept: list[bytes] = []
@@ -95,20 +95,20 @@ class _JpegReader:
         )
 
     def _colour(self, channels: int) -> bytes:
-        """Write the JFIF and Adobe segments anew: decoders take the colour space from them."""
+        """Rewrite the JFIF and Adobe segments, by which decoders choose the colour space."""
         jfif = b"\xff\xe0\0\x10JFIF\0\1\2\0\0\1\0\1\0\0" if self.jfif else b""
         if self.transform is None:
             return jfif
-        unknown = 2 if channels == JPEG_CMYK else 1  # libjpeg's choice, with a warning
+        unknown = 2 if channels == JPEG_CMYK else 1  # libjpeg's choice, made with a warning
         transform = self.transform if self.transform in {0, 1, 2} else unknown
         return jfif + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes((transform,))
 
 
 def _with_whole_spectrum(scans: bytes) -> bytes:
-    """Write 0 to 63 as the coefficients of a sequential scan, since it always holds all.
+    """Set the range of coefficients of a sequential scan to 0 to 63: it holds them all.
 
-    Some encoders write other numbers. libjpeg then reads on with a warning. It reports the first
-    warning only, so that one would hide a truncation.
+    Some encoders write another range. libjpeg then reports that, and reports only its first
+    complaint, so a truncation would not be noticed.
     """
     (length,) = struct.unpack_from(">H", scans, 2)
     end = 2 + length
@@ -118,10 +118,10 @@ def _with_whole_spectrum(scans: bytes) -> bytes:
 
 
 def _segments(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield marker, beginning and end of each segment, up to and including the picture's end.
+    """Yield marker, start and stop of each segment, including the end of the picture.
 
-    The bytes between two segments are pixels and padding. The last segment may end beyond the
-    file, and the end marker may be missing.
+    Between two segments are pixels and padding. A segment may end beyond the file, and the end
+    marker may be missing.
     """
     position = 2
     for _ in range(MAX_PARTS):
@@ -138,7 +138,7 @@ def _segments(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def read_jpeg(data: bytes) -> CheckedBytes:
-    """Check a JPEG's segments; keep those that pixels depend on. Raises BadCover, EOFError."""
+    """Check the segments of a JPEG; keep those that pixels depend on. Raises BadCover, EOFError."""
     reader = _JpegReader()
     scans: list[int] = []
     end = len(data)
@@ -159,8 +159,8 @@ def read_jpeg(data: bytes) -> CheckedBytes:
 def load_jpeg(cover: CheckedBytes, least: tuple[int, int]) -> Image.Image:
     """Decode at the smallest scale that has the `least` width and height, in RGB.
 
-    This uses simplejpeg (libjpeg-turbo) rather than Pillow. It scales by eighths, and it reports
-    the recoverable errors that Pillow hides, so a half grey cover is told from a whole one.
+    It uses simplejpeg (libjpeg-turbo), not Pillow: it scales by eighths, and it reports the
+    recoverable errors that Pillow hides, such as a truncation that leaves half a cover grey.
     """
     from PIL import Image
 
@@ -172,7 +172,7 @@ def load_jpeg(cover: CheckedBytes, least: tuple[int, int]) -> Image.Image:
         return _load_odd_jpeg(cover, least)
     if cover.channels != JPEG_CMYK:
         return Image.fromarray(pixels)
-    # Adobe's programs store ink as 255 - ink, and mark that by their segment.
+    # Adobe's programs store ink as 255 - ink, and add the Adobe segment.
     layout = "CMYK;I" if cover.adobe else "CMYK"
     size = pixels.shape[1], pixels.shape[0]
     return Image.frombytes("CMYK", size, pixels.tobytes(), "raw", layout).convert("RGB")
@@ -191,7 +191,7 @@ def _load_odd_jpeg(cover: CheckedBytes, least: tuple[int, int]) -> Image.Image:
 
 
 def decode_scaled_jpeg(cover: CheckedBytes, least: tuple[int, int], colorspace: str) -> Pixels:
-    """Decode to uint8 (height, width, channels). Raises ValueError with libjpeg's first warning."""
+    """Decode to uint8 (height, width, channels). Raises ValueError with libjpeg's complaint."""
     import simplejpeg
 
     def decoded(data: bytes, *, strict: bool = True) -> Pixels:
@@ -218,10 +218,10 @@ def decode_scaled_jpeg(cover: CheckedBytes, least: tuple[int, int], colorspace: 
 
 
 def _mended(cover: CheckedBytes, complaint: str) -> bytes:
-    """Cut off the padding that libjpeg warns of; the picture must then decode without a warning."""
+    """Remove the padding that libjpeg reports; the picture must then decode without it."""
     if not re.match(r"Corrupt JPEG data: 1 extraneous bytes before marker 0x(c4|da)", complaint):
         return _with_end(cover)
-    # Such an encoder puts a zero after every scan; libjpeg reports only the first.
+    # An encoder that adds a zero after one scan does so after all; libjpeg reports only one.
     parts = []
     position = 0
     for _, start, stop in _segments(cover.clean):
@@ -231,10 +231,10 @@ def _mended(cover: CheckedBytes, complaint: str) -> bytes:
 
 
 def _with_end(cover: CheckedBytes) -> bytes:
-    """Put the end marker right after the last pixel, in place of a run of one byte.
+    """Put the end marker right after the last pixel, in place of a run of equal bytes.
 
-    With it there, libjpeg warns again if a pixel is missing. A progressive JPEG is different: its
-    later scans refine the whole picture, so only its own end marker proves that it is complete.
+    Then libjpeg reports any missing pixel. It does not in a progressive JPEG, whose later scans
+    refine the whole picture: only the original end marker proves that it is complete.
     """
     end = b"\xff" + _END
     if cover.progressive and not cover.clean.endswith(end):
@@ -243,13 +243,13 @@ def _with_end(cover: CheckedBytes) -> bytes:
     bare = scans.rstrip(scans[-1:])
     if len(scans) - len(bare) <= _MAX_PADDING:
         return scans + end
-    return bare + (b"\0" if bare.endswith(b"\xff") else b"") + end  # in pixels a 0 follows 255
+    return bare + (b"\0" if bare.endswith(b"\xff") else b"") + end  # in pixel data a 0 follows 255
 
 
 def _is_harmless(reason: str) -> bool:
-    """Tell padding after the last pixel (a few bytes) from lost blocks, which leave many bytes.
+    """Whether extra bytes are padding after the last pixel: lost blocks leave many more.
 
-    libjpeg reports its first warning only, and this one comes after all pixels are decoded.
+    libjpeg reports its first complaint only, and this one comes after all pixels are decoded.
     """
     found = re.match(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9", reason)
     return found is not None and int(found[1]) <= _MAX_PADDING

@@ -1,4 +1,4 @@
-"""Shows where on a cover the evidence lies, without using colour: all other places are faded."""
+"""Shows where on a cover the evidence lies, without colour: the rest is faded."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_FADED = 0.82  # share of paper in a place without evidence
+_FADED = 0.82  # the share of paper colour in a place without evidence
 _PAPER = (250, 250, 247)
-_OUTLINED = 0.5  # the outline's level, as a share of the largest evidence
+_OUTLINED = 0.5  # share of the strongest evidence at which a line is drawn
 _INK, _HALO = 24, 255
 
 
 def faded(image: Image.Image, evidence: NDArray[np.float64]) -> Image.Image:
-    """Fade an RGB image to pale grey where evidence (h, w) is low, fully where it is not positive.
+    """Fade an RGB image to pale grey; the more positive the evidence (h, w), the less.
 
-    The strongest place is shown unchanged. A line surrounds the places with at least half of its
-    evidence. Without any positive evidence, the whole image is pale. Returns a new image of the
-    same size.
+    The strongest place is not faded. A line surrounds the places with half of its evidence or more.
+    Without any positive evidence the whole image is pale. Returns a new image of the same size.
     """
     strongest = evidence.max()
     shares = np.clip(evidence / strongest, 0.0, 1.0) if strongest > 0 else np.zeros_like(evidence)
@@ -37,7 +36,7 @@ def faded(image: Image.Image, evidence: NDArray[np.float64]) -> Image.Image:
 
 
 def _outline(shown: NDArray[np.float32], inside: NDArray[np.bool_]) -> None:
-    """Draw a dark line with a light one beside it, visible on any background."""
+    """Draw a dark line with a light one beside it, visible on any ground."""
     inner = inside.copy()
     for value, width in ((_HALO, 2), (_INK, 2)):
         core = _shrunk(inner, width)
@@ -46,7 +45,7 @@ def _outline(shown: NDArray[np.float32], inside: NDArray[np.bool_]) -> None:
 
 
 def _shrunk(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
-    """Remove the rim of a mask; the image's own edge is not a rim."""
+    """Remove the rim of a mask, except where it is the rim of the image."""
     kept = mask.copy()
     for _ in range(by):
         padded = np.pad(kept, 1, mode="edge")

@@ -1,4 +1,4 @@
-"""PNG (ISO/IEC 15948): its chunks are checked, and its transparent colour (tRNS) is made to fit.
+"""PNG (ISO/IEC 15948): its chunks are checked, and a transparent colour (tRNS) fits the samples.
 
 Decoders then see only the chunks that pixels depend on.
 """
@@ -22,7 +22,7 @@ _PNG_KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
 
 
 def read_png(data: bytes) -> CheckedBytes:
-    """Check a PNG; keep the chunks that pixels depend on. Raises BadCover, EOFError if cut."""
+    """Check a PNG and keep the chunks that pixels depend on. Raises BadCover, EOFError if cut."""
     width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
     if data[12:16] != b"IHDR":
         raise BadCover("damaged PNG: its first chunk is no header; fetch it again")
@@ -47,7 +47,7 @@ def read_png(data: bytes) -> CheckedBytes:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
-    """Yield name, body and checksum up to and including IEND, or of all chunks that are whole.
+    """Yield name, body and checksum up to IEND, included, or up to the last complete chunk.
 
     If the end is missing, the decoder finds out whether pixels are missing.
     """

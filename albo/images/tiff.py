@@ -1,7 +1,7 @@
-"""Read the headers of TIFF within limits.
+"""TIFF: read the headers within limits.
 
-Pillow's plugin is not used for this. It shows a picture with a missing strip, decodes millions of
-tiles, and reports through `warnings` and through libtiff's own lines on standard error.
+Pillow's plugin does not check enough: it shows a picture with a missing strip, decodes millions of
+tiles, and reports through `warnings` and libtiff's lines on standard error.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_COMPRESSION, _TIFF_COLOUR = 256, 25
 _TIFF_STRIPS, _TIFF_STRIP_ROWS, _TIFF_STRIP_BYTES = 273, 278, 279
 _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT, _TIFF_TILES, _TIFF_TILE_BYTES = 322, 323, 324, 325
 _TIFF_SAMPLES, _TIFF_PLANAR, _TIFF_PALETTE, _TIFF_FORMAT = 277, 284, 320, 339
-# Tags with one number, and tags with several; every other tag is left out.
+# Tags that hold one number, and those that hold several; every other tag is left out.
 _TIFF_ONE = frozenset({256, 257, 259, 262, 266, 274, 277, 278, 284, 317, 322, 323, 531})
 _TIFF_MANY = frozenset({258, 273, 279, 320, 324, 325, 338, 339, 347, 529, 530, 532})
 _TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _TIFF_INLINE = 4
 _TIFF_SEPARATE = 2
 _TIFF_NUMBERS = {1: "B", 3: "H", 4: "I"}
-_TIFF_MOST = 2**18  # numbers accepted for one tag; no palette has more
-# None, LZW, JPEG, deflate twice, PackBits. Fax has only two colours, and libtiff's decoder for it
-# writes to standard error. The others are rare, and their decoders little tested.
+_TIFF_MOST = 2**18  # most numbers read of one tag; no palette has more
+# None, LZW, JPEG, deflate (two codes), PackBits. Fax has two colours only, and libtiff's decoder
+# for it writes to standard error. The others are rare, and their decoders little tested.
 _TIFF_COMPRESSIONS = frozenset({1, 5, 7, 8, 32773, 32946})
 
 _Entry: TypeAlias = tuple[int, int, bytes]
@@ -81,9 +81,9 @@ class _TiffReader:
         self.entries[tag] = TIFF_SHORT, len(numbers), raw
 
     def keep_parts(self, width: int, height: int) -> None:
-        """Drop the strips or tiles beyond the picture: Pillow would decode each of them.
+        """Drop the strips or tiles beyond the picture, each of which Pillow would decode.
 
-        A picture with a missing part is refused: Pillow would leave that part black.
+        A picture with a missing one is refused: Pillow would leave that part black.
         """
         tiled = _TIFF_TILES in self.entries and _TIFF_STRIPS not in self.entries
         needed = self._count_parts(width, height, tiled=tiled)
@@ -113,7 +113,7 @@ class _TiffReader:
         return needed
 
     def clean(self) -> bytes:
-        """Write the file with a directory of only the kept tags, placed at its end."""
+        """Return the file with a directory of only the kept tags at its end."""
         body = self.data + bytes(len(self.data) % 2)
         start = len(body)
         overflow = start + 2 + 12 * len(self.entries) + 4
@@ -140,7 +140,7 @@ def read_tiff(data: bytes) -> CheckedBytes:
     if compression not in _TIFF_COMPRESSIONS:
         raise BadCover(f"TIFF compression {compression} {CONVERT}")
     reader.keep_parts(width, height)
-    # Pillow turns the image by this tag itself; here it is done as for every other format.
+    # Pillow would rotate by this tag; albo does so itself, as for every format.
     orientation = reader.number(ORIENTATION, 1)
     reader.entries.pop(ORIENTATION, None)
     bits = max(reader.numbers(_TIFF_BITS), default=1)
@@ -152,6 +152,6 @@ def read_tiff(data: bytes) -> CheckedBytes:
     if grey.negative:
         reader.set_numbers(_TIFF_COLOUR, 1)
     palette = reader.numbers(_TIFF_PALETTE)
-    if palette and max(palette) >> SAMPLE_BITS == 0:  # 8 bits, though the format needs 16
+    if palette and max(palette) >> SAMPLE_BITS == 0:  # of 8 bits, although the format requires 16
         reader.set_numbers(_TIFF_PALETTE, *(value * 257 for value in palette))
     return CheckedBytes("TIFF", width, height, reader.clean(), orientation, grey)

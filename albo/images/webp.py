@@ -1,7 +1,7 @@
 """WebP (RFC 9649): its chunks are checked.
 
-The chunks are walked here because Pillow's plugin allocates memory for the size in the header
-before that size can be checked against the limits.
+albo parses them itself, because Pillow's plugin allocates memory by the size in a header
+before the limits can be checked.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from albo.images.formats import MAX_PARTS, CheckedBytes, orientation_of
 
 
 def read_webp(data: bytes) -> CheckedBytes:
-    """Check the chunks of a WebP. Raises BadCover, EOFError if cut short."""
+    """Check the chunks of a WebP. Raises BadCover, EOFError if cut."""
     (length,) = struct.unpack_from("<I", data, 4)
-    if 8 + length > len(data) + 1:  # the last byte may be padding that the encoder left out
+    if 8 + length > len(data) + 1:  # the last byte may be missing padding
         raise EOFError
     size: tuple[int, int] | None = None
     orientation = 1

@@ -1,7 +1,7 @@
-"""The intake of covers: their files become pixels, and the result for each is recorded.
+"""The intake of covers: their files become pixels, and the outcome of each is recorded.
 
-The loader reads, hashes and decodes ahead of the network; the journal commits in an order that is
-safe at any moment. The embedding stage decides which covers are embedded.
+The loader reads, hashes and decodes ahead of the network. The journal commits in an order that is
+safe at any moment. `albo.embed` decides which covers are embedded.
 """
 
 import lazy_loader

@@ -1,6 +1,6 @@
-"""Records the results for covers: on the disk, safely at any moment, and in a run's summary.
+"""The outcome of each cover: on the disk, safely at any moment, and in a run's summary.
 
-The embedding stage decides; this module only records.
+`albo.embed` decides; this module records.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 class Journal:
     """Collects the results of a run, and commits them in an order that is safe at any moment.
 
-    Vectors are committed first. A file or an album with a digest counts as embedded, so its vector
-    must be stored already if the process is killed in between. The journal is a context manager;
+    Vectors are committed first: a file or an album with a digest counts as embedded, so its vector
+    must be there already if the process is killed in between. The journal is a context manager;
     leaving it commits the rest.
 
     Parameters
@@ -52,7 +52,7 @@ class Journal:
         self._last_commit = monotonic()
 
     def __enter__(self) -> Self:
-        """Read the stored digests; damaged parts are removed first, so that nothing uses them."""
+        """Remove damaged parts, so that nothing relies on them; then read the known digests."""
         self._writer.__enter__()
         return self
 
@@ -62,7 +62,7 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Commit, if possible also after an exception, and let that exception pass."""
+        """Commit; after an exception too, if possible. The exception goes on."""
         if error is None:
             self.commit()
         self._writer.__exit__(kind, error, trace)
@@ -75,16 +75,16 @@ class Journal:
 
     @property
     def known(self) -> set[Digest]:
-        """The digests with a vector, here or on the disk: one growing set."""
+        """The digests that have a vector, here or on the disk: a live set, which grows."""
         return self._writer.known
 
     @property
     def notes(self) -> list[str]:
-        """A line for each lost part of the vectors."""
+        """A line for each part of the vectors that was lost."""
         return self._writer.notes
 
     def add_vectors(self, digests: Sequence[Digest], embeddings: Embeddings) -> None:
-        """Add embedded covers; add files and albums with their digests only after this."""
+        """Add embedded covers; files and albums with their digests may be added only later."""
         self._writer.add(digests, embeddings)
 
     def add_file(self, file: KnownFile) -> None:
@@ -96,12 +96,12 @@ class Journal:
         self._new_albums.append(album)
 
     def commit_if_due(self, seconds: float) -> None:
-        """Commit if the last commit is at least so many seconds ago."""
+        """Commit if the last commit is that many seconds ago."""
         if monotonic() - self._last_commit >= seconds:
             self.commit()
 
     def commit(self) -> None:
-        """Write everything to the disk. Raises CannotWrite; then all data stay in memory."""
+        """Write everything to the disk. Raises CannotWrite; then everything is still in memory."""
         self._writer.commit()
         self._commit_records()
         self._last_commit = monotonic()
@@ -117,7 +117,7 @@ class Journal:
 
 @dataclass(slots=True)
 class EmbedSummary:
-    """The results of a run."""
+    """The result of a run."""
 
     seen: int = 0
     """Covers listed: each of them is either embedded, known or skipped."""
@@ -129,37 +129,37 @@ class EmbedSummary:
     """Covers whose vector existed already, or was made in this run."""
 
     moved: int = 0
-    """Albums that vanished from their place and whose cover has appeared elsewhere."""
+    """Albums that are gone from their place and whose cover appeared elsewhere."""
 
     missing: int = 0
-    """Albums that vanished otherwise."""
+    """Other albums that are gone."""
 
     ignored: int = 0
-    """Files that are no images."""
+    """Files that are not images."""
 
     unlisted: int = 0
     """How many of the skipped could not be listed: a folder without permission, a name that is not
-    UTF-8, a row without a file. They have no file record, so `albo status` cannot list them.
+    UTF-8, a row without a file. No file is remembered for them, so `albo status` cannot list them.
     """
 
     skipped: list[Skipped] = field(default_factory=list)
-    """The covers that could not be embedded or listed, each with the reason."""
+    """The covers that could not be embedded or listed, and why."""
 
     notes: list[str] = field(default_factory=list)
     """Lines for the user."""
 
     lost_parts: int = 0
-    """Vector files that were missing or damaged: their covers have to be embedded again."""
+    """Files of vectors that were missing or damaged: their covers have to be embedded again."""
 
     seconds: float = 0.0
-    """The duration of the whole run."""
+    """Of the whole run."""
 
     device: str = ""
-    """The device of the network, "" if it did not run."""
+    """The device on which the network ran; "" if it did not run."""
 
 
 class Account:
-    """Records the result for each cover: in the journal, in the summary, and for the user.
+    """Records the outcome of each cover: in the journal, in the summary, and for the user.
 
     Attributes
     ----------
@@ -175,10 +175,10 @@ class Account:
         self._progress = progress
         self._total: int | None = None
         self._before: Mapping[str, bool] = {}  # the source's albums: id, and whether missing
-        self._genres: Counter[str] = Counter()  # of the source's covers that were recorded
+        self._genres: Counter[str] = Counter()  # of the source's covers that were taken
 
     def begin(self, before: Mapping[str, bool]) -> None:
-        """Begin with a source.
+        """Begin a source.
 
         Parameters
         ----------
@@ -199,17 +199,17 @@ class Account:
         self.summary.seen += len(remarks.failures)
 
     def expect(self, covers: int) -> None:
-        """Add to the expected number of covers, and count them as seen."""
+        """Set how many covers will come, and count them as seen."""
         self._total = covers
         self.summary.seen += covers
 
     def know(self, album: Album, listed: dict[str, Album]) -> None:
-        """Settle an unchanged file; its album is written if it is new or has changed.
+        """Record an unchanged file; its album is written if it is new or has changed.
 
         Parameters
         ----------
-        album : the source's row, with the digest of its cover.
-        listed : the catalog's albums, by id.
+        album : as the source lists it, with the digest of its cover.
+        listed : the albums that the catalog has, by id.
         """
         self.summary.known += 1
         self._genres[album.genre] += 1
@@ -229,14 +229,14 @@ class Account:
 
     def _record(self, read: Loaded) -> None:
         if _is_harvested(read.entry.album):
-            return  # the catalog's row is current, and a harvest may be changing it just now
+            return  # the catalog has it unchanged, and a harvest may be changing it now
         self._genres[read.entry.album.genre] += 1
         if read.stamp is not None:
             self._journal.add_file(KnownFile(read.entry.album.uri, read.stamp, read.digest))
         self._add_album(replace(read.entry.album, digest=read.digest))
 
     def skip(self, read: Unreadable) -> None:
-        """Record a cover without a vector, and the reason."""
+        """Record a cover that has no vector, and why."""
         uri = read.entry.album.uri
         self.summary.skipped.append(Skipped(uri, read.reason))
         self.tell()
@@ -249,7 +249,7 @@ class Account:
         self._add_album(replace(read.entry.album, digest=None))
 
     def _lose(self, album: Album, lost: LostCover) -> None:
-        """Let the next harvest look for a lost cover, if it was out of sight, or fetch it again."""
+        """Let the next harvest find a lost cover again, or fetch it."""
         for row in self._catalog.rows(CHARTS, [album.album_id]):
             if row.listing is not None and row.album.digest == album.digest:
                 arriving = album.digest if lost.is_gone else None
@@ -263,7 +263,7 @@ class Account:
             self.appeared.add(album.digest)
 
     def tell(self) -> None:
-        """Report the number of covers done."""
+        """Report how many covers are done."""
         s = self.summary
         self._progress(s.embedded + s.known + len(s.skipped), self._total)
 

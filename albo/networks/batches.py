@@ -1,4 +1,4 @@
-"""Covers in batches for a network; each batch takes a fraction of a second."""
+"""Covers in batches for a network, each of which takes a fraction of a second."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 GRACE_SECONDS = 0.5
-"""Seconds that a batch may go on filling up after the time of a run is over."""
+"""The seconds for which a batch may still be filled when the time of a run is over."""
 
-_BATCH_SECONDS = 0.3  # the intended time of a batch
+_BATCH_SECONDS = 0.3  # the time that a batch should take
 
 
 class PacedEncoder:
-    """Runs a backbone on covers that come one by one, until a time is over.
+    """Runs a backbone on covers that arrive one by one, for a limited time.
 
     Batches grow while the backbone is fast and shrink while it is slow.
     """
@@ -38,19 +38,19 @@ class PacedEncoder:
     def encode(
         self, covers: Iterator[tuple[T, Pixels] | None], seconds: float
     ) -> Iterator[tuple[list[T], Embeddings]]:
-        """Embed covers, in order; yield each batch's tags with its embeddings, one row for each.
+        """Embed covers, in order; yield each batch's tags with its embeddings, one row each.
 
-        A network takes some batches before it returns the first one. With constant feeding, slow
-        covers or a slow network would keep results from the caller for minutes. So feeding stops
-        when the time is over, and all batches in the network are yielded.
+        A network takes several batches before it returns the first. If it were always fed, slow
+        covers or a slow network would delay results for minutes. So feeding ends when the time is
+        over, and everything that the network holds is yielded.
 
         Parameters
         ----------
         covers : a tag and pixels, uint8 (size, size, 3), for each cover; None whenever time has
-            passed without a cover. The remaining covers are left for the next call.
-        seconds : the time for taking covers.
+            passed without a cover. The rest stays there for the next call.
+        seconds : how long covers are taken.
 
-        Raises the errors of the backbone and of the covers.
+        Raises the errors of the backbone and the covers.
         """
         started, done = monotonic(), 0
         feed = _Feed(covers, self._batch_size, started + seconds)
@@ -65,7 +65,7 @@ class PacedEncoder:
         return min(self._size, self._backbone.batch_size)
 
     def _pace(self, rate: float) -> None:
-        """Change the size of batches so that each takes a fraction of a second.
+        """Adapt the batch size so that each batch takes a fraction of a second.
 
         The size is doubled or halved, and only with a margin, since a GPU prepares for each size.
 
@@ -85,7 +85,7 @@ class _Feed(Generic[T]):
 
     Attributes
     ----------
-    launched : the tags of the batches in the network, the oldest first.
+    launched : the tags of the batches that the network holds, the oldest first.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The description of a network, known without loading it."""
+"""Descriptions of networks, made without loading them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Card:
     """The description of a backbone, known without loading it."""
 
     name: str
-    """The user's name for it, with the weights' entry if there is a choice."""
+    """The name as the user writes it, with the weights' entry if there is a choice."""
     fingerprint: str
-    """SHA-256 (hex) of the weights' file and of everything else that affects the output."""
+    """SHA-256 (hex) of the weights' file and of everything that affects the network's outputs."""
     dimension: int
     """d, the width of the vector."""
     middle_dimension: int
@@ -49,16 +49,16 @@ class Card:
 
     @property
     def is_published(self) -> bool:
-        """Whether the weights are the published ones of this name, not a file of the user's."""
+        """Whether the weights are the published ones, rather than a file of the user's."""
         return self.licence != OWN_LICENCE
 
     def as_json(self) -> Json:
-        """Return it as plain JSON types, for a manifest."""
+        """Return the card in plain JSON types, for a manifest."""
         return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def from_json(cls, content: Json) -> Card:
-        """Read the output of `as_json`. Raises KeyError, TypeError or ValueError for other data."""
+        """Read the JSON of `as_json`. Raises KeyError, TypeError or ValueError for any other."""
         triples = {key: _triple(content[key]) for key in ("mean", "std")}
         card = cls(**{**{key: content[key] for key in cls.__slots__}, **triples})
         if not _is_sound(card):
@@ -88,10 +88,10 @@ def _is_sound(card: Card) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One line of `albo backbones`: a network available under a name."""
+    """One line of `albo backbones`: an available network."""
 
     name: str
-    """The user's name for it."""
+    """The name as the user writes it."""
 
     dimension: int
     """Width of the pooled top."""
@@ -110,7 +110,7 @@ class Offer:
 
 
 def card_of(vectors: Vectors) -> Card:
-    """Return the card of the backbone that made some vectors. Raises StaleArtifact if missing."""
+    """Return the card of the backbone that made some vectors. Raises StaleArtifact if lost."""
     try:
         return Card.from_json(vectors.extra["card"])
     except (KeyError, TypeError, ValueError) as error:

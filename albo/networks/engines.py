@@ -1,7 +1,7 @@
-"""Common parts of all runtimes: devices, and OpenVINO with compiled networks kept on the disk.
+"""The common base of runtimes: devices, and OpenVINO with networks compiled once and kept.
 
-Compiled networks are kept in `$XDG_CACHE_HOME/albo/networks`, under a name made of their inputs,
-OpenVINO's version and the processor.
+Compiled networks are in `$XDG_CACHE_HOME/albo/networks`, named after their input, OpenVINO's
+version and the processor.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ _HEADER_BYTES = 1 << 20
 _WITHOUT_BFLOAT16 = frozenset(
     {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI"}
 )
-"""Values of $ONEDNN_MAX_CPU_ISA below the first instruction set with bfloat16."""
+"""Values of $ONEDNN_MAX_CPU_ISA for instructions without bfloat16."""
 _ABANDONED = 3600.0  # seconds after which a temporary file counts as abandoned
 
 
 def cores() -> int:
-    """Return the number of cores that this process may use."""
+    """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def import_openvino() -> Any:  # noqa: ANN401
-    """Import OpenVINO without its telemetry, which would report each conversion to its maker."""
+    """Import OpenVINO without its telemetry, which would report each conversion to Intel."""
     missing = object()
     before = sys.modules.get("openvino_telemetry", missing)
-    # With None in its place the import fails, and OpenVINO uses a stub instead.
+    # With None the import fails, and OpenVINO uses a stub instead.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     try:
         import openvino
@@ -69,8 +69,8 @@ def open_core() -> Any:  # noqa: ANN401
     """Open OpenVINO with its CPU plugin. Raises ImportError, RuntimeError.
 
     Loading the plugin gives this thread an alternate signal stack of the smallest size that the
-    processor allows. Python's handlers run on it, and Ctrl-C then ended in a segmentation fault.
-    So the former stack is restored.
+    processor allows. Python's handlers run on it, so Ctrl-C caused a segmentation fault. The
+    earlier signal stack is restored.
     """
     core = import_openvino().Core()
     with _same_signal_stack():
@@ -80,7 +80,7 @@ def open_core() -> Any:  # noqa: ANN401
 
 @contextlib.contextmanager
 def _same_signal_stack() -> Iterator[None]:
-    """Restore this thread's alternate signal stack afterwards, on systems that have one."""
+    """Restore this thread's alternate signal stack, on systems that have one."""
     if not sys.platform.startswith("linux"):
         yield
         return
@@ -102,8 +102,8 @@ class _SignalStack(ctypes.Structure):
 def has_bfloat16(core: Any) -> bool:  # noqa: ANN401
     """Whether this processor computes in bfloat16, and OpenVINO may use it.
 
-    OpenVINO reports only the processor's abilities. It fails to compile if $ONEDNN_MAX_CPU_ISA
-    forbids the instructions (as oneDNN documents that variable).
+    OpenVINO looks only at the processor, and then fails to compile if $ONEDNN_MAX_CPU_ISA forbids
+    the instructions (see oneDNN's documentation of that variable).
     """
     allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
     listed = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -111,7 +111,7 @@ def has_bfloat16(core: Any) -> bool:  # noqa: ANN401
 
 
 def requests_at_once(compiled: Any) -> int:  # noqa: ANN401
-    """Return the number of requests that keep the processor busy, by a compiled network's hint."""
+    """Return how many requests keep the processor busy, by the network's compile-time hint."""
     return int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
 
 
@@ -121,14 +121,14 @@ def run_in_order(
 ) -> Iterator[list[NDArray[Any]]]:
     """Run a compiled network on one input after another, several at once.
 
-    Requests are waited for in turn, without callbacks. A callback runs in OpenVINO's threads, and
-    destroying a network while such a thread waits for Python's lock can hang forever.
+    It waits for the requests in turn, without callbacks: OpenVINO's threads call those, and to
+    delete a network while such a thread waits for Python's lock can hang for ever.
 
     Parameters
     ----------
-    inputs : read as requests become free; at most one more than there are requests.
+    inputs : drawn as requests become free; at most one more than there are requests.
 
-    Yields the outputs for each input, in order. They are in OpenVINO's own memory: copy them before
+    Yields the outputs for each input, in order. They are in OpenVINO's memory: copy them before
     taking the next ones. Raises RuntimeFailed.
     """
     most = requests_at_once(compiled)
@@ -144,7 +144,7 @@ def run_in_order(
             yield _outputs(busy[0])
             busy.popleft()
     finally:
-        # If the caller stops early, requests remain; none may run on while the process ends.
+        # If the caller stops early, requests are still running; none may run when the process ends.
         for request in busy:
             with contextlib.suppress(RuntimeError):
                 request.wait()
@@ -169,27 +169,27 @@ def _outputs(request: Any) -> list[NDArray[Any]]:  # noqa: ANN401
 
 
 def openvino_failed(error: object) -> RuntimeFailed:
-    """Make albo's error for a failure of OpenVINO."""
+    """Make the error for a failure of OpenVINO."""
     return RuntimeFailed(f"OpenVINO failed ({last_line(error)}); free some memory and try again")
 
 
 def last_line(error: object) -> str:
-    """Return the informative line of an error in OpenVINO's format."""
+    """Return the last line of an error, where OpenVINO writes the reason."""
     return in_one_line(lines_of(error)[-1], _MAX_REASON)
 
 
 @dataclass(frozen=True)
 class Export:
-    """A network compiled for this processor: a line of JSON and OpenVINO's bytes, in one file."""
+    """A network compiled for this processor: a line of JSON and OpenVINO's own bytes, one file."""
 
     about: Mapping[str, str]
-    """Facts for the loader about the compiled network, such as its arithmetic."""
+    """Facts about the network for the loader, such as its arithmetic."""
 
     compiled: bytes
     """The compiled network, as OpenVINO exports it."""
 
     def write(self, file: Path) -> None:
-        """Write the whole file or nothing. Raises CannotWrite."""
+        """Write it whole or not at all. Raises CannotWrite."""
         header = json.dumps({**self.about, "sha256": self._checksum()}).encode() + b"\n"
         write_atomically(
             file,
@@ -200,9 +200,9 @@ class Export:
 
     @classmethod
     def read(cls, file: Path) -> Export | None:
-        """Read it if it is undamaged: damaged bytes would crash OpenVINO and the process."""
+        """Read an undamaged file, else return None: damaged bytes would crash OpenVINO."""
         try:
-            # A buffer would copy all bytes once more, which takes longer than reading them.
+            # Without a buffer, which would copy everything once more and take longer than reading.
             with file.open("rb", buffering=0) as opened:
                 header = json.loads(opened.readline(_HEADER_BYTES))
                 compiled = opened.read()
@@ -214,26 +214,26 @@ class Export:
 
     def _checksum(self) -> str:
         said = hashlib.sha256(json.dumps(self.about, sort_keys=True).encode() + b"\n")
-        said.update(self.compiled)  # not concatenated: that would copy the bytes once more
+        said.update(self.compiled)  # not concatenated: that would copy it
         return said.hexdigest()
 
     def load(self, core: Any, config: Mapping[str, str]) -> Any:  # noqa: ANN401
         """Return the compiled network. Raises RuntimeError for another build of OpenVINO."""
         import openvino
 
-        # A copy that OpenVINO owns: the compiled network keeps reading its weights there.
+        # OpenVINO must own a copy: the compiled network keeps reading its weights there.
         tensor = openvino.Tensor(np.frombuffer(self.compiled, np.uint8))
         return core.import_model(tensor, "CPU", dict(config))
 
 
 def export_file(name: str, made_from: object, core: Any) -> Path | None:  # noqa: ANN401
-    """Return the path of an export, made of its inputs, the program and the processor.
+    """Name the file of an export: by its input, OpenVINO's version and the processor.
 
     Parameters
     ----------
-    made_from : all inputs of the export, as JSON types.
+    made_from : the whole input of the export, as JSON.
 
-    Returns None if there is no folder for exports.
+    Returns None if there is no folder for the export.
     """
     asked = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
     processor = [platform.machine(), *(str(core.get_property("CPU", name)) for name in asked)]
@@ -252,12 +252,12 @@ def load_or_export(
     make: Callable[[], Export],
     note: Note,
 ) -> tuple[Export, Any]:
-    """Load an export; if none can be loaded, export first and keep the result.
+    """Load an export; if there is none that loads, make it first and keep it.
 
     Parameters
     ----------
     file : as `export_file` returns it.
-    config : returns OpenVINO's settings for an export.
+    config : returns the settings with which OpenVINO runs an export.
     make : makes the export.
     note : called with one line if the export cannot be kept.
 
@@ -267,7 +267,7 @@ def load_or_export(
     if export is not None:
         with contextlib.suppress(
             RuntimeError, KeyError
-        ):  # fails for another build of OpenVINO; then it is exported again below
+        ):  # another build of OpenVINO: exported again below
             return export, export.load(core, config(export))
     export = make()
     try:

@@ -1,7 +1,7 @@
-"""Facts about large files, such as digests and cards, kept so that a start need not compute them.
+"""A cache of facts about large files (digests and cards), which take long to compute.
 
-There is one JSON file for each question, in `$XDG_CACHE_HOME/albo/cards`. An answer is valid while
-its files have the same size, modification time and inode.
+One JSON file for each question, in `$XDG_CACHE_HOME/albo/cards`. An answer is valid while its files
+keep their size, modification time and inode.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def recall(question: str) -> Json | None:
-    """Return the stored card that answers a question.
+    """Return the card that was kept as the answer to a question.
 
-    Returns None if there is none, if it is damaged, or if one of its files has changed.
+    None if there is none, it is damaged, or one of its files has changed.
     """
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, AlboError):
         content = read_json(_file(question))
@@ -34,8 +34,8 @@ def recall(question: str) -> Json | None:
 
 
 def remember(question: str, card: Json, *files: Path) -> None:
-    """Store a card as the answer to a question; it is valid until one of its files changes."""
-    # A missing or read-only home only costs the time to compute the card again.
+    """Keep a card as the answer to a question, until one of these files changes."""
+    # If the home is missing or read-only, the facts are only computed again.
     with suppress(OSError, AlboError):
         names = [str(file) for file in files]
         content = {"card": card, "files": names, "stamp": _stamps(names)}

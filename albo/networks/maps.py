@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from albo.records import Note
 
 
-_EXPORT_VERSION = 1  # increase it when the way of exporting changes
+_EXPORT_VERSION = 1  # raised when the export changes
 
 
 def compile_map_network(card: Card, core: Any, note: Note) -> Any:  # noqa: ANN401
@@ -42,7 +42,7 @@ def compile_map_network(card: Card, core: Any, note: Note) -> Any:  # noqa: ANN4
         try:
             return _export(card, core)
         except NoActivationMap as reason:
-            remember(question, {"reason": str(reason)})  # a search without success takes as long
+            remember(question, {"reason": str(reason)})  # kept too: it takes as long to find
             raise
 
     return load_or_export(file, core, lambda _export: _CONFIG, make, note)[1]

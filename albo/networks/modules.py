@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     _State: TypeAlias = dict[str, torch.Tensor]
 
 
-# The stages whose channel means and standard deviations form `middle`, by torchvision's class name.
-# The last stage is left out: its mean is the pooled top.
+# Stages for `middle`, the mean and standard deviation of channels, by torchvision's class name.
+# The last stage is left out: its mean is the pooled top itself.
 _MIDDLE_STAGES: Mapping[str, tuple[str, ...]] = {
     "ResNet": ("layer2", "layer3"),
     "RegNet": ("trunk_output.block2", "trunk_output.block3"),
@@ -36,22 +36,22 @@ _MIDDLE_REDUCTIONS = (8, 16)
 _MAP_AXES = 4
 _SAME_MEAN = 1e-3  # relative to the top's length
 _NESTS = ("state_dict", "model", "model_state_dict")
-_WRAPPERS = ("module.", "_orig_mod.")  # prefixes of DataParallel and torch.compile
+_WRAPPERS = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
 _MAX_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkPlan:
-    """The recipe of a network: its library, its weights, and its preprocessing."""
+    """How to get a network: where its weights are or come from, and its input."""
 
     name: str
-    """As on its card, with the weights' entry if there is a choice."""
+    """The name on its card, with the weights' entry if there is a choice."""
 
     family: str
-    """The library: default, torchvision or timm."""
+    """The library that makes it: default, torchvision or timm."""
 
     architecture: str
-    """Its name in the family's library."""
+    """Its name in that library."""
 
     size: int
     """Side of the square input in pixels."""
@@ -72,7 +72,7 @@ class NetworkPlan:
     """Whether that licence is known to allow commercial use."""
 
     file: Path | None
-    """The path of the published weights, before or after the download; None if not known."""
+    """The file of the published weights, present or to be fetched; None if not known."""
 
     origin: str
     """A URL, a repository of the hub, or the package with the weights; "" for none."""
@@ -84,7 +84,7 @@ class NetworkPlan:
 def reason_of(error: Exception) -> str:
     """Return the message of an error of torch or of a hub in one line."""
     lines = lines_of(error)
-    # torch's first line may be only a heading.
+    # torch's first line may be just a heading.
     said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     return in_one_line(said, _MAX_REASON)
 
@@ -93,7 +93,7 @@ def reason_of(error: Exception) -> str:
 
 
 def make_trunk(plan: NetworkPlan, pretrained: Path | None) -> nn.Module:
-    """Make the network without its classifier, with weights if a file is given."""
+    """Make the network without its classifier; with weights if a file is given."""
     makers = {"default": _trunk_default, "torchvision": _trunk_torchvision, "timm": _trunk_timm}
     make = makers[plan.family]
     if pretrained is None:
@@ -112,8 +112,8 @@ def _trunk_default(plan: NetworkPlan, state: _State | None) -> nn.Module:
 
     network: nn.Module = timm.create_model(plan.architecture, pretrained=False)
     if state is not None:
-        # The package has the original's names, timm has its own. Their order is the same, and
-        # every shape is checked, so another file is not accepted by mistake.
+        # The names in the package and in timm differ, but their order is the same. Every shape is
+        # checked, so that another file is not accepted.
         ours = network.state_dict()
         if [tuple(x.shape) for x in state.values()] != [tuple(x.shape) for x in ours.values()]:
             raise ValueError("its tensors are not EfficientNet-Lite0's")
@@ -125,7 +125,7 @@ def _trunk_default(plan: NetworkPlan, state: _State | None) -> nn.Module:
 def _trunk_torchvision(plan: NetworkPlan, state: _State | None) -> nn.Module:
     from torchvision import models
 
-    # torchvision itself sets these only if it loads published weights.
+    # torchvision sets this only when it loads published weights itself.
     extra: dict[str, Any] = {}
     if plan.architecture in {"inception_v3", "googlenet"}:
         extra = {"aux_logits": False, "init_weights": False, "transform_input": True}
@@ -145,12 +145,12 @@ def _trunk_torchvision(plan: NetworkPlan, state: _State | None) -> nn.Module:
 
 
 def _is_auxiliary(key: str) -> bool:
-    """Whether a tensor is of a training-time head of Inception or GoogLeNet, which never runs."""
+    """Whether a tensor is of Inception's or GoogLeNet's auxiliary heads, used in training only."""
     return key.startswith(("AuxLogits.", "aux1.", "aux2."))
 
 
 def _drop_classifier(network: nn.Module) -> None:
-    """Replace the last linear layer by nothing: its input is the pooled top."""
+    """Replace the last linear layer by the identity: its input is the pooled top."""
     from torch import nn
 
     linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
@@ -183,13 +183,13 @@ def _trunk_timm(plan: NetworkPlan, state: _State | None) -> nn.Module:
 
 
 def _classes(state: _State, classifier: object) -> int | None:
-    """Return the number of classes of a state dict's classifier, if it has a plain one."""
+    """Return the number of classes of a state dict's classifier, if that is a plain layer."""
     weight = state.get(f"{classifier}.weight") if isinstance(classifier, str) else None
     return int(weight.shape[0]) if weight is not None and weight.ndim > 1 else None
 
 
 def _state_dict(file: Path) -> _State:
-    """Load only tensors, never a pickled object. Raises ValueError."""
+    """Load tensors only, never a pickled object. Raises ValueError."""
     try:
         loaded = _load(file)
     except Exception as error:  # unpickling hostile bytes can raise anything
@@ -205,7 +205,7 @@ def _state_dict(file: Path) -> _State:
     return cast("_State", loaded)
 
 
-def _load(file: Path) -> Any:  # noqa: ANN401  (whatever the file holds)
+def _load(file: Path) -> Any:  # noqa: ANN401  (any content)
     if file.suffix == ".safetensors":
         from safetensors.torch import load_file
 
@@ -213,7 +213,7 @@ def _load(file: Path) -> Any:  # noqa: ANN401  (whatever the file holds)
     import torch
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about archives that are no state dict; refused anyway
+        warnings.simplefilter("ignore")  # about files that are no state dict; refused anyway
         return torch.load(file, map_location="cpu", weights_only=True)
 
 
@@ -228,7 +228,7 @@ def _is_state(loaded: object) -> bool:
 
 
 def two_outputs(trunk: nn.Module, plan: NetworkPlan) -> nn.Module:
-    """Wrap a trunk, so that it takes pixels as of `build` and returns (top, middle)."""
+    """Wrap a trunk: pixels as of `build` in, (top, middle) out."""
     import torch
     from torch import nn
 
@@ -247,7 +247,7 @@ def two_outputs(trunk: nn.Module, plan: NetworkPlan) -> nn.Module:
                 trunk.get_submodule(stage).register_forward_hook(self._keep)
 
         def _keep(self, _module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
-            # Convert to float32 before summing: bf16 would lose the small deviations.
+            # Float32 before summing over positions: bfloat16 would lose small deviations.
             stage = output.float()
             mean = stage.mean((2, 3))
             deviation = (stage - mean[:, :, None, None]).square().mean((2, 3)).sqrt()
@@ -266,9 +266,9 @@ def two_outputs(trunk: nn.Module, plan: NetworkPlan) -> nn.Module:
 
 
 def pooled_map(network: nn.Module, size: int) -> tuple[str, bool] | None:
-    """Find the last module whose mean output is the pooled top, and whether it is rectified.
+    """Find the last module whose mean output is the pooled top, and whether to rectify it.
 
-    Some networks rectify and pool that output by functions, not by modules.
+    Some networks rectify and pool that output by functions, which are not modules.
     """
     import torch
 
@@ -276,7 +276,7 @@ def pooled_map(network: nn.Module, size: int) -> tuple[str, bool] | None:
     pixels = torch.randint(0, 256, (1, size, size, 3), dtype=torch.uint8, generator=noise)
     means: dict[str, list[torch.Tensor]] = {}
 
-    def keep(name: str, output: Any) -> None:  # noqa: ANN401  (whatever a module returns)
+    def keep(name: str, output: Any) -> None:  # noqa: ANN401  (any output)
         is_map = isinstance(output, torch.Tensor) and output.ndim == _MAP_AXES
         if is_map and output.shape[2:].numel() > 1:  # a pooled output has only one place
             means[name] = [x.float().mean((2, 3)) for x in (output, output.relu())]
@@ -301,12 +301,12 @@ def one_map(network: nn.Module, name: str, rectified: bool) -> nn.Module:
 
     Parameters
     ----------
-    name, rectified : the result of `pooled_map`.
+    name, rectified : as `pooled_map` found them.
     """
     from torch import nn
 
     class OneMap(nn.Module):
-        """Runs a network and returns the output of one of its modules."""
+        """Runs a network for the output of one of its modules."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -330,7 +330,7 @@ def _middle_stages(trunk: nn.Module, plan: NetworkPlan) -> tuple[str, ...]:
         return ("blocks.2", "blocks.4", "blocks.5")  # blocks 4, 10 and 14, counted flat
     if plan.family == "torchvision":
         return _MIDDLE_STAGES.get(type(trunk).__name__, ())
-    # timm lists its stages; only channels-first maps have such statistics.
+    # timm lists its stages; only maps with channels first have such statistics.
     listed = list(getattr(trunk, "feature_info", ()))
     if len({stage["reduction"] for stage in listed}) < len(_MIDDLE_REDUCTIONS) + 1:
         return ()
@@ -340,7 +340,7 @@ def _middle_stages(trunk: nn.Module, plan: NetworkPlan) -> tuple[str, ...]:
 
 
 def _is_channels_first(trunk: nn.Module, plan: NetworkPlan, stage: str) -> bool:
-    """Whether a stage's output has its channels in second place, tested by a tiny forward pass."""
+    """Whether a stage's output has channels first, found by one tiny forward pass."""
     import torch
 
     expected = {f["module"]: f["num_chs"] for f in trunk.feature_info}  # type: ignore[union-attr]
@@ -356,7 +356,7 @@ def _is_channels_first(trunk: nn.Module, plan: NetworkPlan, stage: str) -> bool:
 
 
 def widths_of(plan: NetworkPlan) -> tuple[int, int]:
-    """Return (d, m), by a forward pass of shapes alone, without numbers or weights."""
+    """Return (d, m), by a forward pass of shapes only: no numbers, no weights."""
     import torch
 
     with torch.inference_mode():
@@ -372,8 +372,8 @@ def widths_of(plan: NetworkPlan) -> tuple[int, int]:
 def _weightless() -> TorchFunctionMode:
     """Make modules without memory for their parameters.
 
-    `torch.device("meta")` would remove the numbers from all tensors, but RegNet computes its widths
-    with some of them. Parameters begin as `torch.empty`.
+    `torch.device("meta")` would remove the numbers of all tensors, but RegNet computes its widths
+    with tensors. So only `torch.empty`, which makes parameters, is changed.
     """
     import torch
     from torch.overrides import TorchFunctionMode

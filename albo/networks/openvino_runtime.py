@@ -41,32 +41,32 @@ if TYPE_CHECKING:
     from albo.records import Floats, Note, Pixels
 
 CPU_BATCH = 16
-_EXPORT_VERSION = 2  # increase it when the way of exporting changes
+_EXPORT_VERSION = 2  # raised when the export changes
 
 
 class OpenVinoRuntime:
-    """A network that is exported once and run by OpenVINO, one cover a request, several at once.
+    """A network exported once, then run by OpenVINO, one cover a request, in parallel.
 
     Threads may call `encode` at the same time: each call has its own requests.
 
     Attributes
     ----------
     device : always `Device.CPU`.
-    arithmetic : its arithmetic in words: float32, or which part is less precise.
+    arithmetic : the network's arithmetic in words: float32, or which part is coarser.
     batch_size : the most covers in a batch.
     """
 
     device = Device.CPU
 
     def __init__(self, card: Card, batch_size: int | None, *, single: bool, note: Note) -> None:
-        # For a single answer, one request takes all cores; else each request has a few.
+        # For a single answer, one request uses all cores; else each request uses a few.
         hint = "LATENCY" if single else "THROUGHPUT"
         self.arithmetic, self._compiled = _compiled(card, open_core(), hint, note)
         self._widths = (card.dimension, card.middle_dimension)
         self.batch_size = batch_size or max(CPU_BATCH, requests_at_once(self._compiled))
 
     def encode(self, batches: Iterable[Pixels]) -> Iterator[tuple[Floats, Floats]]:
-        """Yield (top, middle) for each batch, in order; a few covers are processed ahead.
+        """Yield (top, middle) for each batch, in order; a few covers run ahead.
 
         Raises RuntimeFailed.
         """
@@ -79,7 +79,7 @@ class OpenVinoRuntime:
                     yield pixels[row : row + 1]
 
         for outputs in run_in_order(self._compiled, covers()):
-            while waiting[0].is_whole:  # batches without covers
+            while waiting[0].is_whole:  # batches of no covers
                 yield waiting.popleft().outputs
             waiting[0].add(outputs)
             if waiting[0].is_whole:
@@ -96,7 +96,7 @@ class _Batch:
     """Top (n, d) and middle (n, m)."""
 
     filled: int = 0
-    """The number of complete rows."""
+    """How many rows are filled."""
 
     @classmethod
     def of(cls, n: int, widths: tuple[int, int]) -> _Batch:
@@ -124,7 +124,7 @@ def _compiled(
     hint: str,
     note: Note,
 ) -> tuple[str, Any]:
-    """Load the exported network; if none can be loaded, export it first."""
+    """Load the exported network; if there is none that loads, export it first."""
 
     def config(export: Export) -> dict[str, str]:
         precision = "f32" if export.about["arithmetic"] == "float32" else "bf16"
@@ -162,11 +162,11 @@ def convert(network: nn.Module, size: int, file: Path) -> None:
     example = torch.zeros(1, size, size, 3, dtype=torch.uint8)
     with warnings.catch_warnings(), contextlib.redirect_stdout(None), torch.no_grad():
         warnings.simplefilter("ignore")  # torch.jit.trace is deprecated; OpenVINO still uses it
-        # The traced network is compared with eager torch later, on more than this blank image.
+        # The traced network is compared with eager torch later, on real images.
         traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
         model = openvino.convert_model(traced, example_input=example)
     model.reshape([1, size, size, 3])
-    # Fold shapes and fuse padding now, so that the layers marked below are the ones that run.
+    # Fold shapes and fuse padding now, so that the layers marked later are the ones that run.
     apply_moc_transformations(model, cf=True, smart_reshape=False)
     openvino.save_model(model, file, compress_to_fp16=False)
 
@@ -177,7 +177,7 @@ def _compile(
     core: Any,  # noqa: ANN401
     file: Path,
 ) -> tuple[str, Any]:
-    """Compile with the fastest arithmetic that agrees with float32; return its name too.
+    """Compile with the coarsest arithmetic that agrees; return its name too.
 
     Raises RuntimeError if not even float32 agrees: then tracing changed the network.
     """
@@ -186,7 +186,7 @@ def _compile(
     expected = run_eager(network, probes)
     for arithmetic, marked in mixtures(plain) if has_bfloat16(core) else ():
         file.write_bytes(marked)
-        with contextlib.suppress(RuntimeError):  # OpenVINO cannot fuse some mixtures
+        with contextlib.suppress(RuntimeError):  # OpenVINO cannot fuse every mixture
             compiled = core.compile_model(file, "CPU", {PRECISION: "bf16"})
             if agrees(run_compiled(compiled, probes), expected):
                 return arithmetic, compiled

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 AGREEMENT = 0.99996
-"""The least median cosine to eager float32 on the probe images.
+"""Least median cosine to eager float32 on the probe images.
 
-At this value, of 5,239 real covers, a first neighbour changed only if its lead in float32 was at
-most 0.0017; at 0.99994 some changed with a lead above 0.002.
+Then, of 5,239 real covers, the first neighbour changed only for leads in float32 up to 0.0017;
+at 0.99994 it changed for some leads above 0.002.
 """
 LEAST_AGREEMENT = 0.9995
-"""The least cosine on any probe image; probes are harder than covers, which stay above 0.999."""
+"""Least cosine on any probe image; the probes are harder than covers, which stay above 0.999."""
 
 PRECISION = "INFERENCE_PRECISION_HINT"
 _DEPTHWISE = "GroupConvolution"
@@ -36,7 +36,7 @@ _PROBES = 12
 
 
 def probe_images(size: int, count: int = _PROBES) -> Pixels:
-    """Draw images that are hard for an arithmetic: flats, gradients, noise, hard edges, fine lines.
+    """Draw images that test an arithmetic: flats, gradients, noise, hard edges and fine lines.
 
     Returns uint8 (count, size, size, 3), the same on every machine.
     """
@@ -51,7 +51,7 @@ def probe_images(size: int, count: int = _PROBES) -> Pixels:
         image = low + (high - low) * ramp
         if i % 4 == 1:
             image = image + rng.normal(0, 40, (size, size, 1))
-        if i % 4 == 2:  # noqa: PLR2004  every fourth image is of one kind
+        if i % 4 == 2:  # noqa: PLR2004  each fourth image is of one kind
             image = np.where((ramp * rng.integers(4, 40)) % 1.0 > 0.5, high, low)  # noqa: PLR2004
         for _ in range(int(rng.integers(0, 6))):
             top, left = rng.integers(0, size * 3 // 4, 2)
@@ -63,7 +63,7 @@ def probe_images(size: int, count: int = _PROBES) -> Pixels:
 
 
 def agrees(ours: Floats, theirs: Floats) -> bool:
-    """Whether two networks agree on the probe images. Values that are not finite disagree."""
+    """Whether the tops of two networks agree on the probe images. Non-finite ones disagree."""
     x, y = ours.astype(np.float64), theirs.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         cosines = (x * y).sum(1) / np.sqrt((x * x).sum(1) * (y * y).sum(1))
@@ -72,12 +72,12 @@ def agrees(ours: Floats, theirs: Floats) -> bool:
 
 
 def run_compiled(compiled: Any, pixels: Pixels) -> Floats:  # noqa: ANN401
-    """Return OpenVINO's output for images, one at a time: the tops, float32 (n, d)."""
+    """Run OpenVINO on images, one at a time; return the tops, float32 (n, d)."""
     return np.concatenate([compiled(pixels[i : i + 1])[0] for i in range(len(pixels))])
 
 
 def run_eager(network: nn.Module, pixels: Pixels) -> Floats:
-    """Return torch's output for images, one at a time: the tops, float32 (n, d)."""
+    """Run torch on images, one at a time; return the tops, float32 (n, d)."""
     import torch
 
     with torch.inference_mode():
@@ -86,15 +86,14 @@ def run_eager(network: nn.Module, pixels: Pixels) -> Floats:
 
 
 def mixtures(plain: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield mixtures of bfloat16 and float32, the fastest first, each with the marked network.
+    """Yield ways to mix bfloat16 and float32, the fastest first, each with the marked network.
 
-    A rounding error inside a residual branch is added to an exact sum. An error outside passes
-    through all later layers. Of EfficientNet-Lite0's 49 convolutions, the 22 outside cause 93 % of
-    the error. The depthwise ones, with few terms in a sum, and the first branches cause most of
-    the rest.
+    A rounding error inside a residual branch is added to an exact sum; one outside passes through
+    all later layers. Of EfficientNet-Lite0's 49 convolutions, the 22 outside make 93 % of the
+    error. The depthwise ones (few terms in a sum) and the first branches make most of the rest.
     """
     yield "bfloat16", plain
-    graph = ElementTree.fromstring(plain)  # noqa: S314  OpenVINO has just written it
+    graph = ElementTree.fromstring(plain)  # noqa: S314  written by OpenVINO a moment ago
     kinds = {layer.get("id", ""): layer.get("type", "") for layer in graph.iterfind("layers/layer")}
     residual = _residual_layers(graph, kinds)
     dense = sum(kinds[layer] in _HEAVY_LAYERS - {_DEPTHWISE} for layer in residual)
@@ -105,7 +104,7 @@ def mixtures(plain: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _residual_layers(graph: ElementTree.Element, kinds: dict[str, str]) -> set[str]:
-    """Find the ids of the layers between a tensor and the sum that adds it again."""
+    """Find the ids of the layers that lie between a tensor and the sum that adds it again."""
     sources: dict[str, list[str]] = {layer: [] for layer in kinds}
     for edge in graph.iterfind("edges/edge"):
         if kinds[edge.get("from-layer", "")] != "Const":
@@ -119,7 +118,7 @@ def _residual_layers(graph: ElementTree.Element, kinds: dict[str, str]) -> set[s
 
 
 def _between(start: str, end: str, sources: dict[str, list[str]]) -> set[str]:
-    """Return the layers from `start` to `end`, `end` included; none if a path avoids `start`."""
+    """Return the layers after `start` up to `end`; none if some path bypasses `start`."""
     found: set[str] = set()
     waiting = [end]
     while waiting:
@@ -127,14 +126,14 @@ def _between(start: str, end: str, sources: dict[str, list[str]]) -> set[str]:
         if layer == start or layer in found:
             continue
         if not sources[layer]:
-            return set()  # the network's input: a path avoids `start`
+            return set()  # the network's input: a path bypasses `start`
         found.add(layer)
         waiting += sources[layer]
     return found
 
 
 def _dense_layers(residual: set[str], kinds: dict[str, str], skipped: int) -> set[str]:
-    """Choose the dense layers except the first few, each with the layer after it in the file."""
+    """Choose the dense layers, except the first few, each with the layers after it in the file."""
     chosen, taking, seen = set(), False, 0
     for layer, kind in kinds.items():
         if kind in _HEAVY_LAYERS:
@@ -149,7 +148,7 @@ def _dense_layers(residual: set[str], kinds: dict[str, str], skipped: int) -> se
 def _keep_precise(graph: ElementTree.Element, coarse: set[str]) -> bytes:
     """Mark all other layers to stay in float32.
 
-    OpenVINO reads the mark as `DisableFP16Compression`, and its CPU plugin obeys it for bf16 too.
+    OpenVINO reads the mark as `DisableFP16Compression`, which its CPU plugin honours for bf16 too.
     """
     marked = copy.deepcopy(graph)
     for layer in marked.iterfind("layers/layer"):

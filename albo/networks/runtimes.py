@@ -1,9 +1,9 @@
-"""Run a frozen network: with OpenVINO or torch on a CPU, with torch on CUDA and MPS.
+"""Runs a frozen network on this machine: OpenVINO or torch on a CPU, torch on CUDA and MPS.
 
-Every runtime takes batches of uint8 pixels (n, size, size, 3). It returns, in the same order, the
+Every runtime takes batches of uint8 pixels (n, size, size, 3) and returns, in the same order, the
 raw outputs of the network: top float32 (n, d) and middle float32 (n, m). All agree with eager
-float32. If a processor offers a faster arithmetic of lower precision, it is used as far as the
-cosines on probe images stay above `AGREEMENT` and `LEAST_AGREEMENT`.
+float32: a faster, coarser arithmetic is used only if the cosines on probe images stay above
+`AGREEMENT` and `LEAST_AGREEMENT`.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def open_runtime(
     Parameters
     ----------
     batch_size : covers a batch; None lets the runtime choose.
-    single : for one fast answer: start fast rather than run fast.
-    note : called with one line of information for the user (a fall-back, an export).
+    single : only one cover is asked about: start fast rather than run fast.
+    note : called with one line that the user may want to know (a fall-back, an export).
 
-    Raises RuntimeFailed, MissingWeights, UsageError if the requested device is not available.
+    Raises RuntimeFailed, MissingWeights, UsageError if the device is not available.
     """
     chosen = _choose_device(device, single=single)
     if chosen is Device.CPU:
@@ -75,13 +75,13 @@ def check_device(device: Device) -> None:
 
 
 def _choose_device(device: Device, *, single: bool) -> Device:
-    # For one cover, importing torch alone takes ten times as long as the answer on the CPU.
+    # For one cover, importing torch takes ten times as long as the CPU's answer.
     if device is Device.CPU or (device is Device.AUTO and (single or not _may_have_gpu())):
         return Device.CPU
     import torch
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns of unknown drivers; albo does it below
+        warnings.simplefilter("ignore")  # torch warns of unknown drivers; so does albo, later
         there = {
             Device.CUDA: torch.cuda.is_available(),
             Device.MPS: torch.backends.mps.is_available(),
@@ -95,7 +95,7 @@ def _choose_device(device: Device, *, single: bool) -> Device:
 
 
 def _may_have_gpu() -> bool:
-    """Whether there may be a GPU, so that importing torch to check is worth two seconds."""
+    """Whether this machine may have a GPU: importing torch to find out takes two seconds."""
     apple = platform.system() == "Darwin" and platform.machine() == "arm64"
     return (
         apple
@@ -123,7 +123,7 @@ def _open_cpu(card: Card, batch_size: int | None, *, single: bool, note: Note) -
 def _open_torch(card: Card, device: Device, batch_size: int | None, note: Note) -> Runtime:
     try:
         runtime = TorchRuntime(card, device, batch_size or GPU_BATCH)
-    except RuntimeError as error:  # torch.OutOfMemoryError is a subclass
+    except RuntimeError as error:  # torch.OutOfMemoryError is one
         raise RuntimeFailed(
             f"{card.name} cannot be loaded on {device.value} ({first_line(error)});"
             " use --device cpu"

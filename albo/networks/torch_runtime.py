@@ -30,20 +30,20 @@ _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def first_line(error: object) -> str:
-    """Return the informative line of an error in torch's format."""
+    """Return the first line of an error, where torch writes the reason."""
     return in_one_line(lines_of(error)[0], _MAX_REASON)
 
 
 class TorchRuntime:
-    """A network run by torch: captured as a graph on CUDA, eager elsewhere.
+    """A network run by torch: graph-captured on CUDA, eager elsewhere.
 
-    Threads may call `encode` at the same time; forward passes run one at a time.
+    Threads may call `encode` at the same time: one forward pass runs at a time.
 
     Attributes
     ----------
-    device : the device it runs on.
-    arithmetic : its arithmetic: bfloat16, float16 or float32.
-    batch_size : the most covers in a batch; halved if they do not fit into the memory.
+    device : where it runs.
+    arithmetic : the network's arithmetic: bfloat16, float16 or float32.
+    batch_size : the most covers in a batch; halved if they do not fit into memory.
     """
 
     def __init__(self, card: Card, device: Device, batch_size: int) -> None:
@@ -53,14 +53,14 @@ class TorchRuntime:
         self.batch_size = batch_size
         self._where = torch.device(device.value)
         network = networks.build(card).to(self._where)
-        if device is not Device.MPS:  # its convolutions need channels first
+        if device is not Device.MPS:  # its convolutions are made for channels first
             network = network.to(memory_format=torch.channels_last)
         self.arithmetic, self._network = _fastest_that_agrees(network, card, self._where)
         self._graphs = _Graphs(card.size, self._where)
         self._turn = threading.Lock()
 
     def encode(self, batches: Iterable[Pixels]) -> Iterator[tuple[Floats, Floats]]:
-        """Yield (top, middle) for each batch, in order; a batch too big for the memory is halved.
+        """Yield (top, middle) for each batch, in order; one too big for memory is halved.
 
         Raises RuntimeFailed if not even one cover fits.
         """
@@ -84,7 +84,7 @@ class TorchRuntime:
                 start += max(1, len(part))
 
     def _forward_if_it_fits(self, pixels: Pixels) -> tuple[Floats, Floats] | None:
-        # The caller frees memory: while the error exists, so do the tensors of the failed pass.
+        # The caller frees the memory: while the error exists, it keeps its tensors alive.
         try:
             with self._turn, self._float32():
                 return self._forward(pixels)
@@ -126,11 +126,11 @@ class TorchRuntime:
 
 
 class _Graphs:
-    """The captured graph of a network, made at the first use; only one is kept at a time.
+    """The captured graph of a network, made when first needed; one at a time is kept.
 
     Attributes
     ----------
-    captures : whether graphs are captured: on CUDA, unless the network cannot be captured.
+    captures : whether graphs are captured: on CUDA, except for networks that do not allow it.
     """
 
     def __init__(self, size: int, where: torch.device) -> None:
@@ -143,25 +143,25 @@ class _Graphs:
         return len(self._kept)
 
     def clear(self) -> None:
-        """Drop the captured graph and free its memory."""
+        """Drop the captured graph and its memory."""
         self._kept.clear()
 
     def find(self, network: nn.Module, n: int, batch_size: int) -> _Graph | None:
-        """Return a captured graph for up to n covers; one size serves all batches but the last.
+        """Return a captured graph for up to n covers; one size serves all batches except the last.
 
-        Returns None if the network has to run eagerly.
+        None if the network has to run eagerly.
         """
         if not self.captures or not n:
             return None
         size = batch_size if n > batch_size // 2 else n
         if size not in self._kept:
-            self.clear()  # before the next capture: two graphs would take twice the memory
+            self.clear()  # before the next capture: two would take twice the memory
             try:
                 self._kept[size] = _Graph(network, size, self._size, self._where)
             except RuntimeError as error:
                 if _is_out_of_memory(error):
                     raise
-                self.captures = False  # some networks have operations that cannot be captured
+                self.captures = False  # some networks cannot be captured
         return self._kept.get(size)
 
 
@@ -176,7 +176,7 @@ class _Graph:
         self._input = torch.zeros(shape, dtype=torch.uint8, device=where)
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # warm up outside the capture, as PyTorch requires
+        with torch.cuda.stream(side):  # warm up outside the capture, as PyTorch asks
             for _ in range(3):
                 network(self._input)
         torch.cuda.current_stream().wait_stream(side)
@@ -195,7 +195,7 @@ class _Graph:
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error means too little memory; only CUDA has a type for it."""
+    """Whether an error means too little memory; only CUDA has its own type for that."""
     import torch
 
     text = str(error).lower()
@@ -203,7 +203,7 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def _true_float32() -> contextlib.AbstractContextManager[None]:
-    """Prevent cuDNN from rounding float32 to TF32, its default with only ten bits like float16."""
+    """Keep cuDNN from rounding float32 to TF32, its default, with only ten bits of mantissa."""
     import torch
 
     before = torch.backends.cudnn

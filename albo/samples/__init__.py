@@ -1,8 +1,8 @@
-"""Sample covers, drawn by albo itself: what `albo demo` works on, free of rights.
+"""Sample covers for `albo demo`, drawn by albo itself and free of rights.
 
-Each of the twelve styles is a way of drawing, not a genre of music. Inside a style every artist has
-a hand of their own (palette, lettering, favourite composition), so covers of one artist resemble
-each other; and some covers borrow a motif from another style, so styles overlap as genres do.
+Each of the twelve styles is a way of drawing, not a genre of music. Within a style every artist has
+their own palette, lettering and favourite composition, so covers of one artist are similar.
+Some covers borrow a motif from another style, so styles overlap as genres do.
 """
 
 import lazy_loader

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 VERSION = 1
-"""Of the drawings; raised whenever the same sample would get other pixels."""
+"""The version of the drawings; raised whenever a sample gets other pixels."""
 
 
 _ARTWORK: dict[str, Callable[[Brief], Image.Image]] = dict(
@@ -118,7 +118,7 @@ _PLACES: dict[str, tuple[_Place, ...]] = {
 
 
 def _unrest(image: Image.Image, place: _Place) -> float:
-    """How busy a place is: the deviation of its grey levels."""
+    """Return how busy a place is: the standard deviation of its grey levels."""
     n = image.width
     left, top = int(place.x * n), int(place.y * n)
     right, foot = int((place.x + place.wide) * n), int((place.y + place.high) * n)
@@ -159,7 +159,7 @@ def _letter(image: Image.Image, b: Brief) -> None:
 
 
 def _legible_ink(image: Image.Image, b: Brief, box: tuple[int, int, int, int]) -> Colour:
-    """Choose dark or light type for what is under it; over a busy ground, lay a plate first."""
+    """Choose dark or light type by its background; on a busy one, draw a plate first."""
     n, pal = b.n, b.palette
     under = np.asarray(image.crop(box).convert("L"), dtype=np.float32)
     bright = float(under.mean()) > 128  # half of white

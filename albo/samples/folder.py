@@ -1,4 +1,4 @@
-"""The folder of sample covers: drawn, labelled, and saying what it is."""
+"""The folder of sample covers: drawn, labelled, with a README and a marker."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CC0 1.0, https://creativecommons.org/publicdomain/zero/1.0/
 
 
 def sample_file(sample: Sample) -> str:
-    """Where a sample lies in the folder: `covers/<style>/<artist> - <album>.jpg`.
+    """Return a sample's path in the folder: `covers/<style>/<artist> - <album>.jpg`.
 
     Kept-aside covers lie in `kept-aside/`. Names hold letters, digits, spaces and `&()-` only.
     """
@@ -50,7 +50,7 @@ def sample_file(sample: Sample) -> str:
 
 
 def is_sample_folder(folder: Path) -> bool:
-    """Whether a folder says of itself that it holds sample covers, all of them or some."""
+    """Whether a folder is marked as one of sample covers, complete or not."""
     try:
         return (folder / _SAYING).read_bytes() == _README.encode()
     except OSError:
@@ -66,7 +66,7 @@ def _digest(content: bytes) -> str:
 
 
 def _read_marker(path: Path) -> dict[str, str]:
-    """Digests of the files an earlier run finished, by name; empty where there was none."""
+    """Return the digests of the files of an earlier run, by name; empty if there was none."""
     try:
         found = read_json(path)
         files = found["files"] if found["version"] == VERSION else {}
@@ -83,7 +83,7 @@ def _is_there(path: Path, digest: str | None) -> bool:
 
 
 def _remove_stale(folder: Path, done: dict[str, str], planned: set[str]) -> None:
-    """Remove what an earlier, larger run drew, and nothing that anybody changed or added since."""
+    """Remove unchanged files of an earlier, larger run; keep changed and added ones."""
     known = {sample_file(s) for s in plan_samples(MOST_PER_STYLE)} if set(done) - planned else set()
     for name in (set(done) - planned) & known:
         if _is_there(folder / name, done[name]):
@@ -105,23 +105,23 @@ def _labels(samples: tuple[Sample, ...]) -> bytes:
 
 
 def write_samples(folder: Path, per_style: int = 25, progress: Progress | None = None) -> Path:
-    """Draw all sample covers into a folder, and say in it what they are.
+    """Draw all sample covers into a folder, with a README.
 
-    A second run draws only what is missing or was changed; a marker written last tells it.
+    A second run, guided by a marker file, draws only missing or changed covers.
 
     Parameters
     ----------
     folder : Path
-        Made where it is not. Gets `covers/`, `kept-aside/`, `labels.csv` and `README.txt`.
+        Made if missing. Gets `covers/`, `kept-aside/`, `labels.csv` and `README.txt`.
     per_style : int
         Labelled covers of each style, 1 to 800.
     progress : callable, optional
-        Called with how many covers stand, of how many.
+        Called with how many covers are done, and of how many.
 
     Returns
     -------
     Path
-        Of `labels.csv`: file (relative to it), genre (the style's name), artist, album, year.
+        Path of `labels.csv`: file (relative to it), genre (the style's name), artist, album, year.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def write_samples(folder: Path, per_style: int = 25, progress: Progress | None =
     labelled = plan_samples(per_style)
     samples = labelled + plan_kept_aside()
     before, done = _read_marker(folder / _MARKER), {}
-    # First, so that a folder that was never finished is known for what it is too.
+    # First, so that an unfinished folder is recognised too.
     _write(folder / _SAYING, _README.encode())
     for count, sample in enumerate(samples, start=1):
         name = sample_file(sample)

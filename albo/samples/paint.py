@@ -1,4 +1,4 @@
-"""What every style paints with: colours, fields of numbers, a pen for flat shapes, and type."""
+"""The tools of every style: colours, fields of numbers, a pen for flat shapes, and type."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ VIVID = (5, 13, 6, 2, 12, 10, 15, 7)
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What a designer is given: size, colours, names and two sources of chance."""
+    """The input of a drawing: size, colours, names and two random generators."""
 
     n: int
     """The side of the cover in pixels."""
     rng: np.random.Generator
-    """Chance for this cover."""
+    """The random generator of this cover."""
     hand: np.random.Generator
-    """The artist's own chance: the same for all covers of one artist."""
+    """The artist's random generator: the same for all covers of one artist."""
     palette: Palette
     """The colours."""
     style: str
@@ -95,10 +95,10 @@ class Brief:
     title: str
     """The title on the cover."""
     borrow: Callable[[Brief, str], Image.Image]
-    """Draws the artwork of a brief in the style that is named."""
+    """Draws the artwork of a brief in the named style."""
 
     def guest(self, styles: tuple[str, ...]) -> Image.Image:
-        """Draw an artwork in one of the other styles, with this cover's palette and chance."""
+        """Draw an artwork in one of the other styles, with this cover's palette and generator."""
         style = styles[int(self.rng.integers(len(styles)))]
         seeds = self.rng.integers(2**32, size=2)
         rng, hand = generator("guest", seeds[0]), generator("guest hand", seeds[1])

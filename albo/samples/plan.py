@@ -1,4 +1,4 @@
-"""What sample covers there are: styles, invented artists and albums, always the same."""
+"""The list of sample covers: styles, invented artists and albums, always the same."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from albo.errors import UsageError
 
 MOST_PER_STYLE = 800
-"""Sample numbers leave room for so many covers of a style."""
+"""Sample numbers leave room for this many covers of a style."""
 
 
 KEPT_PER_STYLE = 2
@@ -31,7 +31,7 @@ STYLES: tuple[str, ...] = (
     "Night city",
     "One line",
 )
-"""Named by what is drawn. They are not genres of music."""
+"""Named after the drawings. They are not genres of music."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Sample:
     number: int
     """The number of this cover."""
     copy_of: int | None = None
-    """The number of the cover that this one repeats; None where it repeats none."""
+    """The number of the cover that this one repeats; None if it is an original."""
 
 
 def _words(text: str) -> list[str]:
@@ -98,12 +98,12 @@ _KINDS = _words("""
 
 
 EDITIONS = ("Deluxe Edition", "Remastered", "Anniversary Edition")
-"""How a cover comes back: with a sticker, cropped and brightened, or in a border and rescaled."""
+"""The kinds of reissue: with a sticker, cropped and brightened, or in a border and rescaled."""
 
 
 @lru_cache(maxsize=1)
 def _artists() -> tuple[str, ...]:
-    """Every artist's name that there is, in a fixed shuffled order."""
+    """Return every artist's name, in a fixed shuffled order."""
     names = [f"{a} {b}" for a in _FIRST for b in _SECOND]
     order = generator("artists").permutation(len(names))
     return tuple(("The " if k % 3 == 0 else "") + names[i] for k, i in enumerate(order.tolist()))
@@ -117,7 +117,7 @@ def _title_of_album(rng: np.random.Generator) -> str:
 
 
 def _discography(style: str, artist: str, count: int, number: int) -> list[Sample]:
-    """Draw up `count` albums of one artist, with no title twice."""
+    """Make `count` albums of one artist, each with another title."""
     rng = generator("albums", style, artist)
     titles: list[str] = []
     while len(titles) < count:
@@ -136,7 +136,7 @@ def _copy(original: Sample, number: int, edition: str) -> Sample:
 
 
 def _plan_style(row: int, per_style: int) -> list[Sample]:
-    """All labelled covers of one style: about ten artists for 25 covers, two of them copies."""
+    """Return a style's labelled covers: about ten artists for 25 covers, two of them copies."""
     style, copies = STYLES[row], per_style // 12
     originals = per_style - copies
     artists = _artists()[row :: len(STYLES)][: max(1, round(per_style / 2.5))]
@@ -152,7 +152,7 @@ def _plan_style(row: int, per_style: int) -> list[Sample]:
 
 
 def plan_samples(per_style: int = 25) -> tuple[Sample, ...]:
-    """All labelled sample covers, style by style, always the same.
+    """Return all labelled sample covers, style by style, always the same.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def plan_samples(per_style: int = 25) -> tuple[Sample, ...]:
 
 
 def plan_kept_aside() -> tuple[Sample, ...]:
-    """Two covers of each style, by artists that `plan_samples` never names, to try things out."""
+    """Return two covers of each style, by artists that `plan_samples` never names, for tests."""
     samples: list[Sample] = []
     spare = _artists()[-KEPT_PER_STYLE * len(STYLES) :]
     for k, artist in enumerate(spare):
@@ -183,6 +183,6 @@ def plan_kept_aside() -> tuple[Sample, ...]:
 
 
 def generator(*words: object) -> np.random.Generator:
-    """Make a generator that depends on the words alone: the same in every process."""
+    """Make a generator that depends only on the words: the same in every process."""
     digest = hashlib.sha256("\x1f".join(map(str, words)).encode()).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))

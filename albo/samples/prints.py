@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from albo.records import Floats
 
 BORROWED = 0.13
-"""Share of covers, in the styles that can, whose motif comes from another style."""
+"""The share of covers, in some styles, whose motif comes from another style."""
 
 
 def draw_swiss(b: Brief) -> Image.Image:
@@ -93,7 +93,7 @@ def _swiss_bars(b: Brief, pen: Pen, inks: list[Colour]) -> None:
 
 
 def _swiss_arcs(b: Brief, pen: Pen, inks: list[Colour]) -> None:
-    """Run concentric arcs out of a corner or the middle of an edge, as on a concert poster."""
+    """Draw concentric arcs from a corner or the middle of an edge, as on a concert poster."""
     x, y = ((1.0, 1.0), (0.0, 1.0), (0.5, 1.0), (0.5, 0.62))[int(b.hand.integers(4))]
     rings = int(b.near(4, 11))
     ground = pen.image.getpixel((0, 0))

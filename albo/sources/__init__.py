@@ -1,8 +1,8 @@
-"""The sources of covers (folders, manifests, charts, other catalogs), and all downloads.
+"""Where covers come from: folders, manifests, charts, other catalogs; and all downloads.
 
-`opening` recognises a SOURCE. `folders`, `manifests` (over tables: `rows`) and `catalogs` list
-albums. `plan` chooses the charts of a harvest, `charts` reads them, `chart_requests` and
-`artwork_requests` order the requests. `downloads` fetches, with `politeness` and `connections`.
+`opening` opens a SOURCE; `folders`, `manifests` (read by `rows`) and `catalogs` list albums. `plan`
+chooses the charts of a harvest, `charts` reads them, `chart_requests` and `artwork_requests` choose
+the next requests. `downloads` fetches, with `politeness` and `connections`.
 Nothing is decoded or kept here.
 """
 

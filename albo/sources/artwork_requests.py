@@ -1,4 +1,4 @@
-"""Wanted artwork, the results of its fetches, and their records in the catalog."""
+"""The artwork to fetch, the results, and their records in the catalog."""
 
 from __future__ import annotations
 
@@ -24,47 +24,47 @@ if TYPE_CHECKING:
     from albo.store import CoverStore
 
 
-_MOST_REMEMBERED = 5_000  # the artworks stored last
+_MOST_REMEMBERED = 5_000  # of the artworks stored last
 
 
-# --- data passed between threads -----------------------------------------------------------------
+# --- records passed between threads --------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class Artwork:
-    """One wanted artwork."""
+    """One artwork to fetch."""
 
     url: str
-    """Its address, as in the chart."""
+    """Its address in the chart."""
 
     arriving: Digest | None
     """The cover that was being stored when a run ended; it may be in the store."""
 
     albums: dict[str, Tally]
-    """The albums that want it, by id, each with its tally."""
+    """The tallies of the albums that it is for, by album id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Artwork that was fetched complete, or is in the store already."""
+    """Artwork that was fetched undamaged, or is in the store already."""
 
     art: Artwork
-    """The requested artwork."""
+    """The artwork that was asked for."""
 
     digest: Digest
     """The cover's digest."""
 
     url: str = ""
-    """The address it came from; "" if it was in the store."""
+    """The URL that it came from; "" if it was in the store."""
 
     data: bytes | None = None
     """The file's bytes; None if it is in the store, at `uri`."""
 
     facts: Facts | None = None
-    """The facts about the image; None if it was in the store."""
+    """The facts about the bytes; None if it was in the store."""
 
     uri: str = ""
-    """Its place in the store; "" if it is not there yet."""
+    """The URI in the store; "" if it is not there yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,35 +72,35 @@ class NotFetched:
     """Artwork that could not be fetched."""
 
     art: Artwork
-    """The requested artwork."""
+    """The artwork that was asked for."""
 
     reason: str
     """Why it failed."""
 
     was_asked: bool = True
-    """Whether a request was sent to any server."""
+    """Whether any server was asked for it."""
 
 
 FetchResult: TypeAlias = "Fetched | NotFetched"
-"""The result of fetching an artwork."""
+"""What became of an artwork."""
 
 _R = TypeVar("_R", bound=FetchResult)
 
 
-# --- wanted artwork ------------------------------------------------------------------------------
+# --- the queue -----------------------------------------------------------------------------------
 
 
 class WantedArtwork:
-    """The artwork that albums want, each once, even if many albums share it.
+    """The artwork that albums want, each once, even if several albums share it.
 
-    From `want` until `settle` an artwork is open. An open artwork is in just one place: among the
-    new ones, among those that failed last time, or with the caller who took it by `take_next`.
-    Albums that want an open artwork join it. A settled artwork may be wanted again. The artworks
-    stored last are remembered, so that albums of later charts need no fetch.
+    From `want` until `settle` an artwork is open. An open artwork is in one of three places: the
+    new ones, those that failed last time, or the caller that took it by `take_next`. Albums that
+    want an open artwork join it. A settled one may be wanted again. The artworks stored last are
+    remembered, so that albums of later charts need no fetch.
     """
 
     def __init__(self) -> None:
-        self._new: dict[str, Artwork] = {}  # by artwork key, in the order of arrival
+        self._new: dict[str, Artwork] = {}  # all by artwork key, in the order of arrival
         self._failed_before: dict[str, Artwork] = {}
         self._open: dict[str, Artwork] = {}
         self._stored: dict[str, Fetched] = {}
@@ -108,21 +108,21 @@ class WantedArtwork:
 
     @property
     def count(self) -> int:
-        """The number of artworks that are not taken."""
+        """How many artworks have not been taken."""
         return len(self._new) + len(self._failed_before)
 
     @property
     def new_count(self) -> int:
-        """The number of them that did not fail last time."""
+        """How many of these did not fail last time."""
         return len(self._new)
 
     @property
     def album_count(self) -> int:
-        """The number of albums that wait for an open artwork."""
+        """How many albums wait for an open artwork."""
         return sum(len(art.albums) for art in self._open.values())
 
     def want(self, album_id: str, listing: Listing, tally: Tally) -> Fetched | None:
-        """Queue an album's artwork. Returns it instead if it is one of those stored last."""
+        """Queue an album's artwork. Returns it if it is among those stored last."""
         key = artwork_key(listing.art_url)
         if key in self._stored:
             art = Artwork(listing.art_url, None, {album_id: tally})
@@ -136,7 +136,7 @@ class WantedArtwork:
         return None
 
     def take_next(self, *, with_failed: bool) -> Artwork | None:
-        """Take the next artwork. Those that failed last time come last and delay no others.
+        """Take the next artwork: those that failed last time come last, so they delay no others.
 
         Parameters
         ----------
@@ -155,13 +155,13 @@ class WantedArtwork:
             self._open.pop(artwork_key(result.art.url), None)
 
     def remember(self, stored: Fetched) -> None:
-        """Remember a cover's place in the store: albums of later charts may share it."""
+        """Remember a stored cover: albums of later charts may share it."""
         self._stored[artwork_key(stored.art.url)] = stored
         if len(self._stored) > _MOST_REMEMBERED:
             del self._stored[next(iter(self._stored))]
 
     def give_up(self, lost: NotFetched) -> None:
-        """Do not fetch this artwork again in this run for its albums."""
+        """Do not ask for this artwork again in this run, for its albums."""
         self._given_up.update(lost.art.albums)
 
     def was_given_up(self, album_id: str) -> bool:
@@ -173,11 +173,11 @@ class WantedArtwork:
 
 
 class ArtworkFetches:
-    """Fetches artwork in threads, each in the largest available size.
+    """Fetches artwork in threads, in the largest size available.
 
     Attributes
     ----------
-    running : the fetches whose result has not been taken.
+    running : the fetches whose results have not been taken.
     """
 
     def __init__(
@@ -192,12 +192,12 @@ class ArtworkFetches:
 
     @property
     def has_room(self) -> bool:
-        """Whether one more fetch may begin."""
+        """Whether another fetch may begin."""
         return len(self.running) < 4 * self._workers
 
     @property
     def are_many(self) -> bool:
-        """Whether some fetches wait for a thread: then several may be taken at once."""
+        """Whether some fetches wait for a thread: then several results may be taken at once."""
         return len(self.running) > self._workers
 
     def begin(self, art: Artwork) -> None:
@@ -205,21 +205,21 @@ class ArtworkFetches:
         self.running.add(self._pool.submit(self._fetch, art))
 
     def take_done(self) -> list[Future[FetchResult]]:
-        """Return the fetches that are done, and remove them from `running`."""
+        """Remove and return the finished fetches."""
         done = {future for future in self.running if future.done()}
         self.running -= done
         return list(done)
 
     def stop(self) -> None:
-        """Abort the running downloads."""
+        """End the running downloads."""
         self._downloads.stop()
 
     def close(self) -> None:
-        """Shut down the threads."""
+        """Stop the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _fetch(self, art: Artwork) -> FetchResult:
-        """Fetch an artwork; runs in a thread."""
+        """Fetch an artwork; in a thread."""
         if art.arriving is not None:
             uri = self._covers.find(art.arriving)
             if uri is not None:
@@ -242,7 +242,7 @@ class ArtworkFetches:
 
 
 def rows_of_result(result: FetchResult, rows: dict[str, CatalogRow]) -> list[CatalogRow]:
-    """Return the rows of the albums of a result."""
+    """Return the rows of a result's albums."""
     return [rows[album_id] for album_id in result.art.albums if album_id in rows]
 
 
@@ -251,7 +251,7 @@ def change_row(
     results: Iterable[_R],
     change: Callable[[CatalogRow, _R], CatalogRow],
 ) -> list[CatalogRow]:
-    """Change the rows of the albums of some results; return the changed rows."""
+    """Change the rows of the results' albums, and return them."""
     changed: dict[str, None] = {}
     for result in results:
         for row in rows_of_result(result, rows):
@@ -262,13 +262,13 @@ def change_row(
 
 
 def is_for_result(row: CatalogRow, result: FetchResult) -> bool:
-    """Whether an album still wants this artwork: a chart may have changed it since."""
+    """Whether the album still wants this artwork: a chart may have changed it meanwhile."""
     listing = row.listing
     return listing is not None and artwork_key(listing.art_url) == artwork_key(result.art.url)
 
 
 def as_arriving(row: CatalogRow, came: Fetched) -> CatalogRow:
-    """Record that a cover is being stored; after a kill, it may or may not be in the store."""
+    """Record that a cover is being stored: after a kill it may or may not be in the store."""
     if row.listing is None or came.facts is None or not is_for_result(row, came):
         return row
     listing = replace(
@@ -298,6 +298,6 @@ def as_failed(row: CatalogRow, lost: NotFetched) -> CatalogRow:
 
 
 def is_out_of_sight(album: Album) -> bool:
-    """Whether an album's cover was in a folder and is gone from there."""
+    """Whether an album's cover was in a folder and is gone."""
     there = album.digest is None or is_remote(album.uri) or os.path.exists(album.uri)
     return not there

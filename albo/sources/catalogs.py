@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class CatalogSource:
-    """Another catalog as a source: its albums are copied, and it keeps them.
+    """Another catalog as a source: its albums are copied into this one.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class CatalogSource:
 
     def entries(self) -> Iterator[Entry]:
         """List the albums that have a cover, by source and album id."""
-        # All at once: a server may close a listing before all covers are processed.
+        # All at once: a server may not keep a listing open while covers are read.
         for album in list(self._catalog.albums()):
             if album.digest is not None or album.source != CHARTS:
                 ours = replace(
@@ -46,5 +46,5 @@ class CatalogSource:
                 yield Entry(ours, stamp_file(album.uri))
 
     def is_gone(self, album_id: str) -> bool:  # noqa: ARG002
-        """Return True: a catalog lists every album that it has."""
+        """Return True: a catalog's listing is complete, so an album it does not list is gone."""
         return True

@@ -17,27 +17,27 @@ if TYPE_CHECKING:
     from albo.sources.downloads import Downloads
     from albo.sources.plan import Part, Plan
 
-_RESUME = timedelta(hours=24)  # charts change daily, so older ones are requested again
+_RESUME = timedelta(hours=24)  # charts change daily: older ones are asked for again
 
 
 @dataclass(frozen=True, slots=True)
 class ChartAnswer:
-    """The answer to a request for a chart: its albums, that nothing is new, or an error."""
+    """The answer to a request for a chart: its list, "unchanged", or an error."""
 
     part: Part
-    """The part of the plan that has the request."""
+    """The part of the plan that asked."""
 
     address: Address
-    """The chart."""
+    """The chart's genre and storefront."""
 
     feed: Feed
-    """The current record of the chart."""
+    """The chart's record for the catalog."""
 
     chart: Chart | None = None
-    """The chart's content; None if it is unchanged, or after an error."""
+    """The chart's list; None if it is unchanged or there is an error."""
 
     error: AlboError | None = None
-    """The reason for an error."""
+    """Why there is no answer."""
 
     @property
     def name(self) -> str:
@@ -45,7 +45,7 @@ class ChartAnswer:
         return f"{self.address.genre.name} ({self.address.key})"
 
     def described(self, limit: int, new: int) -> str:
-        """Return a line with the number of albums that came and the number requested."""
+        """Return one line: how many albums came, of how many asked for."""
         count = len(self.feed.album_ids)
         if self.chart is None:
             return f"{self.name}: unchanged, {count} albums"
@@ -56,10 +56,10 @@ class ChartAnswer:
 
 
 class ChartRequests:
-    """Requests the plan's charts, one at a time, in a thread.
+    """Asks for the plan's charts, one at a time, in a thread.
 
-    Charts that failed last time come last, so they cannot delay the rest. If a run of the last 24
-    hours was stopped, the charts that it fetched are taken from the catalog.
+    Charts that failed last time are asked last, so they cannot delay the rest. Charts that a
+    stopped run of the last 24 hours has fetched are taken from the catalog.
     """
 
     def __init__(self, plan: Plan, catalog: Catalog, feeds: Downloads) -> None:
@@ -68,14 +68,14 @@ class ChartRequests:
         self._feeds = feeds
         self._pool = ThreadPoolExecutor(1, "albo-harvest")
         self._coming: deque[tuple[Part, ChartRequest]] = deque()
-        self._known: dict[str, Feed] = {}  # the catalog's feeds, by URL
-        self._resumed_from = ""  # the start of the earlier run, "" for a new run
+        self._known: dict[str, Feed] = {}  # the catalog's records, by URL
+        self._resumed_from = ""  # when the earlier run began, "" for a new run
         self._asking: Future[ChartAnswer] | None = None
 
     def begin(self) -> int | None:
-        """Look up the records of the charts, and whether this run continues an earlier one.
+        """Look up the known charts, and whether this run continues an earlier one.
 
-        Returns the number of charts that the earlier run requested; None for a new run.
+        Returns how many charts the earlier run has asked for; None for a new run.
         """
         self._known = self._catalog.feeds([request.url for _, request in self._plan.requests])
         failed = {url for url, feed in self._known.items() if not feed.fetched}
@@ -88,7 +88,7 @@ class ChartRequests:
 
     @property
     def coming(self) -> int:
-        """The number of charts that have not been requested."""
+        """How many charts have not been asked for."""
         return len(self._coming)
 
     @property
@@ -98,16 +98,16 @@ class ChartRequests:
 
     @property
     def can_ask(self) -> bool:
-        """Whether there is a chart to request, and no request is running."""
+        """Whether there is a chart to ask for and no request is running."""
         return bool(self._coming) and self._asking is None
 
     @property
     def running(self) -> list[Future[ChartAnswer]]:
-        """The running request, if there is one."""
+        """The running request, if any."""
         return [] if self._asking is None else [self._asking]
 
     def ask_next(self) -> ChartAnswer | None:
-        """Request the next chart. Returns its answer at once if the catalog has it."""
+        """Ask for the next chart. Returns its answer at once if the catalog has it."""
         part, request = self._coming.popleft()
         feed = self._known_feed(request.url)
         if feed is not None and self._resumed_from and feed.fetched >= self._resumed_from:
@@ -116,9 +116,9 @@ class ChartRequests:
         return None
 
     def take_answer(self) -> ChartAnswer | None:
-        """Return the answer that has come, if any; the next chart may then be requested.
+        """Return the answer that has arrived, if any; then the next chart may be asked for.
 
-        Raises the thread's exception.
+        Raises the error of the thread.
         """
         if self._asking is None or not self._asking.done():
             return None
@@ -126,15 +126,15 @@ class ChartRequests:
         return asked.result()
 
     def stop(self) -> None:
-        """Abort the running request: it fails with `NotAsked`."""
+        """End the running request, which fails with `NotAsked`."""
         self._feeds.stop()
 
     def close(self) -> None:
-        """Shut down the thread."""
+        """Stop the thread."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _known_feed(self, url: str) -> Feed | None:
-        """Return the record of a chart, if it is usable and the catalog has all its albums."""
+        """Return a chart's record if it is useful and the catalog has all albums it listed."""
         feed = self._known.get(url)
         if feed is None or not (feed.etag or feed.modified or self._resumed_from):
             return None
@@ -142,7 +142,7 @@ class ChartRequests:
         return feed if there == len(feed.album_ids) else None
 
     def _request(self, part: Part, request: ChartRequest, known: Feed | None) -> ChartAnswer:
-        """Send the request; runs in the thread."""
+        """Ask the server; in the thread."""
         url, address = request.url, request.address
         etag, modified = (known.etag, known.modified) if known is not None else ("", "")
         try:
@@ -157,5 +157,5 @@ class ChartRequests:
 
 
 def timestamp(ago: timedelta = timedelta()) -> str:
-    """Return the time this long ago in the catalog's format: ISO, UTC, milliseconds."""
+    """Return the time that long ago in the catalog's format: ISO, UTC, milliseconds."""
     return (datetime.now(UTC) - ago).isoformat(timespec="milliseconds")

@@ -1,9 +1,9 @@
 """iTunes' album charts: their addresses, their content, and the addresses of artwork.
 
-A chart is the `topalbums` feed of one genre in one storefront, as JSON. It has quirks. A chart of
-one album has an object in place of a list, and an empty one has no `entry` at all. An artist
-without a page has no attributes. The category is the album's own genre, in the storefront's
-language; it may be a subgenre, or one that the taxonomy does not have.
+A chart is the `topalbums` feed of one genre in one storefront, as JSON. Its quirks: a chart of one
+album has an object instead of a list, an empty one has no `entry` at all, an artist without a page
+has no attributes, and the category is the album's own genre, in the storefront's language, which
+may be a subgenre or unknown to the taxonomy.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 
 SOURCE = "itunes"
-"""The source name of albums from charts."""
+"""The name of the charts as a source of albums."""
 BASE_URL = "https://itunes.apple.com"
 LIMIT = 200
-"""The number of albums requested from a chart; often 100 come."""
+"""The number of albums to ask of a chart, which often lists only 100."""
 
 _FALLBACK_SIZE = 600
 _LONGEST_TEXT = 1_000
 _ID = re.compile(r"[0-9]{1,20}")
-_GENRE_ID = re.compile(r"[0-9]{1,18}")  # fits into the 64 bits of catalogs
+_GENRE_ID = re.compile(r"[0-9]{1,18}")  # fits into the catalog's 64 bits
 _ID_IN_LINK = re.compile(r"/(?:id)?([0-9]{1,20})(?:[?#]|$)")
 _SIZED = re.compile(r"[0-9]+x[0-9]+[^/]*")
 _STOREFRONT = re.compile(r"[a-z]{2}")
@@ -44,12 +44,12 @@ _APPLE_ART = "mzstatic.com"
 
 @dataclass(frozen=True, slots=True)
 class ChartEntry:
-    """An album in one chart; a field that the chart leaves out is "" or None."""
+    """An album as one chart lists it; a field that the chart leaves out is "" or None."""
 
     album_id: str
     """The store's number of the album, as digits."""
     rank: int
-    """The position in the chart, from 1."""
+    """The place in the chart, from 1."""
     name: str = ""
     """The album's name."""
     artist: str = ""
@@ -57,7 +57,7 @@ class ChartEntry:
     artist_id: str = ""
     """The store's number of the artist, as digits."""
     genre_id: int | None = None
-    """The album's own genre, which may be missing in the taxonomy."""
+    """The album's own genre, which may not be in the taxonomy."""
     genre_name: str = ""
     """The name of that genre, in the storefront's language."""
     released: str = ""
@@ -65,7 +65,7 @@ class ChartEntry:
     link: str = ""
     """The album's page."""
     art_url: str = ""
-    """The largest artwork in the chart."""
+    """The largest artwork that the chart names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +75,17 @@ class Chart:
     entries: tuple[ChartEntry, ...]
     """The albums, best rank first, each once."""
     without_id: int = 0
-    """The number of entries without an album id; they are left out."""
+    """How many entries had no album id; they are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The genre and the storefront that identify a chart."""
+    """The genre and the storefront of a chart."""
 
     storefront: str
     """The country, by two lower-case letters."""
     genre: Genre
-    """The genre, one of the taxonomy."""
+    """The genre in the taxonomy."""
 
     @property
     def key(self) -> str:
@@ -93,7 +93,7 @@ class Address:
         return f"{self.storefront}/{self.genre.id}"
 
     def url(self, base_url: str, limit: int) -> str:
-        """Return the URL of the chart."""
+        """Return the chart's URL."""
         return (
             f"{base_url}/{self.storefront}/rss/topalbums/genre={self.genre.id}/limit={limit}/json"
         )
@@ -101,16 +101,16 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class ChartRequest:
-    """A chart to request, with its URL; a plan contains it once."""
+    """A chart to ask for, and its URL; a plan makes it once."""
 
     address: Address
     """The genre and the storefront of the chart."""
     url: str
-    """The URL to fetch; the catalog keeps the feed under it."""
+    """The URL that is fetched; the catalog keeps the feed under it."""
 
 
 def check_storefront(text: str) -> str:
-    """Return a storefront's code as charts' addresses have it. Raises UsageError for bad text."""
+    """Return a storefront's code as in chart URLs. Raises UsageError for any other text."""
     code = text.strip().lower()
     if not _STOREFRONT.fullmatch(code):
         raise UsageError(f"{text!r} is no storefront; name a country by two letters: us, gb, jp")
@@ -118,11 +118,11 @@ def check_storefront(text: str) -> str:
 
 
 def check_base_url(text: str) -> str:
-    """Return a server's address without a final slash. Raises UsageError for bad text."""
+    """Return a server's URL without a final slash. Raises UsageError for any other text."""
     url = text.strip().rstrip("/")
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises ValueError for a bad port
+        _ = parts.port  # raises ValueError for an invalid port
         is_sound = bool(_PLAIN_URL.fullmatch(url) and parts.hostname)
     except ValueError:
         is_sound = False
@@ -192,7 +192,7 @@ def _entry(item: object, rank: int) -> ChartEntry | None:
 
 
 def _at(item: object, *path: str) -> Any:  # noqa: ANN401  (JSON)
-    """Follow a path in JSON; a list in place of an object stands for its first element."""
+    """Follow a path into JSON; of a list, take the first item."""
     for name in path:
         if isinstance(item, list):
             item = next(iter(item), None)
@@ -201,7 +201,7 @@ def _at(item: object, *path: str) -> Any:  # noqa: ANN401  (JSON)
 
 
 def _text(item: object, *path: str) -> str:
-    """Return the text or number there as one line that any table can hold, "" if missing."""
+    """Return the text or number there as one line of valid UTF-8, "" for none."""
     found = _at(item, *path)
     if isinstance(found, bool) or not isinstance(found, str | int):
         return ""
@@ -211,7 +211,7 @@ def _text(item: object, *path: str) -> str:
 
 
 def _url(item: object, *path: str) -> str:
-    """Return the URL there, "" if it is missing or so long that it would be cut."""
+    """Return the URL there, "" for none or for one that is too long."""
     text = _text(item, *path)
     return text if len(text) < _LONGEST_TEXT else ""
 
@@ -230,7 +230,7 @@ def _day(text: str) -> str:
 
 
 def _largest_image(images: object) -> str:
-    """Return the URL of the image with the largest height; of equal ones, the last."""
+    """Return the URL of the highest image, the last of equal ones."""
     found = images if isinstance(images, list) else [images]
 
     def height(image: object) -> int:
@@ -245,10 +245,10 @@ def _largest_image(images: object) -> str:
 
 
 def artwork_urls(url: str, size: int) -> tuple[str, ...]:
-    """Return the URLs to try for artwork: that many pixels a side, then 600, then the given URL.
+    """Return the URLs to try for artwork: that many pixels a side, then 600, then as given.
 
-    The last segment of the path selects the size of an image. If an address ends in another way,
-    only the address itself is returned.
+    The last segment of the path tells the server the size. A URL with another ending is returned
+    unchanged.
     """
     try:
         parts = urlsplit(url)
@@ -263,7 +263,7 @@ def artwork_urls(url: str, size: int) -> tuple[str, ...]:
 
 
 def artwork_key(url: str) -> str:
-    """Return the key of an artwork: the same for all its sizes, from any of Apple's servers."""
+    """Return the key of an artwork, the same for all its sizes and all of Apple's servers."""
     try:
         parts = urlsplit(url)
         host = _APPLE_ART if admits_artwork(parts.hostname or "", "") else parts.netloc
@@ -275,20 +275,20 @@ def artwork_key(url: str) -> str:
 
 
 def admits_artwork(host: str, base_host: str) -> bool:
-    """Whether artwork may come from a host: one of Apple's image servers, or the chart server."""
+    """Whether artwork may come from a host: one of Apple's image servers, or the charts' own."""
     name = host.lower()
     return name.endswith(f".{_APPLE_ART}") or (bool(name) and name == base_host.lower())
 
 
-# --- the catalog's rows --------------------------------------------------------------------------
+# --- records in the catalog ----------------------------------------------------------------------
 
 
 def merged(known: CatalogRow | None, entry: ChartEntry, chart: Address, when: str) -> CatalogRow:
-    """Return an album's row after it was seen in a chart.
+    """Return an album's new row after a chart listed it.
 
     Its names and links are those of the storefront where it was seen first. Its label is the
-    umbrella of its own genre. If the taxonomy has no such genre, it is the umbrella of the chart in
-    which it ranks best. The old cover stays until new artwork has been fetched.
+    umbrella of its own genre, or, if the taxonomy lacks that, of the chart where it ranks best.
+    New artwork is asked for; the old cover stays until then.
     """
     before = known.listing if known is not None else None
     listing = before or Listing({}, storefront=chart.storefront, first_seen=when)
@@ -302,7 +302,7 @@ def merged(known: CatalogRow | None, entry: ChartEntry, chart: Address, when: st
 
 
 def is_same(before: CatalogRow, after: CatalogRow) -> bool:
-    """Whether the chart had no news about an album except that it is still there."""
+    """Whether a chart changed only the time when an album was last seen."""
     if before.listing is None or after.listing is None:
         return False
     listing = replace(before.listing, last_seen=after.listing.last_seen)
@@ -330,7 +330,7 @@ def _described(listing: Listing, entry: ChartEntry) -> Listing:
 
 
 def _genre_said(listing: Listing, entry: ChartEntry) -> tuple[int | None, str]:
-    """Return an album's own genre, id and name together; a name alone does not replace an id."""
+    """Return an album's own genre, id and name together; a name without an id replaces no id."""
     if entry.genre_id is None and listing.genre_id is not None:
         return listing.genre_id, listing.genre_name
     is_same = entry.genre_id == listing.genre_id
@@ -340,7 +340,7 @@ def _genre_said(listing: Listing, entry: ChartEntry) -> tuple[int | None, str]:
 def _named(album: Album, entry: ChartEntry) -> Album:
     return replace(
         album,
-        # Before there is a cover, the address of the artwork.
+        # Until there is a cover, the URL of its artwork.
         uri=album.uri if album.digest is not None else entry.art_url or album.uri,
         name=entry.name or album.name,
         artist=entry.artist or album.artist,
@@ -357,7 +357,7 @@ def _labels(listing: Listing) -> tuple[str, str]:
 
 
 def _best_umbrella(charts: Iterable[tuple[str, int]]) -> Genre | None:
-    """Return the umbrella of the best-ranked chart; of equal ones, the first by name."""
+    """Return the umbrella of the chart with the best rank, the first by name of equal ones."""
     best_first = sorted(charts, key=lambda chart: (chart[1], chart[0]))
     umbrellas = (umbrella_of(int(key.rpartition("/")[2])) for key, _ in best_first)
     return next(filter(None, umbrellas), None)

@@ -1,4 +1,4 @@
-"""Connections to other people's servers with a deadline that always holds."""
+"""Connections to foreign servers, each with a deadline that the server cannot delay."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _POLL_SECONDS = 0.05
 
 
 class Line:
-    """One thread's connections, without a session's cookies and logins."""
+    """One thread's connections, without the cookies and logins that a session adds."""
 
     def __init__(self, user_agent: str) -> None:
         import requests
@@ -47,13 +47,13 @@ class Line:
     def send(self, prepared: requests.PreparedRequest, seconds: float) -> requests.Response:
         """Send a request and wait for the head of the answer.
 
-        The session's own method is not used: it reads the whole body of a redirect, of any size.
+        `Session.send` is not used: it reads the whole body of a redirect, of any size.
         """
         timeout = min(_CONNECT_SECONDS, seconds), seconds
         return self.adapter.send(prepared, timeout=timeout, **self._environment(prepared.url or ""))
 
-    def _environment(self, url: str) -> Any:  # noqa: ANN401  (requests' own)
-        """Return proxies and certificates for a host, cached: looking them up costs a third."""
+    def _environment(self, url: str) -> Any:  # noqa: ANN401  (a type of requests)
+        """Return the proxies and certificates of a host, cached: reading them takes a third."""
         host = urlsplit(url)[:2]
         if host not in self._settings:
             found = self.session.merge_environment_settings(url, {}, True, None, None)
@@ -69,21 +69,21 @@ class Sockets:
         self._open: WeakSet[socket.socket] = WeakSet()
 
     def add(self, made: socket.socket) -> None:
-        """Add a connected socket."""
+        """Add a socket that has connected."""
         with self._lock:
             self._open.add(made)
 
     def cut(self) -> None:
-        """Wake the thread that waits for data, by shutting the sockets down."""
+        """Shut the sockets down, which ends any wait for a byte."""
         with self._lock:
             for each in list(self._open):
-                with contextlib.suppress(OSError):  # it is closed already
-                    # Below TLS: above it, the remaining data would be read as plain text.
+                with contextlib.suppress(OSError):  # already closed
+                    # Below TLS: shutting down TLS itself would let the rest be read as plain text.
                     socket.socket.shutdown(each, socket.SHUT_RDWR)
 
 
 def _adapter(sockets: Sockets) -> HTTPAdapter:
-    """Return requests' adapter, changed so that it adds each new socket to `sockets`."""
+    """Return an adapter of requests that adds each new socket to `sockets`."""
     from requests.adapters import HTTPAdapter
 
     class Telling(HTTPAdapter):
@@ -120,15 +120,15 @@ class _Call:
 
 
 class Watch:
-    """Aborts requests at their deadline or at a stop. Thread-safe.
+    """Cuts requests off at their deadline or at a stop. Safe in threads.
 
-    The libraries' timeouts are for each byte. A server that sends a byte now and then, in a head or
-    in a body, would never exceed them.
+    The libraries' timeouts apply to each byte: a server that sends a byte now and then would never
+    reach them.
 
     Parameters
     ----------
     seconds : from a request to the end of its answer.
-    stop : set it to abort all requests.
+    stop : set to cut all requests off.
     """
 
     def __init__(self, seconds: float, stop: threading.Event) -> None:
@@ -140,9 +140,9 @@ class Watch:
 
     @contextlib.contextmanager
     def over(self, sockets: Sockets) -> Iterator[None]:
-        """Watch one request on a thread's sockets.
+        """Watch over one request by a thread's sockets.
 
-        Raises AttemptFailed if the time was over, DownloadFailed at a stop.
+        Raises AttemptFailed at the deadline, DownloadFailed at a stop.
         """
         call = _Call(sockets, monotonic() + self._seconds)
         with self._lock:
@@ -158,11 +158,11 @@ class Watch:
         finally:
             with self._lock:
                 self._under_way.discard(call)
-        if call.end is not None:  # the bytes received so far may look complete
+        if call.end is not None:  # the bytes received before the cut may look complete
             raise call.end
 
     def _watch(self) -> None:
-        """Abort requests at their deadline or at a stop, until none is running."""
+        """Cut connections at their deadline or at a stop, until no request is running."""
         while True:
             sleep(_POLL_SECONDS)
             with self._lock:
@@ -178,12 +178,12 @@ class Watch:
         elif monotonic() > call.deadline:
             call.end = AttemptFailed(f"it took more than {self._seconds:g} seconds")
         if call.end is not None:
-            # Repeatedly: a connection that is not yet made cannot be cut.
+            # Repeatedly: a connection that is still being opened cannot be cut yet.
             call.sockets.cut()
 
 
 def describe_error(error: BaseException) -> str:
-    """Describe a network error in a few words; the libraries use three lines."""
+    """Return a network error in a few words; the libraries use three lines."""
     import requests
     import urllib3
 
@@ -219,7 +219,7 @@ def _tls_reason(error: ssl.SSLError) -> str:
 
 
 def _below(error: BaseException) -> BaseException | None:
-    """Return the cause of an error, as requests and urllib3 each store it."""
+    """Return the cause of an error, which requests and urllib3 keep in different places."""
     reason = getattr(error, "reason", None)
     inner = (reason, *error.args, error.__cause__, error.__context__)
     return next((each for each in inner if isinstance(each, BaseException)), None)

@@ -1,10 +1,10 @@
-"""Fetching from other people's servers, politely.
+"""Polite downloads from foreign servers.
 
-`politeness` has the rate of calls and the pauses, `connections` the sockets and deadlines. This
-module sends requests, follows redirects, repeats requests, and checks limits. Each host is called
-at a steady rate, never in bursts. If a host asks for a pause, all calls to it wait. If it fails, it
-is called again after longer and longer waits. If it keeps failing, it is left alone. Redirects are
-followed by hand, so that only admitted hosts are ever called.
+The rate of calls and the pauses are in `politeness`, sockets and deadlines in `connections`. This
+module sends requests, follows redirects, retries, and checks limits. Each host is asked at a steady
+rate, never in bursts. When a host asks for a pause, all calls to it wait. When a call fails, it is
+repeated after growing waits. After repeated failures the host is not asked again. Redirects are
+followed here, so that only hosts that the caller admits are asked.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST_BACKOFF = 60.0
-_LONGEST_PAUSE = 300.0  # for a longer pause, the download fails with a message
+_LONGEST_PAUSE = 300.0  # seconds; for a longer pause the download fails and the user is told
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 5
 _WHOLE = (200, 203)
@@ -47,31 +47,31 @@ _HOST = re.compile(r"[a-z0-9_.:-]{1,100}")
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A fetched resource."""
+    """The result of a download."""
 
     data: bytes
     """Its bytes, unpacked."""
     url: str
-    """Its final URL, after redirects."""
+    """The final URL, after redirects."""
     etag: str = ""
-    """Its ETag, for the next request; "" for none."""
+    """Its ETag for the next request; "" for none."""
     modified: str = ""
-    """Its Last-Modified, for the next request; "" for none."""
+    """Its Last-Modified for the next request; "" for none."""
     is_unchanged: bool = False
-    """Whether the server says that the caller's copy is current; `data` is then empty."""
+    """Whether the caller's copy is current, as the server says; `data` is then empty."""
 
 
 @dataclass
 class Downloads:
-    """Fetches from admitted hosts. Thread-safe."""
+    """Fetches from hosts that the caller admits. Thread-safe."""
 
     admits: Callable[[str], bool]
-    """Whether a host may be called, by its name in lower case, without a port."""
+    """Whether a host may be asked; gets its name in lower case, without a port."""
     politeness: Politeness = field(default_factory=Politeness)
     """How the hosts are treated."""
 
     def __post_init__(self) -> None:
-        """Prepare; nothing is sent yet."""
+        """Prepare the state; nothing is sent yet."""
         self._stop = threading.Event()
         self._local = threading.local()
         self._turns = Turns(self.politeness, self._stop)
@@ -79,11 +79,11 @@ class Downloads:
 
     @property
     def calls(self) -> int:
-        """The number of requests sent."""
+        """How many requests were made."""
         return self._turns.calls
 
     def stop(self) -> None:
-        """Abort all downloads as soon as possible, in all threads."""
+        """End every download, in all threads, as soon as possible."""
         self._stop.set()
 
     def get(
@@ -94,16 +94,16 @@ class Downloads:
         etag: str = "",
         modified: str = "",
     ) -> tuple[Download, T | None]:
-        """Fetch a URL, with retries, and parse the bytes.
+        """Fetch a URL, with retries, and read the answer.
 
         Parameters
         ----------
-        read : parses the bytes; raises BadFeed for damage that a retry may repair.
-        etag, modified : validators of the caller's copy. With them, the answer may be
-            `is_unchanged`, with None in place of the parsed value.
+        read : reads the bytes; raises BadFeed for damaged ones, which are then fetched again.
+        etag, modified : validators of the caller's copy. If that is current, the answer is
+            `is_unchanged`, with None in place of the value of `read`.
 
-        Raises DownloadFailed with the reason; HostUnavailable if the host is the reason, so that
-        nothing is known about the resource.
+        Raises DownloadFailed with the reason; HostUnavailable if the host failed, so that the URL
+        may be good.
         """
         validators = {"If-None-Match": _validator(etag), "If-Modified-Since": _validator(modified)}
         headers = {name: value for name, value in validators.items() if value}
@@ -132,7 +132,7 @@ class Downloads:
         return Retrying(
             sleep=sleep_using_event(self._stop),
             stop=stop_after_attempt(self.politeness.attempts) | stop_when_event_set(self._stop),
-            # A pause that the host asks for is handled by `Turns.wait`, for all threads.
+            # A pause that the host asks for is waited for in `Turns`, by all callers.
             wait=wait_exponential(backoff, _LONGEST_BACKOFF) + wait_random(0, backoff),
             retry=retry_if_exception_type(AttemptFailed),
             reraise=True,
@@ -150,7 +150,7 @@ class Downloads:
     # --- one attempt -----------------------------------------------------------------------------
 
     def _fetch(self, url: str, headers: Mapping[str, str]) -> Download:
-        """Follow redirects by hand, so that each host is checked before it is called."""
+        """Fetch once, following redirects and checking each host before it is asked."""
         for _ in range(_MOST_REDIRECTS + 1):
             with self._answer(url, headers) as answer:
                 if answer.status_code not in _WHOLE:
@@ -162,7 +162,7 @@ class Downloads:
 
     @contextlib.contextmanager
     def _answer(self, url: str, headers: Mapping[str, str]) -> Iterator[requests.Response]:
-        """Send one request, in turn, and give the answer's head; leaving closes the answer."""
+        """Send one request in turn, and give the head of the answer; leaving closes it."""
         import requests
         import urllib3
 
@@ -181,12 +181,12 @@ class Downloads:
             raise AttemptFailed(describe_error(error)) from error
 
     def _prepare(self, url: str, headers: Mapping[str, str]) -> requests.PreparedRequest:
-        """Prepare a request. Raises DownloadFailed for a bad URL or a host not admitted."""
+        """Prepare a request. Raises DownloadFailed for an invalid URL or a host not admitted."""
         import requests
 
         try:
             prepared = self._line.prepare(url, headers)
-            # Parse the prepared URL: the checked URL must be the one that is sent.
+            # Parsed as requests parses it: the checked host must be the host that is asked.
             parts = urlsplit(prepared.url or "")
             host = parts.hostname or ""
         except (requests.RequestException, ValueError) as error:
@@ -231,7 +231,7 @@ class Downloads:
         status = answer.status_code
         if status in _WHOLE or status == _NOT_MODIFIED:
             return
-        # Do not use the server's own words: they may be anything.
+        # Not the server's own words, which may be anything.
         said = f"{status} {http.client.responses.get(status, '')}".strip()
         if status not in {_FORBIDDEN, _TOO_MANY} and status < _SERVER_ERRORS:
             raise DownloadFailed(said)
@@ -240,7 +240,7 @@ class Downloads:
             refusal = f"the server asks to come back in {pause:,.0f} seconds"
             self._turns.end(refusal)
             raise HostUnavailable(f"{said}: {refusal}")
-        # The pause is for all calls to this host, not for this one alone.
+        # All calls to the same host wait, not only this one.
         self._turns.pause(pause)
         raise AttemptFailed(said)
 
@@ -273,7 +273,7 @@ def _validator(value: str) -> str:
 
 
 def _place(parts: SplitResult) -> str:
-    """Return the host of a URL, or a description of the URL, in a form that can be shown."""
+    """Return a URL's host in printable form, or the kind of URL without one."""
     host = parts.hostname or ""
     if parts.scheme not in {"http", "https"}:
         return f"a {parts.scheme} address" if _HOST.fullmatch(parts.scheme) else "no address"

@@ -36,13 +36,13 @@ _NAME = attrgetter("name")
 class Folder:
     """A folder, read recursively; the folder that holds an image names its genre.
 
-    Links to folders are followed last, and each folder is visited once. So when the user adds or
+    Links to folders are followed last, and each folder is listed once. So when the user adds or
     removes a link, the other covers keep their known paths.
 
-    An artifacts folder below it is left out: its pictures are albo's own reports, and covers that
-    the catalog already has. If the user names an artifacts folder itself, it is listed without
-    its reports, since it may hold the user's own covers too. If the user names a folder inside
-    artifacts, such as `artifacts/covers`, it is listed like any other.
+    An artifacts folder below it is left out: its pictures are albo's reports, and covers that the
+    catalog has already. If the user names an artifacts folder itself, it is listed without its
+    reports, since it may hold the user's own covers too. A folder inside artifacts that the user
+    names, such as `artifacts/covers`, is listed like any other.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class Folder:
         self.name = os.path.realpath(path)
         self.remarks = Remarks(names_genres=genre == FROM_FOLDERS)
         self._genre = genre
-        self._unread: list[str] = []  # the prefixes of ids below folders that could not be read
+        self._unread: list[str] = []  # the prefixes of ids below unreadable folders
 
     def entries(self) -> Iterator[Entry]:
         """List the images below the folder, folder by folder, by name."""
@@ -77,11 +77,11 @@ class Folder:
             waiting.extend(reversed(subfolders))
 
     def is_gone(self, album_id: str) -> bool:
-        """Return True, unless it is below a folder that could not be read."""
+        """Return True, unless the album is below a folder that could not be read."""
         return not album_id.startswith(tuple(self._unread))
 
     def _items(self, folder: str, seen: dict[tuple[int, int], str]) -> list[os.DirEntry[str]]:
-        """Return a folder's items by name; none if it was visited, or cannot be read."""
+        """Return a folder's items by name; none if it was listed before, or cannot be read."""
         if not is_utf8(folder):
             self.remarks.failures.append(Skipped(printable_path(folder), NOT_UTF8))
             return []
@@ -91,7 +91,7 @@ class Folder:
             with os.scandir(folder) as items:
                 return self._without_artifacts(folder, sorted(items, key=_NAME))
         except OSError as error:
-            # The known covers below it may still exist, so they do not count as vanished.
+            # Known covers below it may still be there, so they do not count as gone.
             below = self._relative(folder)
             self._unread.append(below + os.sep if below else "")
             reason = f"cannot be read: {error.strerror or error}"
@@ -101,8 +101,8 @@ class Folder:
     def _without_artifacts(
         self, folder: str, items: list[os.DirEntry[str]]
     ) -> list[os.DirEntry[str]]:
-        """Return the items of a folder except those that albo made."""
-        # Search the sorted names: a disk access for the lock would cost time in each folder.
+        """Return the items of a folder without albo's own files."""
+        # A search in the sorted names: looking for the lock on the disk would slow each folder.
         place = bisect_left(items, WRITER_LOCK, key=_NAME)
         is_locked = place < len(items) and items[place].name == WRITER_LOCK
         if not (is_locked and are_artifacts(map(_NAME, items))):
@@ -121,7 +121,7 @@ class Folder:
         first = seen.setdefault((found.st_dev, found.st_ino), folder)
         real = os.path.realpath(folder) if os.path.islink(folder) else ""
         if real and _is_below(self.name, real):
-            first = real  # a parent of the source: following the link would list foreign folders
+            first = real  # a link above the source: following it would list other files
         elif first == folder:
             return True
         kind = "a symbolic link back to" if _is_below(folder, first) else "the same folder as"
@@ -132,7 +132,7 @@ class Folder:
         try:
             return item.is_dir()
         except OSError as error:
-            # A name with an image suffix gets a line of its own if it cannot be read.
+            # An item with an image suffix is reported when it cannot be read.
             suffix = os.path.splitext(item.name)[1].lower()
             if error.errno == errno.ELOOP and suffix not in IMAGE_SUFFIXES:
                 self.remarks.notes.append(
@@ -161,11 +161,11 @@ class Folder:
 
 
 def genre_notes(genres: Counter[str]) -> list[str]:
-    """Return notes on the genres that came from folders' names, with warnings if they look wrong.
+    """Return which genres were taken from folders' names, and warn of names that look wrong.
 
     Parameters
     ----------
-    genres : by name, the number of readable covers of each genre.
+    genres : the number of readable covers of each genre, by name.
     """
     if not genres:
         return []

@@ -25,14 +25,14 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 class Manifest:
-    """A CSV or Parquet table of covers: `file`, and optionally `genre`, `artist`, `album`, etc.
+    """A CSV or Parquet table of covers: `file`, and optionally `genre`, `artist`, `album` etc.
 
     Parameters
     ----------
     path : the table; albums are kept under its real path.
     genre : `folder`, `none`, or the genre of every cover; None reads the column `genre`.
 
-    Raises UsageError if the table's beginning shows that it is not such a table.
+    Raises UsageError if the beginning of the file shows that it is not such a table.
     """
 
     def __init__(self, path: str, genre: str | None) -> None:
@@ -44,7 +44,7 @@ class Manifest:
         next(self._rows(), None)
 
     def entries(self) -> Iterator[Entry]:
-        """List the table's rows in order; `remarks` has the unreadable ones, with the reason."""
+        """Yield the table's rows in order; `remarks` lists the unreadable ones and why."""
         times: Counter[str] = Counter()
         repeated = 0
         for row in self._readable_rows():
@@ -60,7 +60,7 @@ class Manifest:
             )
 
     def is_gone(self, album_id: str) -> bool:  # noqa: ARG002
-        """Return True, unless a row that could not be read may have listed it."""
+        """Return True, unless a row that could not be read may have listed the album."""
         return self._is_whole
 
     def _readable_rows(self) -> Iterator[dict[str, str]]:
@@ -113,7 +113,7 @@ def _check_columns(table: Table) -> None:
 
 
 def _unusable(file: str) -> str:
-    """Return why a row's file is not usable; "" if it is."""
+    """Return why a row's `file` cannot be a file name; "" if it can."""
     if not file or "\0" in file:
         return "no usable file name in column `file`"
     if _URL.match(file):
@@ -122,7 +122,7 @@ def _unusable(file: str) -> str:
 
 
 def _own_id(key: str, times: Counter[str]) -> str:
-    """Distinguish rows of one key by a number, which stays the same while their order does."""
+    """Make the id of a row; rows of one key are numbered in their order."""
     wanted = key
     while times[wanted]:
         times[key] += 1

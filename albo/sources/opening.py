@@ -1,4 +1,4 @@
-"""Open the user's sources: a folder, an image, a manifest, a catalog."""
+"""Open the source that the user names: a folder, an image, a manifest, a catalog."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ def open_sources(
     lines: Iterable[str] = (),
     was_source: Callable[[str], bool] = lambda _name: False,
 ) -> list[Source]:
-    """Make sources of the user's words.
+    """Make sources of the texts that the user wrote.
 
-    Individually named files, on the command line or in `lines`, form one source together. A folder
-    or manifest that is named twice counts once.
+    All files named one by one, on the command line or in `lines`, are one source. A folder or
+    manifest that is named twice counts once.
 
     Parameters
     ----------
     texts : folders, images, manifests (.csv, .tsv, .parquet), or `-` for the paths in `lines`.
-    genre : `folder`, `none`, or the genre of every cover. By default, folders name the genres of
-        their content and manifests those of their rows; individually named files have none.
-    was_source : whether the catalog has albums of a source of this name. If such a source no
-        longer exists, it becomes a `VanishedSource`.
+    genre : `folder`, `none`, or the genre of every cover. By default folders name the genres of
+        their images and manifests those of their rows; files named one by one have none.
+    was_source : whether the catalog has albums of a source, by its name. Such a source that no
+        longer exists becomes a `VanishedSource`.
 
-    Raises UnknownSource if a path does not exist, UsageError for a blank genre.
+    Raises UnknownSource for a text that names nothing, UsageError for a blank genre.
     """
     if genre is not None and not genre.strip():
         raise UsageError("the genre is blank; give a name, `none` or `folder`")
@@ -69,7 +69,7 @@ def open_sources(
 
 
 def _open(text: str, genre: str | None, was_source: Callable[[str], bool]) -> Source | None:
-    """Open a folder or a manifest; None for any other path, which is treated as an image file."""
+    """Open a folder or a manifest; None for anything else, which is treated as an image file."""
     path = os.path.expanduser(text)
     try:
         mode = os.stat(path).st_mode
@@ -100,10 +100,10 @@ def _paths(lines: Iterable[str]) -> list[str]:
 
 
 def possible_names(text: str) -> tuple[str, ...]:
-    """Return the keys and paths that a name may stand for, if the source may no longer exist.
+    """Return the possible keys and paths of a source that may no longer exist.
 
-    They are the path as written, the path with all links resolved, and the path with only its
-    folder resolved: a folder's images are listed below its real path, but may be links themselves.
+    These are the path as written, the path with its links resolved, and the path with only the
+    links of its folder resolved: images are listed below the folder's real path, but may be links.
     """
     path = os.path.abspath(os.path.expanduser(text))
     folder, name = os.path.split(path)
@@ -121,12 +121,11 @@ def _unknown(text: str, error: Exception) -> str:
 
 
 class VanishedSource:
-    """A folder or manifest with albums in the catalog that no longer exists.
+    """A folder or manifest that once listed albums and no longer exists.
 
-    It lists nothing, so that its albums are marked missing. This is done only for a source that
-    the user names: a disk that is not mounted looks the same, and must not lose its covers
-    unasked. Vectors are kept, so an error costs little: when the source is back, naming it again
-    brings the albums back.
+    It lists nothing, so its albums are marked missing. That happens only if the user names it,
+    since a disk that is not mounted looks the same. Vectors are kept, so a mistake costs only a
+    reading: once the source is back, naming it again brings the albums back.
     """
 
     def __init__(self, name: str) -> None:
@@ -147,7 +146,7 @@ class VanishedSource:
 
 
 class ListedFiles:
-    """Individually named files, from the command line or standard input."""
+    """Files named one by one, on the command line or on standard input."""
 
     name = FILES
 
@@ -157,7 +156,7 @@ class ListedFiles:
         self._genre = genre
 
     def entries(self) -> Iterator[Entry]:
-        """List the files in the given order; each stands for one album."""
+        """Yield the files as they were named, each as an album of its own."""
         for path in dict.fromkeys(os.path.abspath(os.path.expanduser(p)) for p in self._paths):
             if not is_utf8(path):
                 self.remarks.failures.append(Skipped(printable_path(path), NOT_UTF8))
@@ -166,5 +165,5 @@ class ListedFiles:
             yield Entry(Album(FILES, path, path, genre=genre), stamp_file(path))
 
     def is_gone(self, album_id: str) -> bool:
-        """Return whether the file is gone; a file that is not named this time is not gone."""
+        """Return whether the file no longer exists; not being named this time does not count."""
         return is_gone(album_id)

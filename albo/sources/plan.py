@@ -1,4 +1,4 @@
-"""The plan of a harvest: its charts and its rates; and its outcome."""
+"""The charts of a harvest, its speed, and its results."""
 
 from __future__ import annotations
 
@@ -35,30 +35,30 @@ EVERY_GENRE = "all"
 
 ART_SIZE = 1_000
 RATE = 20.0
-"""Charts a minute; about the rate that Apple asks for."""
+"""Charts a minute, about the limit that Apple states."""
 ART_RATE = 5.0
 """Artworks a second."""
 _LARGEST_CHART = 32 << 20
 _LARGEST_ARTWORK = 16 << 20
-_SIZES = 3  # the sizes in which one artwork is requested
-_USUAL = 100  # albums in a chart, whatever number is requested
+_SIZES = 3  # sizes to try for one artwork
+_USUAL = 100  # albums that a chart usually lists, even if asked for more
 
 
-# --- the plan ------------------------------------------------------------------------------------
+# --- settings and plan ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class HarvestSettings:
-    """The user's settings for a harvest."""
+    """The settings of a harvest, as the user gives them."""
 
     genres: Sequence[str]
-    """Names or ids, "all" for every umbrella; each includes its subgenres."""
+    """Names or ids, "all" for every umbrella; each comes with its subgenres."""
     storefronts: Sequence[str] = ("us",)
     """Countries, by two letters."""
     base_url: str | None = None
     """The charts' server; None is `$ALBO_ITUNES_URL`, else Apple's."""
     limit: int = LIMIT
-    """The number of albums requested from each chart."""
+    """Albums to ask of each chart."""
     art_size: int = ART_SIZE
     """Pixels a side of artwork."""
     rate: float = RATE
@@ -66,11 +66,11 @@ class HarvestSettings:
     art_rate: float = ART_RATE
     """Artworks a second; 0 for no limit."""
     contact: str = ""
-    """A mail or web address that is sent with each request."""
+    """A mail or web address to send with each request."""
     timeout: float = 60.0
     """Seconds for one attempt."""
     attempts: int = 5
-    """The number of attempts for each request."""
+    """The number of attempts for one URL."""
     backoff: float = 1.0
     """Seconds until the second attempt; they double."""
 
@@ -86,7 +86,7 @@ class HarvestSettings:
                 raise UsageError(f"{name} is {value}; it has to be {bound:g} or more")
 
     def plan(self) -> Plan:
-        """Choose the charts. Raises UsageError, UnknownGenre for a word that is not known."""
+        """Choose the charts. Raises UsageError, UnknownGenre if a word is not understood."""
         url = self.base_url or os.environ.get("ALBO_ITUNES_URL") or BASE_URL
         base_url = check_base_url(url)
         parts = plan_parts(self.genres, self.storefronts, base_url, self.limit)
@@ -111,7 +111,7 @@ class HarvestSettings:
             max_bytes=_LARGEST_ARTWORK,
             give_up=_SIZES * charts.give_up,
         )
-        # The host in its form in a request: names in other scripts are encoded.
+        # The host as in a request: names in other scripts are encoded.
         asked = requests.Request("GET", plan.base_url).prepare().url or ""
         home = urlsplit(asked).hostname or ""
         return (
@@ -122,40 +122,40 @@ class HarvestSettings:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The charts requested by one name."""
+    """The part of a plan for one genre name."""
 
     name: str
     """The genre's name in the taxonomy."""
     requests: tuple[ChartRequest, ...]
-    """Its charts by storefront; in each, the genre's own comes before those of its subgenres."""
+    """Its charts by storefront; in each, the genre's chart before those of its subgenres."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The requests of a harvest."""
+    """The plan of a harvest."""
 
     parts: tuple[Part, ...]
     """The genres with their charts, umbrellas first."""
     base_url: str
-    """The charts' server, without a final slash."""
+    """The charts' server, without a slash at the end."""
     limit: int
-    """The number of albums requested from each chart."""
+    """Albums to ask of each chart."""
     art_size: int
-    """The requested size of artwork, pixels a side."""
+    """Pixels a side of artwork to ask for."""
 
     @property
     def requests(self) -> list[tuple[Part, ChartRequest]]:
-        """Every chart request with its part, in the order of sending."""
+        """Every chart request with the part that it belongs to, in the order of asking."""
         return [(part, request) for part in self.parts for request in part.requests]
 
     @property
     def key(self) -> str:
-        """The run's key; repeating a command gives the same key."""
+        """The run's key, the same when a command is repeated."""
         urls = "\n".join(request.url for _, request in self.requests)
         return hashlib.sha256(urls.encode()).hexdigest()
 
     def describe(self, rate: float, art_rate: float) -> Json:
-        """Describe the requests, and the least time that they take.
+        """Return what will be asked for, and how long that takes at least.
 
         Parameters
         ----------
@@ -183,14 +183,14 @@ def plan_parts(
     base_url: str = BASE_URL,
     limit: int = LIMIT,
 ) -> tuple[Part, ...]:
-    """Choose the charts of genres, by name or id, each with its subgenres, without repetition.
+    """Choose the charts of genres, by name or id, each with its subgenres, without repeats.
 
     Parameters
     ----------
     base_url : the charts' server, as `check_base_url` returns it.
-    limit : the number of albums requested from each chart.
+    limit : albums to ask of each chart.
 
-    Raises UsageError, UnknownGenre, also for an empty list.
+    Raises UnknownGenre, and UsageError, also if nothing is named.
     """
     if not genres:
         raise UsageError("which genres? name some with --genre, or --genre all")
@@ -204,7 +204,7 @@ def plan_parts(
     codes = list(dict.fromkeys(map(check_storefront, storefronts)))
     taken: set[int] = set()
     parts = []
-    # Umbrellas first, in any order of names: a subgenre named beside its umbrella belongs to it.
+    # Umbrellas first, in any order of names: a subgenre named too belongs to its umbrella.
     for genre in sorted(dict.fromkeys(named), key=lambda genre: genre.parent_id is not None):
         own = [each for each in with_subgenres(genre) if each.id not in taken]
         taken.update(each.id for each in own)
@@ -220,14 +220,14 @@ def plan_parts(
 
 @dataclass(slots=True)
 class Tally:
-    """The results of a harvest for one name."""
+    """The result of a harvest for one part of the plan."""
 
     genre: str
     """The name of the part of the plan."""
     asked: int = 0
-    """The number of albums requested from charts."""
+    """Albums that were asked of charts."""
     listed: int = 0
-    """Albums received; each is either new or known."""
+    """Albums that charts listed; each is either new or known."""
     new: int = 0
     """Albums that the catalog did not have."""
     known: int = 0
@@ -262,7 +262,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Harvested:
-    """The results of a harvest."""
+    """The result of a harvest."""
 
     tallies: tuple[Tally, ...]
     """One for each part of the plan, in its order."""

@@ -1,4 +1,4 @@
-"""The treatment of other people's servers: the rate of calls, pauses, and when to give up."""
+"""Polite use of foreign servers: the rate of calls, pauses, and when to give up."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _HEADER = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,198}[\x21-\x7e])?")
 
 @dataclass(frozen=True)
 class Politeness:
-    """How a host is treated."""
+    """The rules for calls to a host."""
 
     seconds_apart: float = 0.0
-    """The least seconds between two calls; 0 for no limit."""
+    """The minimum time between two calls in seconds; 0 for none."""
     attempts: int = 5
-    """The number of attempts for each request."""
+    """The number of attempts before a download fails."""
     backoff: float = 1.0
-    """Seconds before the second attempt. They double, and a random part adds up to as much."""
+    """Seconds until the second attempt. They double, and a random time up to as long is added."""
     timeout: float = 60.0
     """Seconds from a request to the end of its answer."""
     silence: float = 0.0
     """Seconds without a byte after which a server counts as dead; 0 for `timeout`."""
     max_bytes: int = 64 << 20
-    """The largest size of a body in bytes, unpacked."""
+    """The maximum number of bytes of a body, unpacked."""
     give_up: int = 5
-    """After so many consecutive downloads with failed last attempts, the host is left alone."""
+    """After this many failed downloads in a row the host is not asked again."""
     contact: str = ""
     """A mail or web address, sent with every call."""
 
@@ -49,23 +49,23 @@ class Politeness:
 
     @property
     def longest_silence(self) -> float:
-        """The most seconds that a server may send nothing."""
+        """The seconds for which a server may send nothing."""
         return self.silence or self.timeout
 
     @property
     def user_agent(self) -> str:
-        """The name of the program, and the contact address."""
+        """The User-Agent: albo, and the contact."""
         name = f"albo/{version('albo')} (album covers; polite, rate-limited)"
         return f"{name[:-1]}; contact: {self.contact})" if self.contact else name
 
 
 class AttemptFailed(Exception):
-    """An attempt failed for a reason that may pass."""
+    """An attempt failed for a reason that may be temporary."""
 
     def __init__(self, reason: str, *, is_hosts: bool = True) -> None:
         super().__init__(reason)
         self.is_hosts = is_hosts
-        """Whether the host is at fault, not the requested resource."""
+        """Whether the host failed, rather than the one URL."""
 
 
 class Turns:
@@ -73,25 +73,25 @@ class Turns:
 
     Parameters
     ----------
-    politeness : how the host is treated.
-    stop : set it to end all waiting for a turn.
+    politeness : the rules for calls to the host.
+    stop : set to end all waiting for a turn.
     """
 
     def __init__(self, politeness: Politeness, stop: threading.Event) -> None:
         self.calls = 0
-        """The number of turns taken."""
+        """How many turns were taken."""
         self._give_up = politeness.give_up
         self._stop = stop
         self._lock = threading.Lock()
         self._resume_at = 0.0  # on the monotonic clock
-        self._failed = 0  # consecutive downloads
+        self._failed = 0  # downloads in a row
         self._refusal = ""
         self._take_turn = _turns(politeness.seconds_apart)
 
     def wait(self) -> None:
         """Wait until a pause has ended and the rate allows a call, then take the turn.
 
-        Raises NotAsked if the host is left alone, DownloadFailed at a stop.
+        Raises NotAsked if the host was given up, DownloadFailed at a stop.
         """
         while not self._stop.is_set():
             self._check_patience()
@@ -109,16 +109,16 @@ class Turns:
             raise NotAsked("not asked for: the server failed too often")
 
     def pause(self, seconds: float) -> None:
-        """Hold back all calls to the host for so many seconds."""
+        """Block all calls to the host for this many seconds."""
         with self._lock:
             self._resume_at = max(self._resume_at, monotonic() + seconds)
 
     def end(self, reason: str) -> None:
-        """Refuse all further calls to the host, for that reason."""
+        """Block all further calls to the host, for that reason."""
         self._refusal = reason
 
     def count_failure(self) -> None:
-        """Count a download whose last attempt failed by the host's fault."""
+        """Count a download whose last attempt failed because of the host."""
         with self._lock:
             self._failed += 1
 
@@ -134,7 +134,7 @@ def is_header(value: str) -> bool:
 
 
 def _turns(seconds_apart: float) -> Callable[[], bool]:
-    """Return a function that takes a turn if one is due: so many seconds apart, without bursts."""
+    """Return a function that takes a turn if one is due, evenly spaced and without bursts."""
     if not seconds_apart:
         return lambda: True
     from pyrate_limiter import Limiter, Rate
@@ -144,7 +144,7 @@ def _turns(seconds_apart: float) -> Callable[[], bool]:
 
 
 def retry_after(value: str) -> float:
-    """Return the seconds of a Retry-After (RFC 9110, 10.2.3); 0 if it is not valid."""
+    """Return the seconds of a Retry-After (RFC 9110, 10.2.3); 0 if missing or malformed."""
     from urllib3.exceptions import InvalidHeader
     from urllib3.util import Retry
 

@@ -1,7 +1,7 @@
 """The one reader of tables, for manifests and splits: CSV with any usual separator, or Parquet.
 
-Column names are folded: outer blanks are removed, and case makes no difference. Values are texts
-without outer blanks, whatever types the table declares.
+Column names are folded: surrounding blanks are removed, and case makes no difference. Values are
+texts without surrounding blanks, for all types of columns.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ Row: TypeAlias = "dict[str, str] | str"
 
 @dataclass(frozen=True)
 class Table:
-    """A table opened for reading."""
+    """A table that is open for reading."""
 
     path: str
     """The file, as the user named it."""
     names: Sequence[str]
     """The folded names of all columns, in the table's order."""
     read: Callable[[Collection[str]], Iterator[Row]]
-    """Reads the rows, with the columns of these names."""
+    """The function that reads the rows, with the columns of these names."""
 
     def rows(self, wanted: Collection[str]) -> Iterator[Row]:
         """Read the rows in order, once; blank rows are left out.
 
         Parameters
         ----------
-        wanted : folded names of the columns to read; missing columns are not in a row.
+        wanted : folded names of the columns to read; a row lacks those that the table lacks.
 
         Raises UsageError if a wanted column occurs twice, or the file is truncated.
         """
@@ -66,7 +66,7 @@ class Table:
 
 @contextmanager
 def open_table(path: str) -> Iterator[Table]:
-    """Open a table; a name that ends in `.parquet` is read as Parquet, all others as CSV.
+    """Open a table; one whose name ends in `.parquet` is read as Parquet, all others as CSV.
 
     Raises UsageError if it cannot be read.
     """
@@ -79,7 +79,7 @@ def _fold_name(name: str) -> str:
 
 
 def _check_text(row: Row) -> Row:
-    """Return a row, or the error in its text."""
+    """Return a row, or the reason why its text is invalid."""
     for name, text in () if isinstance(row, str) else row.items():
         if not is_utf8(text):
             return f"column `{name}` is {_NO_TEXT}"
@@ -95,7 +95,7 @@ def _check_text(row: Row) -> Row:
 def _open_csv(path: str) -> Iterator[Table]:
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
     with _csv_errors(path):
-        # Bytes that are not UTF-8 give lone surrogates, so they damage only their own row.
+        # Bytes that are not UTF-8 become lone surrogates, so only their own row is refused.
         opened = open(path, encoding="utf-8-sig", errors="surrogateescape", newline="")  # noqa: SIM115
     with opened:
         with _csv_errors(path):
@@ -127,11 +127,11 @@ def _csv_errors(path: str) -> Iterator[None]:
 def _csv_rows(
     reader: CsvReader, names: Sequence[str], wanted: Collection[str], before: int
 ) -> Iterator[Row]:
-    """Read rows; after a row that cannot be read, continue with the next line.
+    """Yield rows; after an unreadable one, a new reader begins with the next line.
 
     Parameters
     ----------
-    before : the number of lines above those that the reader counts.
+    before : how many lines precede those that the reader counts.
     """
     while True:
         first = before + reader.line_num + 1
@@ -193,7 +193,7 @@ def _parquet_errors(path: str) -> Iterator[None]:
 
 
 def _parquet_rows(opened: ParquetFile, wanted: Collection[str]) -> Iterator[Row]:
-    # Read only the wanted columns: the others may be the images themselves.
+    # Only the wanted columns: others may hold the images themselves.
     chosen = [name for name in opened.schema_arrow.names if _fold_name(name) in wanted]
     for batch in opened.iter_batches(batch_size=4_096, columns=chosen):
         names = [_fold_name(name) for name in batch.schema.names]
@@ -202,7 +202,7 @@ def _parquet_rows(opened: ParquetFile, wanted: Collection[str]) -> Iterator[Row]
 
 
 def _column_texts(column: pa.Array) -> list[str]:
-    """Return a column's values as text; equal values of a dictionary are one object."""
+    """Return a column's values as text; equal ones of a dictionary are one object."""
     import pyarrow as pa
 
     kind = column.type
@@ -212,18 +212,18 @@ def _column_texts(column: pa.Array) -> list[str]:
         text_of = dict(zip(numbers.to_pylist(), texts, strict=True))
         return [text_of[number] for number in column.indices.to_pylist()]
     if pa.types.is_timestamp(kind):
-        column = column.cast(pa.timestamp(kind.unit))  # its time zone may be unknown here
+        column = column.cast(pa.timestamp(kind.unit))  # its time zone may be unknown
     if pa.types.is_temporal(kind):
-        column = column.cast(pa.string())  # Arrow has times that Python cannot represent
+        column = column.cast(pa.string())  # Arrow has more types of time than Python
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        column = column.cast(pa.large_binary())  # it may be invalid UTF-8
+        column = column.cast(pa.large_binary())  # it may not be valid UTF-8
     return [_text(value) for value in column.to_pylist()]
 
 
 def _text(value: object) -> str:
     if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124  NaN
         return ""
-    if isinstance(value, bytes):  # older writers of Parquet do not mark a text column as text
+    if isinstance(value, bytes):  # older Parquet writers do not mark a column as text
         value = value.decode(errors="surrogateescape")
     if isinstance(value, float) and value.is_integer():
         value = int(value)

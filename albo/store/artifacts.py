@@ -1,7 +1,7 @@
-"""The folder of all that albo makes: the places in it, and its one lock.
+"""The folder of everything that albo makes: the place of each thing in it, and its one lock.
 
-Every file is written under a temporary name and renamed when it is complete on the disk. So a
-reader sees whole files only and needs no lock. Writers take turns by one lock, which the kernel
+Every file gets a temporary name first and is renamed when it is complete on the disk, so a reader
+sees complete files only and needs no lock. Writers take turns with one lock, which the kernel
 releases when a process is killed. Each artifact has a `manifest.json` that says what it was built
 from. The manifest is written last, and a reader checks it before it uses the files beside it.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 WRITER_LOCK = "writer.lock"
-"""The file that every artifacts folder has, since a writer creates it first."""
+"""A file in every artifacts folder: a writer makes it before anything else."""
 REPORTS = "reports"
 """The folder of reports in an artifacts folder."""
 _KEPT = frozenset(
@@ -48,7 +48,7 @@ _MAX_KEY = 128
 
 @dataclass(frozen=True)
 class Artifacts:
-    """The artifacts folder: the places in it, and the lock that its writers share."""
+    """The artifacts folder: the place of everything in it, and the lock that its writers share."""
 
     root: Path
     """The folder itself; it may not exist yet."""
@@ -57,14 +57,14 @@ class Artifacts:
     def locate(cls, path: Path | None) -> Artifacts:
         """Take the folder given, else `$ALBO_ARTIFACTS`, else `./artifacts`; nothing is made yet.
 
-        Raises UsageError if the path, or a parent of it, is not a folder.
+        Raises UsageError if that path or one above it is not a folder.
         """
         root = (path or Path(os.environ.get("ALBO_ARTIFACTS") or "artifacts")).expanduser()
         check_can_be_folder(root, "name another with --artifacts")
         return cls(root)
 
-    # A file in the place of a folder, or the reverse, is refused only by the property for that
-    # path, so commands that do not need the path still work.
+    # A file in the place of a folder, or the reverse, is refused by the property of that path, so
+    # commands that do not need the path still work.
 
     @property
     def catalog_file(self) -> Path:
@@ -73,7 +73,7 @@ class Artifacts:
 
     @property
     def files_file(self) -> Path:
-        """The SQLite file with path, size, mtime_ns and inode of each file that was read.
+        """The SQLite file that remembers path, size, mtime_ns and inode of each file read.
 
         Raises StaleArtifact if it is a folder.
         """
@@ -105,15 +105,15 @@ class Artifacts:
         return self.root / REPORTS
 
     def report(self, name: str, suffix: str) -> Path:
-        """Return the file of a report; any `name` is converted to a plain file name."""
+        """Return the file of a report; any `name` is made a plain file name."""
         plain = _plain(name).rstrip(".-") or "report"
-        if not name.isascii():  # the hash distinguishes names that give the same plain name
+        if not name.isascii():  # the hash distinguishes names that become the same plain name
             plain += f"-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
         return self.reports_folder / f"{plain}.{suffix}"
 
     @property
     def lock_file(self) -> Path:
-        """The file whose lock the one writer holds; it stays after the writer has ended."""
+        """The file that the one writer locks; it stays afterwards."""
         return self.root / WRITER_LOCK
 
     def vectors(self, key: str) -> Path:
@@ -131,7 +131,7 @@ class Artifacts:
     def head(self, name: str) -> Path:
         """Return the folder of one head.
 
-        Raises UsageError unless the name is a plain file name of at most 64 characters.
+        Raises UsageError if the name is not a plain file name of at most 64 characters.
         """
         return self.heads_folder / _checked_name(name, "head name", _MAX_HEAD_NAME)
 
@@ -147,15 +147,15 @@ class Artifacts:
         Parameters
         ----------
         purpose
-            The command that writes ("albo embed"), shown to a writer that waits.
+            The command that writes ("albo embed"); other writers that wait show it.
         on_wait
             Called once if the lock is not free, with one line that names the holder.
         timeout
-            The largest wait in seconds; None waits without limit.
+            Seconds to wait at most; None waits without limit.
 
         A thread that holds the lock may take it again. The kernel releases it when the process
-        ends in any way. Raises WriterAtWork after `timeout`, CannotWrite if the folder is not
-        writable, StaleArtifact if the lock file is a folder.
+        ends for any reason. Raises WriterAtWork after `timeout`, CannotWrite if the folder cannot
+        be written to, StaleArtifact if a folder has the lock's name.
         """
         from filelock import FileLock
 
@@ -182,7 +182,7 @@ class Artifacts:
 
         patience = float("inf") if timeout is None else max(timeout, 0.0)
         began = time.monotonic()
-        # The short first wait lets a concurrent `writer_at_work` pass, and a new holder sign.
+        # A short first wait: `writer_at_work` may hold the lock briefly; a new holder must sign.
         with suppress(Timeout):
             lock.acquire(timeout=min(_GRACE_SECONDS, patience))
             return
@@ -200,12 +200,12 @@ class Artifacts:
     def writer_at_work(self) -> str | None:
         """Return who holds the writer lock now ("albo embed (process 1234, since …)"), or None.
 
-        Nothing is written, so it works on a read-only folder, and no writer has to wait.
+        It writes nothing, so it works on a read-only folder, and it does not delay writers.
         """
         return self._holder() if _is_held(self.lock_file) else None
 
     def _holder(self) -> str:
-        """Describe the holder from the file beside the lock; call it only if the lock is held."""
+        """Describe the holder from the file beside the lock, which must be held."""
         anonymous = "another albo"
         try:
             holder = read_json(self.root / _HOLDER)
@@ -217,7 +217,7 @@ class Artifacts:
             return anonymous
         here = host == _host()
         if here and not _is_alive(process):
-            return anonymous  # a killed writer left the file; the new one has not signed
+            return anonymous  # signed by a killed writer; the new one has not signed yet
         today = since.date() == datetime.now().astimezone().date()
         return (
             f"{_one_line(purpose)} (process {process}{'' if here else ' on ' + _one_line(host)},"
@@ -226,13 +226,13 @@ class Artifacts:
 
 
 def are_artifacts(names: Iterable[str]) -> bool:
-    """Whether a folder with these names is an artifacts folder: it has a lock and an artifact."""
+    """Whether a folder with these names is an artifacts folder: it has a lock and contents."""
     there = set(names)
     return WRITER_LOCK in there and not there.isdisjoint(_KEPT)
 
 
 def check_can_be_folder(path: Path, remedy: str) -> None:
-    """Raise UsageError if a path, or a parent of it, exists and is not a folder."""
+    """Raise UsageError if a path, or one above it, exists and is not a folder."""
     there = next((found for found in (path, *path.parents) if found.exists()), None)
     if there is not None and not there.is_dir():
         raise UsageError(f"{there} is not a folder; {remedy}")
@@ -253,16 +253,16 @@ def _no_file(folder: Path, then: str) -> Path:
 
 
 def backbone_key(name: str, fingerprint: str) -> str:
-    """Return the folder name of a backbone: `<name>-<fingerprint8>`, safe on every file system.
+    """Make the folder name of a backbone: `<name>-<fingerprint8>`, safe on every file system.
 
-    Two names may give the same text ("timm/x", "timm:x"); the fingerprint distinguishes them.
-    Raises ValueError unless the fingerprint begins with eight letters or digits.
+    Two names may become the same ("timm/x", "timm:x"); the fingerprint distinguishes them.
+    Raises ValueError if the fingerprint does not begin with eight letters or digits.
     """
     return _key(name, fingerprint, "backbone")
 
 
 def reader_key(name: str, fingerprint: str) -> str:
-    """Return the folder name of a word reader, as `backbone_key` does for a backbone."""
+    """Make the folder name of a word reader, as `backbone_key` does for a backbone."""
     return _key(name, fingerprint, "reader")
 
 
@@ -273,7 +273,7 @@ def _key(name: str, fingerprint: str, otherwise: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """Keep the characters of a name that every file system accepts; "" if none is left."""
+    """Return the characters of a name that every file system allows; may be ""."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-")[:80]
 
 
@@ -303,18 +303,18 @@ def _one_line(text: object) -> str:
 
 def _is_alive(process: int) -> bool:
     if sys.platform == "win32":
-        return True  # os.kill would end the process there
+        return True  # os.kill would end the process on Windows
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
     except OSError:
-        return True  # it belongs to another user
+        return True  # a process of another user
     return True
 
 
 def _is_held(lock_file: Path) -> bool:
-    """Try the lock in shared mode without waiting; the descriptor may be read-only."""
+    """Try a shared lock without waiting; a read-only descriptor is enough."""
     if sys.platform == "win32":
         return _is_held_on_windows(lock_file)
     import fcntl
@@ -322,7 +322,7 @@ def _is_held(lock_file: Path) -> bool:
     try:
         descriptor = os.open(lock_file, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
-        return False  # nobody has written here, or the file cannot be opened
+        return False  # nobody has ever written here, or the file cannot be read
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         fcntl.flock(descriptor, fcntl.LOCK_UN)

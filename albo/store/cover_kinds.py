@@ -1,4 +1,4 @@
-"""The kinds of stored covers with their suffixes, and the reasons for lost and damaged covers."""
+"""The kinds of stored covers with their suffixes, and the reasons for lost and damaged ones."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ ALL_SUFFIXES = (*SUFFIXES.values(), OTHER_SUFFIX)
 """Every suffix that a cover's file may have."""
 
 GONE = "not in the store any more; `albo harvest` fetches it again"
-"""The reason for a cover that is no longer there."""
+"""Why a cover that was deleted cannot be read."""
 
 DAMAGED = "damaged: its bytes are not those of its digest; `albo harvest` fetches it again"
-"""The reason for a cover whose bytes have changed."""
+"""Why a cover with changed bytes cannot be read."""
 
 
 def check_digest(digest: Digest, data: bytes) -> None:
-    """Raise ValueError if the digest is not that of the data."""
+    """Raise ValueError if a digest is not that of the data."""
     if digest_of(data) != digest:
         raise ValueError(f"{digest.hex()} is not the digest of these {len(data):,} bytes")
 
 
 def plain_kind(kind: str) -> str:
-    """Return a MIME type in lower case, without its parameters."""
+    """Return a MIME type in lower case and without its parameters."""
     return kind.partition(";")[0].strip().lower()

@@ -1,11 +1,11 @@
-"""Stores for the bytes of harvested covers, by digest: a folder, or a bucket of an S3 server.
+"""Where the bytes of harvested covers are kept, by digest: a folder, or a bucket of an S3 server.
 
 `CoverStore` is the protocol, `FolderCovers` and `S3Covers` are its two implementations, and
 `open_covers` chooses between them by the address. `StoredCovers` reads covers of either kind.
 
 The digest is the name. So a stored cover need not be written again, two writers of one cover write
-the same bytes, and a reader compares the bytes with their name. Names that albo does not write
-belong to others, and all stores ignore them.
+the same bytes, and a reader compares the bytes with the name. All stores ignore names that albo
+does not write.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class CoverStore(Protocol):
     """The place to show: a folder's absolute path, or `s3://bucket/prefix`."""
 
     def check(self) -> None:
-        """Test the operations of a run before it begins. Raises CannotWrite with the remedy."""
+        """Try the operations of a run before it begins. Raises CannotWrite with the remedy."""
         ...
 
     def put(self, digest: Digest, data: bytes, kind: str) -> str:
-        """Store a cover, unless it is stored whole already, and return its URI.
+        """Store a cover, unless it is there undamaged, and return its URI.
 
         Parameters
         ----------
@@ -53,7 +53,7 @@ class CoverStore(Protocol):
         data
             The cover's bytes.
         kind
-            MIME type from the server; a type other than an image's is stored as unknown.
+            MIME type from a server; one that is not an image's is stored as unknown.
 
         Raises CannotWrite, and ValueError if the digest is not that of the data.
         """
@@ -72,14 +72,14 @@ class CoverStore(Protocol):
 
 
 def is_remote(uri: str) -> bool:
-    """Whether a cover's URI is that of an S3 object, not a local path."""
+    """Whether a cover's URI names an object on an S3 server rather than a local file."""
     return uri.startswith("s3://")
 
 
 def is_stored(uri: str, digest: Digest) -> bool:
-    """Whether a cover lies in a store of covers, where its name is the digest.
+    """Whether a cover lies in a store of covers, where the digest is the name.
 
-    Only the name is checked: others may write the catalog, and it may claim any file was read.
+    Only the name decides: in a catalog that others write to, any file may have a digest.
     """
     name = os.path.basename(uri).partition(".")[0]  # noqa: PTH119  (or of a URL)
     return name == digest.hex()
@@ -90,9 +90,9 @@ def open_covers(uri: str, *, endpoint: str | None = None) -> CoverStore:
 
     Parameters
     ----------
-    endpoint : URL of an S3 server other than Amazon's; None for the default of boto3.
+    endpoint : URL of an S3 server other than Amazon's; None for boto3's configured one.
 
-    Raises UsageError for any other address, and unless the endpoint is a plain http(s) URL.
+    Raises UsageError for any other address, and for an endpoint that is not a plain http(s) URL.
     """
     if endpoint is not None:
         check_endpoint(endpoint)
@@ -112,13 +112,13 @@ def open_covers(uri: str, *, endpoint: str | None = None) -> CoverStore:
 
 
 class StoredCovers:
-    """Reads covers by URI, from files and S3 alike; one object and client serve all threads.
+    """Reads covers by URI, from files and S3; all threads share it and its one S3 client.
 
     Parameters
     ----------
     endpoint : as for `open_covers`.
 
-    Raises UsageError unless the endpoint is a plain http(s) URL.
+    Raises UsageError if the endpoint is not a plain http(s) URL.
     """
 
     def __init__(self, endpoint: str | None = None) -> None:
@@ -126,7 +126,7 @@ class StoredCovers:
 
     def read(self, uri: str, digest: Digest | None, limits: Limits) -> bytes:
         """
-        Read a whole cover, within the limit.
+        Read a whole cover, never more than the limit.
 
         Parameters
         ----------
@@ -135,14 +135,14 @@ class StoredCovers:
         digest
             The digest that the bytes must have; None for a file that was never read.
         limits
-            The limits of the file; for an S3 object the size is requested first.
+            The limits of the file; the size of an S3 object is checked first.
 
         Raises
         ------
         BadCover
-            The cover is gone, damaged or too large; a file may be unreadable, see `read_file`.
+            It is gone, damaged or too large, or unreadable as in `read_file`.
         AlboError
-            The S3 server cannot be reached, so the state of the cover is unknown.
+            The S3 server, or the whole folder, cannot be reached: the cover may be there.
         """
         if is_remote(uri):
             data = self._read_object(uri, limits)
@@ -155,9 +155,9 @@ class StoredCovers:
         return data
 
     def read_again(self, uri: str, digest: Digest, limits: Limits) -> bytes:
-        """Read a cover that was read before, from any place: it must have the same bytes.
+        """Read a cover that was read before, from any place: exactly these bytes.
 
-        Raises BadCover, also if a file has changed since, and AlboError as `read` does.
+        Raises BadCover, also if the file has changed, and AlboError as `read` does.
         """
         if is_stored(uri, digest):
             return self.read(uri, digest, limits)
@@ -180,7 +180,7 @@ def _read_local(path: str, digest: Digest | None, limits: Limits) -> bytes:
     except BadCover as error:
         if digest is None or not isinstance(error.__cause__, FileNotFoundError):
             raise
-        # If the whole store cannot be seen, the state of its covers is unknown.
+        # If the whole store is missing (not mounted), its covers are not lost.
         root = Path(path).parents[2] if len(Path(path).parents) > 2 else Path(path)  # noqa: PLR2004
         if not root.is_dir():
             raise AlboError(

@@ -1,4 +1,4 @@
-"""Digests in tables: 32 bytes for each cover, as Arrow columns and as sums of whole sets."""
+"""Digests in tables: 32 bytes for each cover, as Arrow columns and as sums over sets."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ DIGEST_BYTES = 32
 """Length of a digest, which is a SHA-256."""
 
 MODULUS = 1 << 256
-"""Sums of digests are taken modulo this number, so that a sum is as long as a digest."""
+"""Sums of digests are taken modulo this number, so a sum is as long as a digest."""
 
 
 def digest_column(digests: Sequence[Digest]) -> pa.Array:
-    """Make the column of digests. Raises ValueError if one does not have 32 bytes."""
+    """Make the column of digests. Raises ValueError if one is not 32 bytes long."""
     import pyarrow as pa
 
     if any(len(digest) != DIGEST_BYTES for digest in digests):
@@ -42,7 +42,7 @@ def digest_bytes(table: pa.Table) -> bytes:
 
 
 def split_digests(blob: bytes) -> list[Digest]:
-    """Split concatenated digests."""
+    """Split joined digests."""
     return [blob[at : at + DIGEST_BYTES] for at in range(0, len(blob), DIGEST_BYTES)]
 
 
@@ -52,18 +52,18 @@ def digests_of(table: pa.Table) -> list[Digest]:
 
 
 def sum_of(blob: bytes) -> int:
-    """Return the sum of digests as little-endian numbers, modulo 2^256; any order gives it."""
+    """Return the sum of digests as little-endian numbers, modulo 2^256: the same in any order."""
     words = np.frombuffer(blob, "<u4").reshape(-1, 8).sum(axis=0, dtype=np.uint64)
     return sum(int(word) << (32 * place) for place, word in enumerate(words)) % MODULUS
 
 
 def state_of(fingerprint: str, rows: int, total: int) -> str:
-    """Return a token for a set of covers, 16 hex digits.
+    """Make a token of a set of covers, 16 hex digits.
 
     Parameters
     ----------
     fingerprint
-        The fingerprint of the backbone or reader that gave the rows.
+        The fingerprint of the backbone or reader that made the rows.
     rows
         The number of covers.
     total

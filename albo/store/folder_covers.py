@@ -1,4 +1,4 @@
-"""Covers in a local folder, by digest."""
+"""Covers in a folder of this machine, by digest."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _TWO_DIGITS = re.compile(r"[0-9a-f]{2}")
 class FolderCovers:
     """Covers as files: `ab/cd/abcd….jpg`, 65,536 folders in two levels.
 
-    A file gets its name when it is complete, and the system decides when its bytes reach the disk.
-    So after a power cut a file may be empty or wrong. Reading by digest detects that, `find`
-    ignores empty files, and `put` compares the stored file, so such a cover is fetched and written
-    again. Forcing each file to the disk would cost ten milliseconds a cover.
+    A file gets its name when it is complete, but the system decides when its bytes reach the disk:
+    after a power cut a file may be empty or wrong. Reading by digest notices that, `find` ignores
+    empty files, and `put` compares an existing file. So such a cover is fetched and written again.
+    Forcing each file to the disk would cost ten milliseconds a cover.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class FolderCovers:
         self.place = str(self._folder)
 
     def check(self) -> None:
-        """Write and remove a file; sweep temporary files of killed runs, a day old or older."""
+        """Write a file and remove it; sweep temporary files of killed runs, a day old or older."""
         with plain_write_errors(self._folder, _ELSEWHERE):
             try:
                 check_can_be_folder(self._folder, _ELSEWHERE)
@@ -102,17 +102,17 @@ class FolderCovers:
         return Path(f"{self._folder}/{name[:2]}/{name[2:4]}/{name}.{suffix}")
 
     def _find(self, digest: Digest) -> Path | None:
-        """Look for a cover with any suffix: its suffix depends on the type a server gave."""
+        """Look for a cover with any suffix, which comes from the MIME type that a server gave."""
         name = digest.hex()
         folder = f"{self._folder}/{name[:2]}/{name[2:4]}"
-        # One listing (a dozen names in a million covers) costs less than testing each suffix.
+        # One listing (a dozen names in a million covers) costs less than a look-up for each suffix.
         with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
             there = [e.path for e in entries if e.name.startswith(name) and _is_cover(e)]
             return Path(min(there)) if there else None
         return None
 
     def _temporary(self, name: str) -> Path:
-        # All in one folder, so that sweeping them needs no walk through 65,536 folders.
+        # All in one folder, so that sweeping them does not walk through 65,536 folders.
         return self._folder / f".{name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
 
     def _write(self, path: Path, data: bytes) -> None:
@@ -122,7 +122,7 @@ class FolderCovers:
                 temporary.write_bytes(data)
             try:
                 temporary.replace(path)
-            except FileNotFoundError:  # the first cover of its folder, or of the store
+            except FileNotFoundError:  # the first cover of this folder, or of the store
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if not temporary.exists():
                     temporary.write_bytes(data)
@@ -157,7 +157,7 @@ def _folders_of_two_digits(folder: Path) -> list[Path]:
 
 
 def expanded(folder: str) -> Path:
-    """Return a path with `~` replaced by the home. Raises UsageError if there is no home."""
+    """Return a path with `~` replaced by the home folder. Raises UsageError if there is none."""
     try:
         return Path(folder).expanduser()
     except RuntimeError:

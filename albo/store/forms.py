@@ -1,6 +1,6 @@
-"""The form of a store's rows: the protocol `Form`, and the words that messages use for a store.
+"""The form of a store's rows: the protocol `Form`, and the words of messages about a store.
 
-`Parts` keeps rows of any form. There are two forms: `VectorForm` and `WordForm`.
+`Parts` keeps rows of any form. The two forms are `VectorForm` and `WordForm`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 Content_contra = TypeVar("Content_contra", contravariant=True)
-"""The content that a writer gets for some covers: `Embeddings`, or one `Words` for each cover."""
+"""The content that a writer gets for covers: `Embeddings`, or one `Words` for each cover."""
 
 _LONGEST_REASON = 120
 
 
 @dataclass(frozen=True, slots=True)
 class StoreKind:
-    """The words that messages use for one kind of store, and the errors made with them."""
+    """The words of messages about one kind of store, and the errors made of them."""
 
     name: str
     """The name of the store: "vector store"."""
@@ -44,10 +44,10 @@ class StoreKind:
     """The command that fills and repairs it, without quotes: "albo embed"."""
 
     does: str
-    """The verb for that command's work on covers: "embeds"."""
+    """The verb for what that command does with covers: "embeds"."""
 
     done: str
-    """The participle for covers after it: "embedded"."""
+    """The participle of that verb: "embedded"."""
 
     def foreign(self, folder: Path, mismatch: str) -> ForeignArtifact:
         """Make the error for a folder that holds another owner's rows."""
@@ -71,10 +71,10 @@ class StoreKind:
 
     @contextmanager
     def plain_read_errors(self, path: Path) -> Iterator[None]:
-        """Turn Arrow's errors about a damaged part into StaleArtifact.
+        """Turn Arrow's errors for a damaged part into StaleArtifact.
 
-        FileNotFoundError passes unchanged. Raises AlboError if the file cannot be read for an
-        outside reason, such as its permissions.
+        FileNotFoundError passes unchanged. Raises AlboError if the file cannot be read for another
+        reason, such as its permissions.
         """
         import pyarrow as pa
 
@@ -94,9 +94,9 @@ class StoreKind:
 
 
 class Form(Protocol[Content_contra]):
-    """The form of a store's rows: their owner, their columns, and how content becomes columns.
+    """The form of a store's rows: their owner, their columns, how content becomes columns.
 
-    Two stores are the same if their `identity` is the same. A part carries the identity in its
+    Two stores with the same `identity` are the same store. A part carries the identity in its
     schema, so a part of another store is recognised even without a manifest.
     """
 
@@ -105,16 +105,16 @@ class Form(Protocol[Content_contra]):
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint of the backbone or reader that gave the rows."""
+        """The fingerprint of the backbone or reader that made the rows."""
         ...
 
     @property
     def identity(self) -> str:
-        """The owner of the rows, and their shape."""
+        """The owner of these rows, and their shape."""
         ...
 
     def described(self) -> Json:
-        """Return the content of the manifest beside the parts."""
+        """Return the content of the manifest other than the parts."""
         ...
 
     @classmethod
@@ -123,11 +123,11 @@ class Form(Protocol[Content_contra]):
         ...
 
     def fields(self) -> list[pa.Field]:
-        """Return the columns beside `digest`. None of them may contain nulls."""
+        """Return the columns beside `digest`. None of them may be null."""
         ...
 
     def encoding(self) -> Json:
-        """Return the Parquet settings for writing the columns."""
+        """Return the Parquet settings of the columns."""
         ...
 
     def check(self, count: int, content: Content_contra) -> None:
@@ -137,16 +137,16 @@ class Form(Protocol[Content_contra]):
         ----------
         count : the number of covers that the content belongs to.
 
-        Raises ValueError for wrong shapes, RuntimeFailed for numbers that are no valid result.
+        Raises ValueError for wrong shapes, RuntimeFailed for invalid numbers.
         """
         ...
 
     def columns(self, content: Content_contra, rows: Sequence[int]) -> list[pa.Array]:
-        """Make the columns beside `digest` of some rows of checked content, in that order."""
+        """Make the columns beside `digest` from some rows of checked content, in that order."""
         ...
 
     def examine(self, table: pa.Table) -> None:
-        """Raise ValueError if rows of a part cannot have been written by this form."""
+        """Raise ValueError if rows read from a part cannot have been written by albo."""
         ...
 
     def failed(self, part: OpenPart) -> Iterable[Digest]:

@@ -1,4 +1,4 @@
-"""Read a local file within limits."""
+"""Read a file of this machine within limits."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from albo.errors import BadCover
 from albo.limits import DEFAULT_LIMITS, Limits, check_bytes
 from albo.texts import in_one_line
 
-_URL_IN_PATH = re.compile(r"(^|/)[A-Za-z][A-Za-z0-9+.-]+:/")  # joining paths turns // into /
+_URL_IN_PATH = re.compile(r"(^|/)[A-Za-z][A-Za-z0-9+.-]+:/")  # joining paths makes // one
 
 
 def read_file(path: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
     """
-    Read a whole file, within the limit, without ever waiting for a pipe or a device.
+    Read a whole file, never more than the limit, and never waiting for a pipe or a device.
 
     Raises
     ------
     BadCover
         No such file, no permission, not a regular file, empty, or larger than `limits.max_bytes`.
     """
-    # Opening a pipe without a writer blocks unless O_NONBLOCK is given; files ignore the flag.
+    # O_NONBLOCK: otherwise a pipe without a writer blocks `open`. It has no effect on files.
     flags = os.O_RDONLY
     for name in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY"):
         flags |= getattr(os, name, 0)
@@ -49,14 +49,14 @@ def _read_descriptor(descriptor: int, max_bytes: int) -> bytes:
     if not stat.S_ISREG(status.st_mode):
         raise BadCover("a pipe, socket or device, not an image file")
     check_bytes(status.st_size, max_bytes)
-    # The file may have grown since, or report a wrong size as files under /proc do.
+    # The file may have grown, or have a false size like files under /proc.
     parts = [os.read(descriptor, status.st_size + 1)]
     length = len(parts[0])
     while length <= max_bytes and parts[-1]:
         parts.append(os.read(descriptor, min(max_bytes + 1 - length, 2**20)))
         length += len(parts[-1])
     check_bytes(length, max_bytes)
-    return b"".join(part for part in parts if part)  # join of a single part makes no copy
+    return b"".join(part for part in parts if part)  # a single part is returned without a copy
 
 
 def _reason_unreadable(error: OSError | ValueError) -> str:

@@ -1,4 +1,4 @@
-"""Join small parts of a store, so that they stay few and each row is seldom rewritten."""
+"""Merge small parts of a store: parts stay few, and each row is rarely rewritten."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ LARGE_PART = 65_536
 """A part with this many rows or more is never merged."""
 
 MAX_SMALL_PARTS = 32
-"""The number of small parts that a run may collect before it merges them on its way."""
+"""Small parts that may gather before a run merges them."""
 
 
 def are_many(parts: Sequence[Part]) -> bool:
-    """Whether there are so many small parts that they should be merged at once."""
+    """Whether so many small parts have gathered that they should be merged now."""
     return sum(part.rows < LARGE_PART for part in parts) >= MAX_SMALL_PARTS
 
 
@@ -30,7 +30,7 @@ def merge_parts(store: Parts[Any], fresh: int) -> None:
     """Merge neighbouring small parts; the last `fresh` parts belong together.
 
     Order and content stay. The caller holds the writer lock. Raises StaleArtifact, CannotWrite;
-    after an error nothing has changed.
+    then nothing has changed.
     """
     parts = store.listed()
     merged: list[Part] = []
@@ -48,9 +48,9 @@ def merge_parts(store: Parts[Any], fresh: int) -> None:
 def plan_merges(rows: Sequence[int], fresh: int) -> list[tuple[int, int]]:
     """Choose which neighbouring parts to merge.
 
-    Parts of 65,536 rows and more are left alone. The last `fresh` small parts, of one run, become
-    one; an older part joins if it has less than twice the rows of the parts after it. So a row is
-    rewritten a logarithmic number of times, and the number of small parts stays logarithmic
+    Parts of 65,536 rows and more are never merged. The last `fresh` small parts, of one run, become
+    one. An older part joins if it has less than twice the rows of those after it. So each row is
+    rewritten a logarithmic number of times, and the number of small parts is logarithmic
     (the logarithmic method of Bentley and Saxe 1980).
 
     Parameters
@@ -58,9 +58,9 @@ def plan_merges(rows: Sequence[int], fresh: int) -> list[tuple[int, int]]:
     rows
         The number of rows of each part, in stored order.
     fresh
-        The number of parts at the end that the current run has written.
+        How many of the last parts the current run has written.
 
-    Returns (start, stop), positions in `rows`, for each resulting part.
+    Returns (start, stop) for each resulting part: positions in `rows`.
     """
     groups = []
     stop = len(rows)

@@ -1,7 +1,7 @@
 """Check the output files that users name, before the work begins.
 
-If a word is missing in a command line, a cover may be read as the name of the output. So albo
-replaces a file only if it is empty or carries the mark that albo leaves in its own files.
+If a word is missing from a command line, a cover may be taken for the output page. So albo
+replaces a file only if it is empty or has the mark of albo's own files.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _MARKED_WITHIN = 4096
 
 
 def check_output(path: Path, suffixes: tuple[str, ...], option: str) -> Path:
-    """Return the file to write, with links followed.
+    """Return the file to be written, links followed.
 
     Parameters
     ----------
     path
-        The path that the user gave.
+        The path that the user named.
     suffixes
         The allowed suffixes: `PAGES` or `PICTURES`.
     option
-        The option with the path, for the message.
+        The option that named it, for the message.
 
-    Raises UsageError if the file cannot be written, or is not one of albo's.
+    Raises UsageError if it cannot be written, or is a file that albo did not make.
     """
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file in it, as {path / f'albo{suffixes[0]}'}")

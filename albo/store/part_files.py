@@ -1,7 +1,7 @@
-"""One part: a Parquet file of rows by digest, its writing, and its checked reading.
+"""One part: a Parquet file of rows by digest, how it is written, and how it is read and checked.
 
 Every part has a column `digest`, fixed_size_binary(32), and the columns of its store's form.
-Nothing is ever null. Every page carries a checksum, which reading verifies. The schema carries the
+No value is null. Every page has a checksum, which reading verifies. The schema holds the
 identity of the store, and the manifest has a checksum of the whole file.
 """
 
@@ -42,10 +42,10 @@ GROUP_ROWS = 256
 """Rows of a row group, the unit of reading and writing: 1 MB for 1,280 + 688 numbers a row.
 
 Arrow holds several copies of a group while it writes one: with 2,048 rows a compaction took 100 MB
-more, and reading was no faster."""
+more, and read no faster."""
 
 PART_NAME = re.compile(r"part-(\d{6,12})-[0-9a-f]{8}\.parquet")
-"""The name of a part: its number, and a random token that distinguishes it."""
+"""The name of a part: its number, and a random token that distinguishes parts of one number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Part:
 
     @classmethod
     def from_json(cls, given: Json) -> Part:
-        """Raise ValueError, TypeError or KeyError for an entry that `as_json` cannot make."""
+        """Read an entry. Raises ValueError, TypeError or KeyError if `as_json` did not write it."""
         part = cls(given["file"], given["rows"], int(given["digest_sum"], 16), given["checksum"])
         if PART_NAME.fullmatch(part.file) is None or type(part.rows) is not int or part.rows < 1:
             raise ValueError(f"no part is {part}")
@@ -83,7 +83,7 @@ class Part:
 
     @property
     def number(self) -> int:
-        """Its position among the parts."""
+        """Its place among the parts."""
         match = PART_NAME.fullmatch(self.file)
         return int(match[1]) if match else 0
 
@@ -97,13 +97,13 @@ def schema_of(form: AnyForm) -> pa.Schema:
     """Return the columns of a part, with the store's identity as metadata."""
     import pyarrow as pa
 
-    # Nothing is ever null; a schema that says so saves Parquet a level for every number.
+    # No value is null; declaring that saves Parquet a level for every number.
     digest = pa.field("digest", pa.binary(DIGEST_BYTES), nullable=False)
     return pa.schema([digest, *form.fields()], {b"albo": form.identity.encode()})
 
 
 def table_of(form: AnyForm, digests: Sequence[Digest], columns: list[pa.Array]) -> pa.Table:
-    """Join covers and their columns. Raises ValueError for a digest of another length."""
+    """Make a table of covers and their columns. Raises ValueError for a digest of wrong length."""
     import pyarrow as pa
 
     return pa.table([digest_column(digests), *columns], schema=schema_of(form))
@@ -140,7 +140,7 @@ def write_part(folder: Path, number: int, form: AnyForm, tables: Iterable[pa.Tab
 
 
 def _regroup(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Regroup tables into one full row group each; the last one may be shorter."""
+    """Pass rows on in tables of one full row group each; the last one may be shorter."""
     import pyarrow as pa
 
     held: list[pa.Table] = []
@@ -158,14 +158,14 @@ def _regroup(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 class OpenPart:
-    """One part, opened for reading: all data that it returns is checked.
+    """One part, opened for reading: everything that it returns has been checked.
 
     Parameters
     ----------
     folder
         The store's folder.
     part
-        The manifest's entry for the part; with 0 rows, the number of rows is not checked.
+        The manifest's entry; if it says 0 rows, the number of rows is not checked.
     form
         The form that the rows must have.
     """
@@ -177,7 +177,7 @@ class OpenPart:
         self._file: pq.ParquetFile
 
     def __enter__(self) -> Self:
-        """Open it. Raises FileNotFoundError, StaleArtifact if its content is not as expected."""
+        """Open it. Raises FileNotFoundError, StaleArtifact if it does not fit its entry."""
         import pyarrow.parquet as pq
 
         try:
@@ -211,11 +211,11 @@ class OpenPart:
             raise self.damaged(f"damaged ({rows} rows, not {self._part.rows})")
 
     def damaged(self, reason: str) -> StaleArtifact:
-        """Make the error that names its damage."""
+        """Make the error for this damaged part."""
         return self._form.kind.damaged_part(self._path, reason)
 
     def plain_errors(self) -> AbstractContextManager[None]:
-        """Turn Arrow's and Python's errors about damage into StaleArtifact."""
+        """Turn the errors that damage causes in Arrow and Python into StaleArtifact."""
         return self._form.kind.plain_read_errors(self._path)
 
     def group_sizes(self) -> list[int]:
@@ -240,12 +240,12 @@ class OpenPart:
         return table
 
     def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        """Read the row groups one by one, as `table` does."""
+        """Read the row groups one after the other, as `table` does."""
         for group in range(self._file.metadata.num_row_groups):
             yield self.table(group, columns)
 
     def digests(self) -> list[Digest]:
-        """Return the digests, in stored order. Raises StaleArtifact if they do not match."""
+        """Return the digests, in stored order. Raises StaleArtifact if their sum is wrong."""
         blob = b"".join(digest_bytes(table) for table in self.tables(["digest"]))
         if sum_of(blob) != self._part.digest_sum:
             raise self.damaged("damaged (its digests are others)")
@@ -254,7 +254,7 @@ class OpenPart:
     def describe(self) -> tuple[Part, list[Digest]]:
         """Read every page of a part that no manifest describes; return its entry and digests.
 
-        Raises StaleArtifact if any page or row is damaged, or if there is no row.
+        Raises StaleArtifact if any page or row is damaged, or there is no row.
         """
         blobs = []
         for table in self.tables():

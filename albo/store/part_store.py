@@ -1,4 +1,4 @@
-"""The common base of the stores of vectors and of words, which both use `Parts`."""
+"""The common base of the stores of vectors and of words, both built on `Parts`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class PartStore:
     """The rows that one backbone or reader gave for covers.
 
     Reading never locks: each call reads the current manifest. Between two calls a writer may add
-    rows; under the writer lock they agree.
+    rows, unless the caller holds the writer lock.
 
     Attributes
     ----------
@@ -29,17 +29,17 @@ class PartStore:
 
     @property
     def folder(self) -> Path:
-        """Where the parts and their manifest are."""
+        """The folder of the parts and their manifest."""
         return self.parts.folder
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint of the backbone or reader that gave the rows."""
+        """The fingerprint of the backbone or reader that made the rows."""
         fingerprint: str = self.parts.form.fingerprint
         return fingerprint
 
     def remove(self, digests: Iterable[Digest]) -> int:
-        """Remove covers; the caller holds the writer lock. Returns how many were there.
+        """Remove covers; the caller holds the writer lock. Returns how many were removed.
 
         Raises StaleArtifact, CannotWrite.
         """

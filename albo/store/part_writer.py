@@ -27,8 +27,8 @@ Content = TypeVar("Content")
 class PartWriter(Generic[Content]):
     """Adds rows to a store, for one thread that holds the writer lock.
 
-    Entering drops damaged parts and the files of killed runs. Leaving commits and merges small
-    parts; after an exception, it commits the rows that can be committed.
+    Entering removes damaged parts and the files that killed runs left. Leaving commits and merges
+    small parts; leaving by an exception commits the rows that can be committed.
 
     A row that records a failure does not count: its cover is not `known`, and when the cover is
     added again, the new row replaces the old one.
@@ -36,9 +36,9 @@ class PartWriter(Generic[Content]):
     Attributes
     ----------
     parts
-        The store that gets the rows.
+        The store that it adds to.
     notes
-        One line for each damaged part that was dropped, and one where parts could not be merged.
+        One line for each damaged part that was removed, and one if parts could not be merged.
     """
 
     def __init__(self, parts: Parts[Form[Content]]) -> None:
@@ -47,8 +47,8 @@ class PartWriter(Generic[Content]):
         self._known: set[Digest] = set()
         self._failed: set[Digest] = set()
         self._added: list[pa.Table] = []
-        self._in_doubt = ""  # the part that a commit is about to name, with all added rows
-        self._fresh = 0  # parts at the end that this writer has written
+        self._in_doubt = ""  # the part with all added rows that a commit is about to name
+        self._fresh = 0  # how many of the last parts this writer has written
 
     def __enter__(self) -> Self:
         """Clean the store and read its digests. Raises AlboError, CannotWrite."""
@@ -68,7 +68,7 @@ class PartWriter(Generic[Content]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Commit, if possible also after an exception, and let that exception pass."""
+        """Commit; after an exception too, if possible. The exception goes on."""
         if error is None:
             self.commit()
             self._merge(self._fresh)
@@ -82,33 +82,33 @@ class PartWriter(Generic[Content]):
 
     @property
     def known(self) -> set[Digest]:
-        """The stored or added digests: the growing set itself. Do not change it."""
+        """The stored and added digests: the live set, which grows. Do not change it."""
         return self._known
 
     @property
     def failed(self) -> set[Digest]:
-        """The covers whose stored row records a failure, so they have to be tried again."""
+        """The covers whose stored row records a failure, to be tried again."""
         return self._failed
 
     @property
     def pending(self) -> int:
-        """Rows added and not yet committed."""
+        """The number of rows added and not yet committed."""
         return sum(table.num_rows for table in self._added)
 
     def add(self, digests: Sequence[Digest], content: Content) -> None:
-        """Take up n covers; known and repeated ones are ignored.
+        """Add n covers; known and repeated ones are ignored.
 
         Parameters
         ----------
         digests
-            n digests of 32 bytes.
+            n of 32 bytes.
         content
-            The store's content for these covers, in the same order. For vectors: `Embeddings`
-            with vector float32 (n, d) of unit rows and middle (n, m). For words: n `Words`; if
-            one has an error, its lines are not kept.
+            The content of these covers, in the same order: for vectors `Embeddings`,
+            vector float32 (n, d) with unit rows and middle (n, m); for words n `Words`, without
+            lines if there is an error.
 
-        Raises ValueError for wrong shapes and lengths, RuntimeFailed if vectors are not finite
-        or not of unit length (within 0.001). After an error none of the covers is taken up.
+        Raises ValueError for wrong shapes and lengths, RuntimeFailed if vectors are not finite or
+        not of unit length (within 0.001). Then no cover is added.
         """
         form = self.parts.form
         form.check(len(digests), content)
@@ -122,9 +122,9 @@ class PartWriter(Generic[Content]):
             self._known.update(row_of)
 
     def commit(self) -> int:
-        """Write the added rows to the disk as a new part, replacing former failures.
+        """Write the added rows to the disk as a new part, in place of earlier failures.
 
-        Returns the number of its rows. Raises CannotWrite; after it the rows are still pending.
+        Returns the number of its rows. Raises CannotWrite; then the rows are still pending.
         """
         if not self._added:
             return 0
@@ -143,8 +143,8 @@ class PartWriter(Generic[Content]):
     def _remove_replaced(self) -> None:
         """Remove the failures whose covers have been added again.
 
-        If the run is killed after this, the record of their failure is lost, but the next run tries
-        these covers again in any case.
+        If the run is killed after this, the failures are lost; the next run tries those covers
+        again anyway.
         """
         if not self._failed:
             return
@@ -154,12 +154,12 @@ class PartWriter(Generic[Content]):
             self._failed -= again
 
     def _leave_out_stored(self) -> None:
-        """Drop the pending rows that an interrupted commit had already stored."""
+        """Forget the added rows if an interrupted commit has already written them to the disk."""
         if self._added and any(part.file == self._in_doubt for part in self.parts.listed()):
             self._added = []
 
     def _merge(self, fresh: int) -> None:
-        """Try to merge; without it the committed rows are still safe."""
+        """Merge if possible: committed rows are safe without it."""
         before = len(self.parts.listed())
         try:
             merge_parts(self.parts, fresh)

@@ -1,11 +1,11 @@
-"""Rows by digest in Parquet parts behind a manifest: the storage of vectors and words.
+"""Rows by digest in Parquet parts with a manifest: the storage of vectors and words.
 
-A part is written under a temporary name, flushed to the disk and renamed. Only then the next
-manifest names it. A part that the manifest no longer names is removed after that. So a reader needs
-no lock, and a killed writer loses only the uncommitted rows.
+A part is written under a temporary name, flushed to the disk and renamed. Only then does the next
+manifest name it, and parts that it no longer names are removed. So a reader needs no lock, and a
+killed writer loses only the rows that it had not committed.
 
-Reading and removing are here. `part_writer` adds rows, `merging` joins small parts, `salvage` finds
-the parts after the loss of a manifest, and `part_files` handles one part.
+This module reads and removes rows. `part_writer` adds rows, `merging` merges small parts,
+`salvage` finds the parts of a lost manifest, and `part_files` handles one part.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class Parts(Generic[FormT_co]):
     """Rows of covers, one for each digest, in the parts of one folder.
 
     Reading never locks: each call reads the current manifest. Between two calls a writer may add
-    rows; under the writer lock they agree.
+    rows, unless the caller holds the writer lock.
 
     Attributes
     ----------
     folder
-        Where the parts and their manifest are.
+        The folder of the parts and their manifest.
     form
         The form of the rows.
     """
@@ -57,7 +57,7 @@ class Parts(Generic[FormT_co]):
     def __init__(self, folder: Path, form: FormT_co) -> None:
         self.folder = folder
         self.form = form
-        self._sound: set[str] = set()  # names of the parts whose checksum has been verified
+        self._sound: set[str] = set()  # names of the parts with a verified checksum
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -76,9 +76,9 @@ class Parts(Generic[FormT_co]):
         return sum(part.rows for part in parts), sum(part.digest_sum for part in parts) % MODULUS
 
     def listed(self) -> list[Part]:
-        """Read the current list of parts.
+        """Return the current parts, from the manifest.
 
-        Raises StaleArtifact if there is no sound manifest, ForeignArtifact if the folder now
+        Raises StaleArtifact if there is no valid manifest, ForeignArtifact if the folder now
         belongs to another owner.
         """
         kind = self.form.kind
@@ -116,7 +116,7 @@ class Parts(Generic[FormT_co]):
 
     @contextmanager
     def open_one(self, part: Part) -> Iterator[OpenPart]:
-        """Open one part for a writer; no other process can remove it. Raises StaleArtifact."""
+        """Open one part for a writer: no other process can remove it. Raises StaleArtifact."""
         with ExitStack() as stack:
             try:
                 opened = stack.enter_context(self._open(part))
@@ -133,9 +133,9 @@ class Parts(Generic[FormT_co]):
     # --- writing: the caller holds the writer lock -----------------------------------------------
 
     def remove(self, digests: Iterable[Digest]) -> int:
-        """Remove covers. Returns how many were there.
+        """Remove covers. Returns how many were removed.
 
-        Only the parts with these covers are rewritten. Raises StaleArtifact, CannotWrite.
+        Only the parts that hold them are rewritten. Raises StaleArtifact, CannotWrite.
         """
         unwanted = set(digests)
         parts = self.listed()
@@ -158,10 +158,10 @@ class Parts(Generic[FormT_co]):
     def drop_damaged(self) -> list[str]:
         """Remove parts that are missing or damaged.
 
-        Every part is read whole, about a second for each GB, and compared with its checksum in the
-        manifest; once for each part and object. The covers of a removed part count as missing, so
-        they are computed again. Returns one line for each removed part. Raises CannotWrite, and
-        AlboError if a part cannot be checked (no permission).
+        Every part is read completely, about a second for each GB, and compared with its checksum
+        in the manifest, once for each `Parts` object. The covers of a removed part count as
+        missing, so they are processed again. Returns one line for each such part. Raises AlboError
+        if a part cannot be read (no permission), CannotWrite.
         """
         parts = self.listed()
         reasons = {part.file: self._find_damage(part) for part in parts}
@@ -175,7 +175,7 @@ class Parts(Generic[FormT_co]):
         ]
 
     def _find_damage(self, part: Part) -> str:
-        """Return the damage of a part; "" if there is none."""
+        """Return what is wrong with a part; "" if nothing is."""
         if part.file in self._sound:
             return ""
         path = self.folder / part.file
@@ -198,7 +198,7 @@ class Parts(Generic[FormT_co]):
         return part
 
     def save(self, parts: list[Part]) -> None:
-        """Write a manifest that names these parts; remove all others. Raises CannotWrite."""
+        """Write a manifest that names these parts; then remove the others. Raises CannotWrite."""
         content = {
             **self.form.described(),
             "rows": sum(part.rows for part in parts),
@@ -219,13 +219,13 @@ def open_parts(folder: Path, form: type[FormT], fingerprint: str | None = None) 
     Parameters
     ----------
     folder
-        The store's folder.
+        The folder of the store.
     form
-        The class of its form, which reads its details from the manifest.
+        The class of its form, which reads the other properties from the manifest.
     fingerprint
-        The fingerprint of the expected owner; None accepts any.
+        The fingerprint of the wanted owner; None accepts any.
 
-    Raises StaleArtifact if the manifest is missing or damaged, ForeignArtifact if the store
+    Raises StaleArtifact if there is no store or its manifest is damaged, ForeignArtifact if it
     belongs to another owner.
     """
     kind = form.kind
@@ -240,10 +240,10 @@ def open_parts(folder: Path, form: type[FormT], fingerprint: str | None = None) 
 
 
 def open_or_create_parts(folder: Path, wanted: FormT) -> Parts[FormT]:
-    """Open the store of this form, or create it; the caller holds the writer lock.
+    """Open or create the store of this form; the caller holds the writer lock.
 
-    A missing or damaged manifest is made anew from the sound parts, and the other parts are
-    removed. Raises ForeignArtifact if the store belongs to another owner, CannotWrite.
+    A missing or damaged manifest is rebuilt from the undamaged parts; the others are removed.
+    Raises ForeignArtifact if the store belongs to another owner, CannotWrite.
     """
     parts = Parts(folder, wanted)
     try:
@@ -257,7 +257,7 @@ def open_or_create_parts(folder: Path, wanted: FormT) -> Parts[FormT]:
 
 
 def _without(tables: Iterable[pa.Table], unwanted: set[Digest]) -> Iterator[pa.Table]:
-    """Yield the tables without the rows of some covers."""
+    """Yield tables without the rows of some covers."""
     import pyarrow as pa
 
     for table in tables:

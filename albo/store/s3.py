@@ -1,6 +1,6 @@
 """The connection to an S3 server: one client for all threads, and its errors in plain words.
 
-boto3's own messages are never quoted: they may contain headers with credentials.
+boto3's own messages are never quoted: they may hold headers, and headers hold credentials.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 
 ATTEMPTS = 5
-"""The number of attempts at a request if an S3 server does not answer or is busy."""
+"""How many times a request is sent to an S3 server that does not answer or is busy."""
 
 BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}")
-"""The pattern of a bucket's name."""
+"""The pattern of bucket names."""
 
 _READS = 3
 
 
 class S3Connection:
-    """An S3 server and its one client, created at the first use; thread-safe.
+    """An S3 server and its one client, made when first needed; thread-safe.
 
     Parameters
     ----------
-    endpoint : URL of a server other than Amazon's; None for the default of boto3.
+    endpoint : URL of a server other than Amazon's; None for boto3's configured one.
 
-    Raises UsageError unless the endpoint is a plain http(s) URL.
+    Raises UsageError if the endpoint is not a plain http(s) URL.
     """
 
     def __init__(self, endpoint: str | None) -> None:
@@ -46,7 +46,7 @@ class S3Connection:
         self._client: Any = None
 
     @property
-    def client(self) -> Any:  # noqa: ANN401  (boto3 makes its classes as it runs)
+    def client(self) -> Any:  # noqa: ANN401  (boto3 makes its classes at run time)
         """The client; any thread may call its methods."""
         with self._lock:
             if self._client is None:
@@ -55,7 +55,7 @@ class S3Connection:
 
     @property
     def name(self) -> str:
-        """The server's name in messages."""
+        """The name of the server in messages."""
         endpoint = self._endpoint or (self._client and self._client.meta.endpoint_url)
         return _shown_url(endpoint) if endpoint else "the S3 server"
 
@@ -70,7 +70,7 @@ class S3Connection:
             yield
         except ClientError as error:
             raise kind(f"{what}: {_say_refusal(error)}") from None
-        except RecursionError:  # boto3 looks up the bucket's region after each redirect
+        except RecursionError:  # boto3 looks up the bucket's region at each redirection
             raise kind(
                 f"{what}: {self.name} redirects every request; write the endpoint that it leads to"
             ) from None
@@ -84,7 +84,7 @@ class S3Connection:
             answer = self._ask_for(bucket, key)
             try:
                 return _read_body(answer, max_bytes)
-            except _broken_streams():  # within the body, where boto3 does not retry
+            except _broken_streams():  # in the middle of the body, where boto3 does not retry
                 if not left:
                     raise
         raise AssertionError("unreachable")
@@ -105,12 +105,12 @@ class S3Connection:
         from botocore.config import Config
 
         session = Session()
-        # With an endpoint other than Amazon's, boto3 puts the bucket into the path, unless the
-        # user's AWS configuration says otherwise. Servers on plain host names need that.
+        # For endpoints other than Amazon's, boto3 puts the bucket into the path, as servers with
+        # plain host names need; the user's AWS configuration may change that.
         client = session.client(
             "s3",
             endpoint_url=self._endpoint,
-            # Amazon names a bucket's region in reply to a wrong one; other servers have none.
+            # Asked in the wrong region, Amazon names the right one; other servers have no regions.
             region_name=session.region_name or "us-east-1",
             config=Config(
                 retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
@@ -118,8 +118,8 @@ class S3Connection:
                 read_timeout=30,
                 max_pool_connections=32,
                 user_agent_extra="albo",
-                # Uploads have their own checksum, and reads have the digest. Further checksums
-                # are avoided, since some servers do not support them.
+                # Uploads carry a checksum, and reads compare the digest. Some servers do not
+                # support further checksums.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             ),
@@ -140,7 +140,7 @@ def _read_body(answer: dict[str, Any], max_bytes: int) -> bytes:
     return b"".join(parts)
 
 
-# Messages for the errors of servers and of boto3
+# Errors of servers and of boto3
 
 _ACCESS = (
     "access denied; allow these credentials s3:PutObject, s3:GetObject and s3:ListBucket on it"
@@ -159,7 +159,7 @@ _REFUSALS = {
     "AccessDenied": _ACCESS,
     "AllAccessDisabled": _ACCESS,
     "Forbidden": _ACCESS,
-    "403": f"{_ACCESS}, or renew them",  # a HEAD has no code, so the cause is not clear
+    "403": f"{_ACCESS}, or renew them",  # a HEAD has no code, so this may be either
     "InvalidAccessKeyId": _DENIED_KEYS,
     "SignatureDoesNotMatch": _DENIED_KEYS,
     "ExpiredToken": _DENIED_KEYS,
@@ -188,7 +188,7 @@ def _say_refusal(error: Any) -> str:  # noqa: ANN401  (botocore is not typed)
     shown = re.sub(r"[^A-Za-z0-9.]", "", code)[:40]
     named = f"{status}" if code == str(status) else f"{status} {shown}"
     doubt = "see that the endpoint is an S3 server's"
-    if status >= 500:  # noqa: PLR2004  (server errors)
+    if status >= 500:  # noqa: PLR2004  (a server's own errors)
         return f"the server failed {ATTEMPTS} times ({named}); run it again later, or {doubt}"
     return f"the server refuses ({named}); {doubt}"
 
@@ -227,7 +227,7 @@ def _broken_streams() -> tuple[type[Exception], ...]:
 
 
 def code_of(error: Any) -> str:  # noqa: ANN401
-    """Return the server's error code in a ClientError of boto3; "" if it gave none."""
+    """Return the server's error code in a ClientError of boto3; "" if there is none."""
     return str(error.response.get("Error", {}).get("Code") or "")
 
 
@@ -237,7 +237,7 @@ def status_of(error: Any) -> int:  # noqa: ANN401
 
 
 def check_endpoint(endpoint: str) -> None:
-    """Raise UsageError unless an endpoint is a plain http(s) URL."""
+    """Raise UsageError if an endpoint is not a plain http(s) URL."""
     try:
         parts = urlsplit(endpoint)
         host, _ = parts.hostname, parts.port
@@ -255,7 +255,7 @@ def check_endpoint(endpoint: str) -> None:
 
 
 def _shown_url(url: str) -> str:
-    """Remove the parts of a URL that may be secret: all before an @, the query, the fragment."""
+    """Remove the parts of a URL that may be secret: all before an @, query, fragment."""
     start, mark, rest = url.rpartition("@")
     scheme = f"{start.partition('://')[0]}://" if "://" in start else ""
     return re.split(r"[?#]", f"{scheme}{rest}" if mark else url)[0][:120]

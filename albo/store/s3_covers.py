@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 PAGE_SIZE = 1000
-"""Names in one page of a bucket's listing: the largest number that S3 gives."""
+"""Names in one request when a bucket is listed: the most that S3 allows."""
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _MAX_PREFIX = 900  # bytes; S3 allows 1,024 for the whole key
@@ -31,7 +31,7 @@ _NOT_FOUND = 404
 class S3Covers:
     """Covers as objects `prefix/<64 hex digits>` of a bucket, on Amazon's or any other S3 server.
 
-    The digest is sent as the checksum, so the server refuses bytes that were damaged on the way.
+    The digest is sent as the checksum, so the server refuses bytes that were damaged in transit.
     boto3 finds the credentials.
 
     Parameters
@@ -39,19 +39,19 @@ class S3Covers:
     bucket
         The bucket's name.
     prefix
-        Names with slashes between them, placed before each digest; "" for none.
+        Names, separated by slashes, before each digest; "" for none.
     endpoint
-        URL of an S3 server other than Amazon's; None for the default of boto3.
+        URL of an S3 server other than Amazon's; None for boto3's configured one.
     page_size
-        Names in one page of the bucket's listing.
+        Names in one request when the bucket is listed.
 
     Attributes
     ----------
     place
         The address, `s3://bucket/prefix`.
 
-    Raises UsageError for an invalid bucket name, a prefix that servers interpret differently, or
-    an endpoint that is not a plain http(s) URL.
+    Raises UsageError for an invalid bucket name, a prefix that servers read differently, and an
+    endpoint that is not a plain http(s) URL.
     """
 
     def __init__(
@@ -67,9 +67,9 @@ class S3Covers:
         self.place = f"s3://{bucket}/{prefix}".rstrip("/")
 
     def check(self) -> None:
-        """Write, look up, list and remove an object. See `CoverStore.check`.
+        """Write, look for, list and remove an object. See `CoverStore.check`.
 
-        If removing is not allowed, the check still passes, and `albo-check` stays.
+        If removing is not allowed, `albo-check` stays; that is no error.
         """
         name = f"{self._start}albo-check"
         with self._writing():
@@ -100,7 +100,7 @@ class S3Covers:
     def digests(self) -> Iterator[Digest]:
         """Yield all stored digests, in order. See `CoverStore.digests`."""
         with self._reading():
-            # With a delimiter, deeper objects are not listed, however many there are.
+            # With a delimiter, objects in deeper folders are not listed.
             pages = self._connection.client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket,
                 Prefix=self._start,
@@ -120,7 +120,7 @@ class S3Covers:
         return f"s3://{self._bucket}/{self._key(digest)}"
 
     def _head(self, key: str) -> dict[str, Any] | None:
-        """Request an object's facts; None if it or its bucket is missing (HEAD hides which)."""
+        """Ask about an object; None if it or its bucket is missing: a HEAD does not tell which."""
         from botocore.exceptions import ClientError
 
         try:
@@ -132,7 +132,7 @@ class S3Covers:
         return head
 
     def _is_there(self, key: str, data: bytes) -> bool:
-        """Compare an object with the data: by its MD5 if the server gives it, else whole."""
+        """Compare an object with its data: by its MD5 if the server gives it, else byte by byte."""
         head = self._head(key)
         if head is None or head.get("ContentLength") != len(data):
             return False
@@ -157,7 +157,7 @@ class S3Covers:
                 self._takes_sha256 = False
             else:
                 return
-        put(**given, ContentMD5=_base64(_md5(data)))  # an older header that all servers know
+        put(**given, ContentMD5=_base64(_md5(data)))  # supported by all servers
 
     def _writing(self) -> AbstractContextManager[None]:
         return self._connection.plain_errors(f"cannot write to {self.place}", CannotWrite)
@@ -167,14 +167,14 @@ class S3Covers:
 
 
 def _knows_no_sha256(error: Any) -> bool:  # noqa: ANN401
-    """Whether a server refuses the header itself, as some do, not the bytes."""
+    """Whether a server refuses the checksum header, as some do, rather than the bytes."""
     message = str(error.response.get("Error", {}).get("Message", "")).lower()
     return code_of(error) in {"InvalidArgument", "NotImplemented"} and "x-amz-checksum" in message
 
 
 def _check_bucket(bucket: str) -> None:
     if BUCKET.fullmatch(bucket) is None:
-        shown = bucket.rpartition("@")[2][:80]  # the text before an @ may be a password
+        shown = bucket.rpartition("@")[2][:80]  # the part before an @ may be a password
         raise UsageError(
             f"{shown!r} is no bucket; write s3://bucket/prefix, with 3 to 63 letters, digits, dots,"
             " hyphens and underscores for the bucket"

@@ -1,4 +1,4 @@
-"""Find the parts of a store without its manifest."""
+"""Find the parts of a store whose manifest is lost."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def salvage(folder: Path, form: AnyForm) -> list[Part]:
-    """Return the parts of this store that can be read without error, in the order of numbers.
+    """Return the undamaged parts of this store, in the order of their numbers.
 
-    If a run was killed between writing the manifest and removing the parts that a compaction
-    replaced, covers are in two parts. Then the largest parts are taken first.
+    If a run was killed between writing the manifest and removing the parts that a compaction had
+    replaced, covers are in two parts. Then the larger part is kept.
     """
     found: list[tuple[Part, list[Digest]]] = []
     files = sorted(folder.iterdir()) if folder.is_dir() else []

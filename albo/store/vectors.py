@@ -1,13 +1,13 @@
-"""The vectors and middles of one backbone, in Parquet parts behind a manifest.
+"""The vectors and middles of one backbone, in Parquet parts with a manifest.
 
-For writing, merging, checking and reading parts beside a writer see `parts`.
+`parts` describes how parts are written, merged, checked and read beside a writer.
 
 Columns: `digest` fixed_size_binary(32), `vector` fixed_size_list<halffloat>[d], `middle`
-fixed_size_list<halffloat>[m]. Parquet cannot hold lists of width 0, so if m is 0 the column
+fixed_size_list<halffloat>[m]. Parquet cannot hold lists of width 0, so with m = 0 the column
 `middle` is left out. Numbers are split into byte streams and compressed by zstd at level 1. For
-vectors of real covers, that is a third smaller than raw float16 (plain zstd saves a quarter, lz4 a
-fourteenth). It is no slower to read, and written many times faster than any backbone embeds.
-Digests do not compress, so they are stored unchanged.
+vectors of real covers that is a third smaller than raw float16 (plain zstd saves a quarter, lz4 a
+fourteenth), as fast to read, and written many times faster than any backbone embeds. Digests do
+not compress and are stored raw.
 
 float16 rounds by at most one part in 2,048: rows read as float32 are scaled back to unit length.
 Middles beyond the finite range of float16 (±65,504) are clipped to it.
@@ -47,13 +47,13 @@ _ROUNDED_TOLERANCE = 5e-3
 
 @dataclass(frozen=True, slots=True)
 class VectorForm:
-    """The form of a store of vectors: the backbone that gave them, and the numbers in a row.
+    """The form of a store of vectors: their backbone, and how many numbers a row has.
 
     It is a `Form` of `Embeddings`.
     """
 
     kind: ClassVar = StoreKind("vector store", "backbone", "albo embed", "embeds", "embedded")
-    """The name of such a store in messages."""
+    """The words of messages about such a store."""
 
     backbone: str
     """The backbone's name."""
@@ -62,13 +62,13 @@ class VectorForm:
     """The backbone's fingerprint."""
 
     dimension: int
-    """d, the size of a vector."""
+    """d, the numbers of a vector."""
 
     middle_dimension: int
-    """m, the size of a middle; may be 0."""
+    """m, the numbers of a middle; may be 0."""
 
     extra: Json = field(default_factory=dict)
-    """Other facts in the manifest about their making, such as the backbone's card."""
+    """Other facts in the manifest about the vectors, such as the backbone's card."""
 
     @property
     def identity(self) -> str:
@@ -79,7 +79,7 @@ class VectorForm:
         )
 
     def described(self) -> Json:
-        """Return the content of the manifest beside the parts."""
+        """Return the content of the manifest other than the parts."""
         return {
             "backbone": self.backbone,
             "fingerprint": self.fingerprint,
@@ -102,7 +102,7 @@ class VectorForm:
         return found
 
     def fields(self) -> list[pa.Field]:
-        """Return the columns `vector` and, if m is more than 0, `middle`."""
+        """Return the columns `vector` and, if m > 0, `middle`."""
         import pyarrow as pa
 
         number = pa.field("element", pa.float16(), nullable=False)
@@ -113,7 +113,7 @@ class VectorForm:
         ]
 
     def encoding(self) -> Json:
-        """Return the Parquet settings: numbers as byte streams in zstd, digests unchanged."""
+        """Return the settings of Parquet: numbers as byte streams in zstd, digests raw."""
         numbers = [f"{name}.list.element" for name in self._lists()]
         return {
             "compression": {"digest": "none", **dict.fromkeys(numbers, "zstd")},
@@ -124,8 +124,8 @@ class VectorForm:
     def check(self, count: int, content: Embeddings) -> None:
         """Refuse invalid embeddings.
 
-        Raises ValueError for wrong shapes, RuntimeFailed if numbers are not finite or rows not
-        of unit length (within 0.001).
+        Raises ValueError for wrong shapes, RuntimeFailed if numbers are not finite or rows not of
+        unit length (within 0.001).
         """
         shapes = (content.vector.shape, content.middle.shape)
         wanted = ((count, self.dimension), (count, self.middle_dimension))
@@ -143,7 +143,7 @@ class VectorForm:
             )
 
     def columns(self, content: Embeddings, rows: Sequence[int]) -> list[pa.Array]:
-        """Round some rows to float16 and make columns of them; middles are clipped to its range."""
+        """Round some rows to float16, middles clipped to its range, and make columns of them."""
         import pyarrow as pa
 
         middle = np.clip(content.middle[rows], -_LARGEST_HALF, _LARGEST_HALF)
@@ -156,7 +156,7 @@ class VectorForm:
         ]
 
     def examine(self, table: pa.Table) -> None:
-        """Raise ValueError if vectors are far from unit length, which is a sign of damage."""
+        """Raise ValueError if vectors are far from unit length: albo never writes such rows."""
         _unit(numbers_of(table, "vector", self.dimension), ValueError)
 
     def failed(self, part: OpenPart) -> Iterable[Digest]:  # noqa: ARG002  (all forms have it)
@@ -168,23 +168,23 @@ class VectorForm:
 
 
 class Vectors(PartStore):
-    """The stored vectors of one backbone.
+    """The stored vectors of one backbone, one for each cover.
 
     `open`, `open_or_create` or `at` make one. Reading never locks, see `PartStore`.
     """
 
     kind: ClassVar = VectorForm.kind
-    """The words that messages use."""
+    """The words of messages about this store."""
 
     parts: Parts[VectorForm]
-    """The rows, in parts behind a manifest."""
+    """The rows, in parts with a manifest."""
 
     @classmethod
     def open(cls, folder: Path, fingerprint: str | None = None) -> Vectors:
         """Open stored vectors by their manifest.
 
-        Raises StaleArtifact if the manifest is missing or damaged, ForeignArtifact if the vectors
-        are of a backbone with another fingerprint than `fingerprint`.
+        Raises StaleArtifact if there are none or the manifest is damaged, ForeignArtifact if their
+        backbone does not have that `fingerprint`.
         """
         return cls(open_parts(folder, VectorForm, fingerprint))
 
@@ -199,18 +199,18 @@ class Vectors(PartStore):
         *,
         extra: Json | None = None,
     ) -> Vectors:
-        """Open the vectors of this backbone, or create the store; the caller holds the writer lock.
+        """Open or create the vectors of this backbone; the caller holds the writer lock.
 
-        A missing or damaged manifest is made anew from the sound parts, and the other parts are
-        removed. `extra` is used only for a new store.
-        Raises ForeignArtifact if the vectors belong to another backbone, CannotWrite.
+        A missing or damaged manifest is rebuilt from the undamaged parts; the others are removed.
+        `extra` is used only for a new store.
+        Raises ForeignArtifact if the vectors are another backbone's, CannotWrite.
         """
         wanted = VectorForm(backbone, fingerprint, dimension, middle_dimension, extra or {})
         return cls(open_or_create_parts(folder, wanted))
 
     @classmethod
     def at(cls, folder: Path, form: VectorForm) -> Vectors:
-        """Return the store of a folder, which may be missing; nothing is read or made yet."""
+        """Return the store of a folder, which may not exist; nothing is read or made yet."""
         return cls(Parts(folder, form))
 
     @property
@@ -220,25 +220,25 @@ class Vectors(PartStore):
 
     @property
     def dimension(self) -> int:
-        """d, the size of a vector."""
+        """d, the numbers of a vector."""
         return self.parts.form.dimension
 
     @property
     def middle_dimension(self) -> int:
-        """m, the size of a middle; may be 0."""
+        """m, the numbers of a middle; may be 0."""
         return self.parts.form.middle_dimension
 
     @property
     def extra(self) -> Json:
-        """Other facts in the manifest about their making, such as the backbone's card."""
+        """Other facts in the manifest about the vectors, such as the backbone's card."""
         return self.parts.form.extra
 
     @property
     def state(self) -> str:
-        """A token for the set of stored covers: 16 hex digits, the same for the same set.
+        """A token of the set of stored covers: 16 hex digits, the same for the same set.
 
-        It changes with every cover added or removed, and stays when parts are merged: the order
-        of rows does not count.
+        It changes with every cover added or removed, but not when parts are merged: the order of
+        rows does not matter.
         """
         return state_of(self.fingerprint, *self.parts.size_and_sum())
 
@@ -262,9 +262,9 @@ class Vectors(PartStore):
         Parameters
         ----------
         digests
-            The covers, in the order of the result (one may occur twice); None: all, as stored.
+            The covers, in the order wanted (one may occur twice); None: all, as stored.
         middle
-            False skips the middles; they have shape (n, 0).
+            False does not read the middles; they get shape (n, 0).
 
         Returns the digests, and vector (n, d) with rows of unit length, middle (n, m).
         Raises StaleArtifact if a cover has no vector, or a part is missing or damaged.
@@ -280,12 +280,11 @@ class Vectors(PartStore):
     def batches(
         self, among: Collection[Digest] | None = None
     ) -> Iterator[tuple[list[Digest], Halves]]:
-        """Iterate over the vectors of some covers (None: all), in stored order, in bounded memory.
+        """Yield the vectors of some covers (all for None), in stored order and bounded memory.
 
-        Yields digests and vectors float16 (n, d) as stored (of unit length except for rounding), at
-        most a row group at a time. Groups without any of the covers are not read. All come from
-        the state of the store at the first one. Raises StaleArtifact if a part is missing or
-        damaged.
+        Yields digests and vectors float16 (n, d) as stored (unit length except for rounding), at
+        most a row group at a time; a group without any of the covers is not read. All come from
+        the manifest of the first one. Raises StaleArtifact if a part is missing or damaged.
         """
         with self.parts.opened() as parts:
             for part in parts:
@@ -308,11 +307,11 @@ class Vectors(PartStore):
         return np.fromiter((row_of[digest] for digest in digests), np.int64, len(digests))
 
     def _gather(self, parts: list[OpenPart], rows: Ints, *, middle: bool) -> Embeddings:
-        """Read only the row groups with the wanted rows.
+        """Read only the row groups that hold the wanted rows.
 
         Parameters
         ----------
-        rows : int64 (n,), row numbers through all parts, in the order of the result.
+        rows : int64 (n,), row numbers counted over all parts, in the wanted order.
         """
         vector = np.empty((len(rows), self.dimension), np.float32)
         middles = np.empty((len(rows), self.middle_dimension if middle else 0), np.float32)
@@ -334,7 +333,7 @@ class Vectors(PartStore):
 
 
 def numbers_of(table: pa.Table, name: str, width: int) -> Halves:
-    """View a column of lists as float16 (n, width), without a copy; it must be in one piece."""
+    """View a column of lists, in one chunk, as float16 (n, width), without a copy."""
     if width == 0 or table.num_rows == 0:
         return np.empty((table.num_rows, width), np.float16)
     flat = table.column(name).chunk(0).flatten().to_numpy(zero_copy_only=True)
@@ -343,6 +342,6 @@ def numbers_of(table: pa.Table, name: str, width: int) -> Halves:
 
 
 def _unit(vector: Halves, refusal: Callable[[str], Exception]) -> Floats:
-    """Scale rows back to unit length; a row far from it is damaged."""
+    """Scale rows back to unit length; refuse rows far from it, which albo never writes."""
     reason = "damaged (rows are not of unit length)"
     return unit_rows(vector, _ROUNDED_TOLERANCE, lambda _length: refusal(reason))

@@ -1,15 +1,15 @@
-"""The words that one reader found on covers, in Parquet parts behind a manifest.
+"""The words that one reader found on covers, in Parquet parts with a manifest.
 
-For writing, merging, checking and reading parts beside a writer see `parts`.
+`parts` describes how parts are written, merged, checked and read beside a writer.
 
 Columns: `digest` fixed_size_binary(32), `text` list<string>, `box`
 list<fixed_size_list<float>[8]>, `confidence` list<float>, `error` string. The three lists of a row
-have one element for each line. A cover without text has empty lists. If the reading of a cover
-failed, the lists are empty too, and `error` has the reason. Such a row does not count: the cover is
-tried again, and the new result replaces the row.
+have an item for each line. A cover without text has empty lists. A cover whose reading failed has
+them too, and the reason in `error`. Such a row does not count: the cover is tried again, and the
+new row replaces it.
 
-Text on covers may be anything. It is stored as it was read, except that it is cut to a length and
-that characters which UTF-8 cannot hold are replaced. Callers that show it make it printable.
+The text of a cover may be anything. It is stored as it was read, except that it is cut to a length
+and that characters outside UTF-8 are replaced. The code that shows it makes it printable.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ _NOT_FINITE = "the reader gave numbers that are not finite"
 
 @dataclass(frozen=True, slots=True)
 class WordForm:
-    """The form of a store of words: the reader that found them.
+    """The form of a store of words: their reader.
 
     It is a `Form` of one `Words` for each cover.
     """
 
     kind: ClassVar = StoreKind("word store", "reader", "albo words", "reads", "read")
-    """The name of such a store in messages."""
+    """The words of messages about such a store."""
 
     reader: str
     """The reader's name."""
@@ -66,11 +66,11 @@ class WordForm:
 
     @property
     def identity(self) -> str:
-        """The reader's name and fingerprint."""
+        """The reader."""
         return f"{self.reader} {self.fingerprint}"
 
     def described(self) -> Json:
-        """Return the content of the manifest beside the parts."""
+        """Return the content of the manifest other than the parts."""
         return {"reader": self.reader, "fingerprint": self.fingerprint}
 
     @classmethod
@@ -98,7 +98,7 @@ class WordForm:
         ]
 
     def encoding(self) -> Json:
-        """Return the Parquet settings: everything except digests in zstd."""
+        """Return the settings of Parquet: everything except digests in zstd."""
         numbers = ["box.list.element.list.element", "confidence.list.element"]
         packed = [*numbers, "text.list.element", "error"]
         return {
@@ -115,7 +115,7 @@ class WordForm:
             _check_boxes(words)
 
     def columns(self, content: Sequence[Words], rows: Sequence[int]) -> list[pa.Array]:
-        """Cut some of the words to the stored size, and make columns of them."""
+        """Cut some of the words to their stored size, and make columns of them."""
         import pyarrow as pa
 
         words = [as_kept(content[row]) for row in rows]
@@ -138,7 +138,7 @@ class WordForm:
         return [*lists, pa.array([one.error for one in words], pa.string())]
 
     def examine(self, table: pa.Table) -> None:
-        """Raise ValueError if the lists of a row do not fit together."""
+        """Raise ValueError if the lists of a row have different lengths."""
         _words_of(table)
 
     def failed(self, part: OpenPart) -> Iterable[Digest]:
@@ -151,34 +151,33 @@ WordWriter = PartWriter[Sequence[Words]]
 
 
 class WordStore(PartStore):
-    """The stored words of one reader: the text on every cover.
+    """The stored words of one reader, for each cover.
 
-    `open` or `open_or_create` make one. Reading never locks, see `PartStore`. The rows of covers
-    whose reading failed are among the `parts` too, and count as not read.
+    `open` or `open_or_create` make one. Reading never locks, see `PartStore`. The `parts` also hold
+    rows of covers whose reading failed, which count as not read.
     """
 
     kind: ClassVar = WordForm.kind
-    """The words that messages use."""
+    """The words of messages about this store."""
 
     parts: Parts[WordForm]
-    """The rows, in parts behind a manifest."""
+    """The rows, in parts with a manifest."""
 
     @classmethod
     def open(cls, folder: Path, fingerprint: str | None = None) -> WordStore:
         """Open stored words by their manifest.
 
-        Raises StaleArtifact if the manifest is missing or damaged, ForeignArtifact if the words
-        are of a reader with another fingerprint than `fingerprint`.
+        Raises StaleArtifact if there are none or the manifest is damaged, ForeignArtifact if their
+        reader does not have that `fingerprint`.
         """
         return cls(open_parts(folder, WordForm, fingerprint))
 
     @classmethod
     def open_or_create(cls, folder: Path, reader: str, fingerprint: str) -> WordStore:
-        """Open the words of this reader, or create the store; the caller holds the writer lock.
+        """Open or create the words of this reader; the caller holds the writer lock.
 
-        A missing or damaged manifest is made anew from the sound parts, and the other parts are
-        removed.
-        Raises ForeignArtifact if the words belong to another reader, CannotWrite.
+        A missing or damaged manifest is rebuilt from the undamaged parts; the others are removed.
+        Raises ForeignArtifact if the words are another reader's, CannotWrite.
         """
         return cls(open_or_create_parts(folder, WordForm(reader, fingerprint)))
 
@@ -189,10 +188,10 @@ class WordStore(PartStore):
 
     @property
     def state(self) -> str:
-        """A token for the set of covers read: 16 hex digits, the same for the same set.
+        """A token of the set of covers that were read: 16 hex digits, the same for the same set.
 
-        It changes with every cover read or removed. It stays after a reading that failed and when
-        parts are merged: the order of rows does not count.
+        It changes with every cover read or removed, but not when a reading fails or parts are
+        merged: the order of rows does not matter.
         """
         there = self.digests()
         return state_of(self.fingerprint, len(there), sum_of(b"".join(there)))
@@ -202,7 +201,7 @@ class WordStore(PartStore):
         return len(self.digests())
 
     def digests(self) -> list[Digest]:
-        """Return the covers that have been read, in stored order, including those without text.
+        """Return the covers that have been read, in stored order, those without text too.
 
         Raises StaleArtifact.
         """
@@ -217,9 +216,9 @@ class WordStore(PartStore):
         return PartWriter(self.parts)
 
     def read(self, digests: Sequence[Digest]) -> list[Words | None]:
-        """Return the words of covers, in the order asked; None for a cover that was never read.
+        """Return the words of covers, in the order asked; None for one that was never read.
 
-        If its reading failed, `error` has the reason. Raises StaleArtifact.
+        If its reading failed, `error` says why. Raises StaleArtifact.
         """
         wanted = set(digests)
         found: dict[Digest, Words] = {}
@@ -234,7 +233,7 @@ class WordStore(PartStore):
 
 
 def as_kept(words: Words) -> Words:
-    """Cut words to the stored size. Raises ValueError for boxes that do not have 8 numbers."""
+    """Cut words to their stored size. Raises ValueError for boxes without exactly 8 numbers."""
     _check_boxes(words)
     if words.error:
         return Words(error=_cut(words.error))
@@ -252,12 +251,12 @@ def _check_boxes(words: Words) -> None:
 
 
 def _cut(text: str) -> str:
-    # A Python string may hold half a surrogate pair; UTF-8 cannot.
+    # Python's text may hold half a surrogate pair, which UTF-8 cannot.
     return text[:MAX_TEXT].encode(errors="replace").decode()
 
 
 def _words_among(part: OpenPart, wanted: set[Digest]) -> Iterator[tuple[Digest, Words]]:
-    """Iterate over the wanted rows of a part; a group without any is not read."""
+    """Yield the wanted rows of a part; a group without any is not read."""
     there = part.digests()
     start = 0
     for group, size in enumerate(part.group_sizes()):
@@ -271,7 +270,7 @@ def _words_among(part: OpenPart, wanted: set[Digest]) -> Iterator[tuple[Digest, 
 
 
 def _errors_of(part: OpenPart) -> Iterator[tuple[Digest, str]]:
-    """Iterate over the covers of a part, each with the reason if its reading failed, else ""."""
+    """Yield the covers of a part, each with the reason why its reading failed, or ""."""
     errors: list[str] = []
     for table in part.tables(["error"]):
         with part.plain_errors():
@@ -280,7 +279,7 @@ def _errors_of(part: OpenPart) -> Iterator[tuple[Digest, str]]:
 
 
 def _words_of(table: pa.Table) -> list[Words]:
-    """Make words of rows. Raises ValueError if the lists of a row do not fit together."""
+    """Make words of rows. Raises ValueError if the lists of a row have different lengths."""
     text, box, confidence = (
         table.column(name).combine_chunks() for name in ("text", "box", "confidence")
     )

@@ -1,4 +1,4 @@
-"""Write files safely (temporary name first, with a checksum), and explain failures plainly."""
+"""Write files safely (temporary name first, with a checksum), with plain errors."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 FORMAT = 1
-"""The newest manifest format for writing and reading, unless an artifact has its own."""
+"""The manifest format, for artifacts without a format number of their own."""
 
 MANIFEST = "manifest.json"
-"""The file that says from what an artifact was built."""
+"""The file that tells from what an artifact was built."""
 
 ELSEWHERE = "name another folder with --artifacts"
-"""The remedy in messages about a folder that is not writable."""
+"""The remedy in messages about a folder that cannot be written to."""
 
 MAX_JSON_BYTES = 64 << 20
 """The largest JSON file that is written or read."""
@@ -43,7 +43,7 @@ def cache_folder() -> Path:
     """Return the folder of exported networks: `$XDG_CACHE_HOME/albo`, or `~/.cache/albo`.
 
     It is the same on every system. A relative `$XDG_CACHE_HOME` is ignored, as the XDG base
-    directory specification requires. Raises AlboError if there is neither that nor a home.
+    directory specification demands. Raises AlboError if there is neither that nor a home.
     """
     given = os.environ.get("XDG_CACHE_HOME", "")
     if given and Path(given).is_absolute():
@@ -58,7 +58,7 @@ def cache_folder() -> Path:
 
 @contextmanager
 def plain_write_errors(path: Path, elsewhere: str = ELSEWHERE) -> Iterator[None]:
-    """Turn an OSError while writing `path` into a CannotWrite with a remedy.
+    """Turn an OSError from writing `path` into a CannotWrite that says what to do.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def plain_write_errors(path: Path, elsewhere: str = ELSEWHERE) -> Iterator[None]
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Give a folder for temporary files, and remove it afterwards. Raises CannotWrite."""
+    """Make a folder for temporary files, and remove it afterwards. Raises CannotWrite."""
     temporary = Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108  (named in a message)
     with (
         plain_write_errors(temporary, "set $TMPDIR to another folder"),
@@ -94,19 +94,19 @@ def _say_why(error: OSError, elsewhere: str) -> str:
 def write_atomically(
     path: Path, write: Callable[[BinaryIO], object], elsewhere: str = ELSEWHERE
 ) -> None:
-    """Write a file completely or not at all, even if there is a power cut.
+    """Write a file completely or not at all, even after a power cut.
 
     Parameters
     ----------
     path
-        The final name. An existing file is replaced, and missing folders are made.
+        The final name. An existing file is replaced, missing folders are made.
     write
-        Writes the content into the open binary file that it gets.
+        A function that writes the content into the given open binary file.
     elsewhere
         The remedy that names another folder, for the message.
 
     Raises CannotWrite (a full disk, a read-only folder, …). After any error the temporary file is
-    removed; only a killed process may leave it, see `sweep`.
+    removed; only a killed process may leave one, see `sweep`.
     """
     name = f".{path.name[:80]}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
     temporary = path.with_name(name)
@@ -126,7 +126,7 @@ def write_atomically(
 
 
 def _sync_folder(folder: Path) -> None:
-    """Flush a rename to the disk. Windows cannot open folders, and its renames are safe."""
+    """Flush a rename to the disk. Windows cannot open folders, but its renames are safe."""
     with suppress(PermissionError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -143,10 +143,10 @@ def sweep(folder: Path, older_than: float = 0.0) -> int:
     Parameters
     ----------
     folder
-        Where to look; folders in it are left alone.
+        The folder to clean; folders in it are left alone.
     older_than
-        Seconds: younger files stay, since a running process may use them. This is for folders
-        without a lock, such as the shared cache.
+        Seconds: younger files stay, since a running process may use them. For folders without a
+        lock, such as the shared cache.
     """
     removed = 0
     oldest = time.time() - older_than
@@ -162,7 +162,7 @@ def sweep(folder: Path, older_than: float = 0.0) -> int:
 
 
 def remove_unnamed(folder: Path, pattern: re.Pattern[str], named: Collection[str]) -> None:
-    """Remove the files of an artifact that its manifest does not name.
+    """Remove the files of an artifact that its manifest does not name, or no longer names.
 
     Parameters
     ----------
@@ -175,20 +175,20 @@ def remove_unnamed(folder: Path, pattern: re.Pattern[str], named: Collection[str
     """
     for path in list(folder.iterdir()):
         if path.name not in named and pattern.fullmatch(path.name):
-            # If a reader has the file open (Windows), the next writer removes it.
+            # Windows cannot remove a file that a reader has open; the next writer does.
             with suppress(OSError):
                 path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write JSON atomically. Raises ValueError for values outside JSON (NaN), CannotWrite."""
+    """Write JSON atomically. Raises ValueError for values that JSON lacks (NaN), CannotWrite."""
     text = json.dumps(content, indent=1, allow_nan=False).encode() + b"\n"
     if len(text) > MAX_JSON_BYTES:
         raise ValueError(f"{path} would have {len(text)} bytes of JSON, limit {MAX_JSON_BYTES}")
     write_atomically(path, lambda file: file.write(text))
 
 
-def read_json(path: Path) -> Any:  # noqa: ANN401  (whatever the file holds)
+def read_json(path: Path) -> Any:  # noqa: ANN401  (any JSON)
     """Read a JSON file. Raises OSError, and ValueError for other content or more than 64 MiB."""
     with path.open("rb") as file:
         text = file.read(MAX_JSON_BYTES + 1)
@@ -201,7 +201,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401  (whatever the file holds)
 
 
 def library_versions(*names: str) -> dict[str, str]:
-    """Return the versions of those of the named distributions that are installed."""
+    """Return the versions of those named distributions that are installed."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = {}
@@ -220,8 +220,8 @@ def file_checksum(path: Path) -> str:
 def write_manifest(folder: Path, content: Json) -> None:
     """Write `manifest.json`, the last file of an artifact.
 
-    Added to the content: `format` and `libraries` (unless given), `albo` (its version), and
-    `checksum`, the SHA-256 over the rest as JSON with sorted keys and no blanks.
+    It adds `format` (if not given), `albo` (its version), `libraries` (if not given) and
+    `checksum`: SHA-256 over the rest as JSON with sorted keys and no blanks.
     Raises CannotWrite.
     """
     manifest = {"format": FORMAT, "libraries": {}, **content}
@@ -241,11 +241,11 @@ def read_manifest(folder: Path, what: str, mend: str, newest: int = FORMAT) -> J
     mend
         The command that rebuilds it, without quotes: "albo index".
     newest
-        The newest format that the caller reads.
+        The newest format that the caller can read.
 
-    Raises StaleArtifact if the manifest is missing or damaged. Raises ForeignArtifact, also a
-    StaleArtifact, if it is not readable or of a newer format: then the caller must not remove it.
-    The message ends with the mending command.
+    Raises StaleArtifact if the manifest is missing or damaged. Raises ForeignArtifact, which is a
+    StaleArtifact too, if it may not be read or has a newer format: then the caller must not
+    replace it. The message ends with the `mend` command.
     """
     try:
         manifest = read_json(folder / MANIFEST)
@@ -285,7 +285,7 @@ def _is_sound(manifest: Json) -> bool:
 
 
 def _checksum(manifest: Json) -> str:
-    # Convert to JSON and back first: keys that are numbers sort differently before they are text.
+    # Converted to JSON and back first: keys that are numbers sort differently than as text.
     plain = json.loads(json.dumps(manifest))
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

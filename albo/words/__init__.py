@@ -1,7 +1,7 @@
 """The words on covers (OCR).
 
-`boxes` finds text: level, slanted or vertical. `reader` reads it. `titles` tells which lines form a
-title. `sentences` and `meanings` turn texts into vectors. `albo.store` keeps the words.
+`boxes` finds text, level, slanted or vertical, and `reader` reads it. `titles` finds the lines of
+a title. `sentences` and `meanings` turn texts into vectors. `albo.store` keeps the words.
 """
 
 import lazy_loader

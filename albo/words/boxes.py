@@ -1,6 +1,6 @@
-"""Find text on a cover: boxes from the detector's map; each line is cut out and turned level.
+"""Where text is on a cover: boxes from the detector's map; each line is cut out and laid flat.
 
-Level, slanted and vertical text are distinguished here. `cut_lines` turns a box that is far higher
+Level, slanted and vertical text is distinguished here: `cut_lines` turns a line that is far higher
 than wide both ways, and the reader keeps the turn with the higher confidence.
 """
 
@@ -22,20 +22,20 @@ Corners: TypeAlias = "Doubles"
 """The corners of a rectangle, (4, 2): x and y."""
 
 MAX_LINES = 200
-"""The most places read on one cover: a sheet of noise must not take minutes."""
+"""The most places read on one cover: an image of noise must not take minutes."""
 
 _GRID = 32  # the detector halves its image five times
 # An image is scaled to the area of a square of this side. RapidOCR's 736 takes a fifth longer and
 # reads no more of the artists' and albums' names; below 576, names are lost.
 _SIDE = 640
-_LONGEST = 8  # times the shorter side; a longer image gets borders
-_IS_TEXT = 0.3  # the least value of the detector's map
+_LONGEST = 8  # times the shorter side; longer images get borders
+_IS_TEXT = 0.3  # of the detector's map
 _BOX_SCORE = 0.5
 _UNCLIP = 1.6
 _SHORTEST_SIDE = 3.0  # of a place, in pixels of the map
 _SHORTEST_GROWN = 5.0
 _SAME_ROW = 10.0  # pixels between the tops of two boxes side by side
-_UPRIGHT = 1.5  # the least height over width of text that runs upwards or downwards
+_UPRIGHT = 1.5  # times as high as wide: text that runs upwards or downwards
 
 BOX_SETTINGS = {
     "MAX_LINES": MAX_LINES,
@@ -50,14 +50,14 @@ BOX_SETTINGS = {
     "_SAME_ROW": _SAME_ROW,
     "_UPRIGHT": _UPRIGHT,
 }
-"""The settings that affect which places are found: part of the reader's fingerprint."""
+"""The settings that decide which places are found: part of the reader's fingerprint."""
 
 
-# --- finding text --------------------------------------------------------------------------------
+# --- where text is -------------------------------------------------------------------------------
 
 
 def with_borders(image: Image.Image) -> tuple[Image.Image, tuple[int, int]]:
-    """Put an image that is far longer than wide between black borders; return their widths too."""
+    """Put black borders around an image that is far longer than wide; return their widths too."""
     width, height = image.size
     least = -(-max(width, height) // _LONGEST)
     if min(width, height) >= least:
@@ -70,7 +70,7 @@ def with_borders(image: Image.Image) -> tuple[Image.Image, tuple[int, int]]:
 
 
 def size_to_look_at(width: int, height: int) -> tuple[int, int]:
-    """Scale a size to the area for the detector, in whole steps of its grid."""
+    """Return the size for the detector: its area, in whole steps of its grid."""
     scale = _SIDE / (width * height) ** 0.5
     wide, high = (max(1, round(side * scale / _GRID)) * _GRID for side in (width, height))
     return wide, high
@@ -81,7 +81,7 @@ class _Box:
     """A rectangle on the detector's map, in its pixels."""
 
     centre: Doubles
-    """Its centre (2,): x and y."""
+    """Its middle (2,): x and y."""
 
     along: Doubles
     """A vector (2,) of unit length along its first side."""
@@ -101,19 +101,19 @@ class _Box:
 
 
 def find_boxes(marked: Floats) -> Iterator[Corners]:
-    """Find the rectangles of text in the detector's map: corners (4, 2), grown to full size."""
+    """Find the rectangles of text in the detector's map: corners (4, 2), grown to hold the text."""
     for ends in _blobs(_spread(marked > _IS_TEXT))[:MAX_LINES]:
         box = _smallest_box(ends)
         if box.size.min() < _SHORTEST_SIDE or _score(marked, box.corners()) < _BOX_SCORE:
             continue
-        # The detector was trained on shrunken text; area over perimeter gives the missing rim.
+        # The detector was trained on shrunken text: area / perimeter gives the missing width.
         more = _UNCLIP * box.size.prod() / (2 * box.size.sum())
         if box.size.min() + 2 * more >= _SHORTEST_GROWN:
             yield box.corners(more)
 
 
 def _spread(mask: Bools) -> Bools:
-    """Widen by a pixel to the right and below, so that pixels with a common corner join."""
+    """Widen by a pixel to the right and below, so that pixels touching at a corner connect."""
     wide = mask.copy()
     wide[:, 1:] |= mask[:, :-1]
     wide[1:] |= wide[:-1].copy()
@@ -121,9 +121,9 @@ def _spread(mask: Bools) -> Bools:
 
 
 def _blobs(mask: Bools) -> list[Ints]:
-    """Find connected regions, also over corners: the ends of their runs, points (n, 2), x and y.
+    """Find 8-connected components: the ends of their runs as points (n, 2), x and y.
 
-    The largest regions come first.
+    The largest come first.
     """
     height, width = mask.shape
     stride = width + 2  # a row never touches the next
@@ -167,7 +167,7 @@ def _joined(starts: Ints, ends: Ints, stride: int) -> Ints:
 
 
 def _smallest_box(points: Ints) -> _Box:
-    """Return the smallest rectangle around points (n, 2): one side lies on their hull."""
+    """Return the rectangle of least area around points (n, 2): one side lies on their hull."""
     hull = _hull(points)
     sides = np.roll(hull, -1, axis=0) - hull
     lengths = np.hypot(sides[:, 0], sides[:, 1])
@@ -222,7 +222,7 @@ def _score(marked: Floats, corners: Corners) -> float:
 def place_on_image(
     corners: Corners, scale: Doubles, offset: tuple[int, int], size: tuple[int, int]
 ) -> Corners | None:
-    """Put a box of the map onto the image, starting where its text begins; None if too small."""
+    """Scale a box of the map to the image, from the corner where its text begins; None if small."""
     placed = (np.round(corners * scale) - offset).clip(0, np.subtract(size, 1))
     left, right = np.split(placed[np.argsort(placed[:, 0], kind="stable")], 2)
     (top_left, bottom_left), (top_right, bottom_right) = (
@@ -238,7 +238,7 @@ def _distance(one: Doubles, other: Doubles) -> float:
 
 
 def in_order(boxes: list[Corners]) -> list[Corners]:
-    """Sort boxes from top to bottom; those with tops at about one height, from left to right."""
+    """Sort from top to bottom; boxes at about the same height from left to right."""
     boxes = sorted(boxes, key=lambda corners: float(corners[0, 1]))
     rows: list[list[Corners]] = []
     for corners in boxes:
@@ -253,9 +253,9 @@ def in_order(boxes: list[Corners]) -> list[Corners]:
 
 
 def cut_lines(image: Image.Image, corners: Corners) -> Iterator[tuple[Image.Image, Corners]]:
-    """Cut a line out and turn it level, with its corners from where it begins.
+    """Cut a line out and make it level; yield it with its corners, first the one where it begins.
 
-    A box far higher than wide may run downwards or upwards, so it is yielded both ways.
+    A line far higher than wide may run downwards or upwards, so it is yielded both ways.
     """
     a, b, c, d = corners
     width = max(1, int(max(_distance(a, b), _distance(c, d))))
@@ -284,7 +284,7 @@ def _is_level(corners: Corners) -> bool:
 
 
 def _perspective(source: Corners, target: Corners) -> list[float]:
-    """Return the eight numbers that map corners (4, 2) to others, in Pillow's form."""
+    """Return the eight numbers that map corners (4, 2) to others, as Pillow takes them."""
     rows: list[list[float]] = []
     for (x, y), (u, v) in zip(source, target, strict=True):
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]

