@@ -1,4 +1,4 @@
-"""What commands answer, as records: each knows the object that `--json` prints of it."""
+"""The answers of commands, as records; each makes the object that `--json` prints."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlannedHarvest:
-    """What a harvest would ask for; nothing has been asked."""
+    """The requests that a harvest would send; nothing was sent."""
 
     plan: Plan
     """The charts."""
     rate: float
-    """Charts a minute; 0 for as fast as can be."""
+    """Charts a minute; 0 for no limit."""
     art_rate: float
-    """Artworks a second; 0 for as fast as can be."""
+    """Artworks a second; 0 for no limit."""
     catalog: str
-    """The catalog's place, as it may be shown."""
+    """The catalog's place, without secrets."""
     covers: str
-    """The place of covers, as it may be shown."""
+    """The place of covers, without secrets."""
     user_agent: str
-    """The name that servers are told."""
+    """The User-Agent that servers see."""
 
     def as_json(self) -> Json:
         """Return the last object that `albo harvest --dry-run --json` prints: the total."""
@@ -48,19 +48,19 @@ class PlannedHarvest:
 
 @dataclass(frozen=True)
 class EmbedResult:
-    """What `embed` did."""
+    """The result of `embed`."""
 
     summary: EmbedSummary
-    """What became of the covers that the run saw."""
+    """The outcome of the covers that the run saw."""
 
     index: IndexSummary
-    """What the index holds now."""
+    """The state of the index afterwards."""
 
     backbone: str
     """The name of the backbone that embedded them."""
 
     reading: ReadingResult | None = None
-    """What was read after that; None where words were not asked for."""
+    """The result of reading the words afterwards; None if that was not asked for."""
 
     def as_json(self) -> Json:
         """Return the object that `albo embed --json` prints."""
@@ -84,10 +84,10 @@ class EmbedResult:
 
 @dataclass(frozen=True)
 class ReadingResult:
-    """What `words` did."""
+    """The result of `words`."""
 
     summary: ReadingSummary
-    """What became of the covers that the run saw."""
+    """The outcome of the covers that the run saw."""
 
     reader: str
     """The name of the word reader."""
@@ -115,13 +115,13 @@ class Similar:
     """A query's neighbours, or why there are none."""
 
     query: str
-    """The cover as it was named in the question."""
+    """The cover, as the caller named it."""
 
     neighbours: tuple[ShownCover, ...] = ()
     """The nearest first, with rank, score and mark."""
 
     error: str = ""
-    """Why the query could not be read; "" where it could."""
+    """Why the query could not be read; "" if it could."""
 
     def as_json(self) -> Json:
         """Return the object that `albo similar --json` prints for one query."""
@@ -132,16 +132,16 @@ class Similar:
 
 @dataclass(frozen=True)
 class Explained:
-    """What a query reads as, and why."""
+    """A query's genres, and the reasons."""
 
     classified: Classified
-    """What the query reads as."""
+    """The query's genres."""
 
     reasons: Reasons | None = None
-    """None where the query could not be read."""
+    """The head's reasons; None if the query could not be read."""
 
     votes: Votes | None = None
-    """What the covers nearest to it are; None where there is no collection to ask."""
+    """The votes of the nearest covers; None without a collection."""
 
     own: tuple[ShownCover, ...] = ()
     """The nearest covers of the genre that is explained, with pictures."""
@@ -150,7 +150,7 @@ class Explained:
     """The nearest covers of other genres, with pictures."""
 
     page: Image | None = field(default=None, repr=False)
-    """The query's own cover, RGB; None where it could not be read, or was not kept."""
+    """The query's own cover, RGB; None if it could not be read, or was not kept."""
 
     def as_json(self) -> Json:
         """Return the object that `albo classify --explain --json` prints for one query."""
@@ -167,7 +167,7 @@ class Explained:
 
 @dataclass(frozen=True)
 class Typical:
-    """A cover of a genre: how typical of it, and what it looks most like."""
+    """A cover of a genre: how typical it is of that genre, and the genre that fits it best."""
 
     cover: ShownCover
     """The cover, with its rank: the most typical or the oddest first, as asked."""
@@ -176,7 +176,7 @@ class Typical:
     """How typical the cover is of its genre."""
 
     looks_like: str
-    """The genre that it is most typical of, which may be its own."""
+    """The genre of which it is most typical, which may be its own."""
 
     @property
     def rank(self) -> int:
@@ -185,7 +185,7 @@ class Typical:
 
     @property
     def genre(self) -> str:
-        """The genre that it is of."""
+        """Its genre."""
         return self.cover.genre
 
     def as_json(self) -> Json:

@@ -1,7 +1,7 @@
-"""The labelled covers that a question is held against: which of them vote, what is typical of them.
+"""The labelled covers for comparison: their votes, and how typical a cover is of a genre.
 
-A vote is no prediction: it is what the nearest covers are, and no head is asked. Other scans of the
-cover that is asked about have no vote, and neither has a cover without one clear label.
+A vote is not a prediction: it counts the genres of the nearest covers, without a head. Other scans
+of the query have no vote, and neither have covers without one clear label.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 
 
 VOTERS = 25
-"""Of the covers nearest to a query, how many vote."""
+"""The number of nearest covers that vote."""
 
 _SHOWN = 6
-_LOOKED_AT = 200  # of the nearest covers: enough but for crowds of copies and for rare genres
+_LOOKED_AT = 200  # nearest covers: enough, except with many copies or a rare genre
 
 
 @dataclass(frozen=True, slots=True)
 class Votes:
-    """What the covers nearest to a query are. Covers stand nearest first, without pictures."""
+    """The votes of the covers nearest to a query. Covers are nearest first, without pictures."""
 
     genre: str
-    """The genre that is asked about."""
+    """The genre asked about."""
 
     voters: int
     """Labelled covers that vote, at most VOTERS."""
@@ -51,7 +51,7 @@ class Votes:
     """How many of the voters are of the genre asked about."""
 
     by_chance: float
-    """How many would be, on average, if the voters were drawn by lot."""
+    """How many would be, on average, if the voters were drawn at random."""
 
     own: tuple[ShownCover, ...]
     """The nearest covers of the genre asked about."""
@@ -76,24 +76,24 @@ class Votes:
 
 @dataclass(frozen=True, slots=True)
 class Typicality:
-    """How typical a cover looks of a genre."""
+    """How typical a cover is of a genre."""
 
     value: float
-    """Its mean cosine to the genre's covers, less that to the average genre's."""
+    """Its mean cosine to the genre's covers, minus that to the average genre's."""
 
     among: Standing
-    """Where that value stands among those of the genre's own covers."""
+    """The rank of that value among those of the genre's own covers."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoReference:
-    """Why there are no covers to hold a question against."""
+    """Why there are no covers for comparison."""
 
     reason: str
-    """In words for people; it names no folder of this machine, as reports are sent to others."""
+    """The reason for users, without folders of this machine, as reports are sent to others."""
 
     is_damaged: bool = False
-    """Whether covers are here and cannot be asked before they are mended."""
+    """Whether there are covers that must be repaired first."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Reference:
     """Labelled covers that are embedded and indexed."""
 
     labelling: Labelling
-    """The labels of the covers that have a vector."""
+    """The labels of the covers with a vector."""
 
     albums: Mapping[Digest, Album]
     """One album for each cover of the index."""
@@ -113,10 +113,10 @@ class Reference:
     """The vectors of the covers."""
 
     same_from: float
-    """The cosine from which two covers are one artwork."""
+    """The least cosine of two covers of one artwork."""
 
     pictures: CoverPictures = field(default_factory=CoverPictures, repr=False)
-    """Makes the pictures of covers that are shown."""
+    """The maker of pictures of the shown covers."""
 
     _owns: dict[str, _Own] = field(default_factory=dict, init=False, repr=False)
 
@@ -130,7 +130,7 @@ class Reference:
         return Counter(cover.genre for cover in self.labelling.covers)
 
     def spelling(self, genre: str) -> str:
-        """Return how most covers here write a genre, by its letters; itself where none does."""
+        """Return the most common spelling of a genre here; the given one if there is none."""
         wanted = letters_of(genre)
         alike = [name for name in self.counts if wanted and letters_of(name) == wanted]
         return max(alike, key=lambda name: (name == genre, self.counts[name]), default=genre)
@@ -145,9 +145,9 @@ class Reference:
         Parameters
         ----------
         vector : float32 (1, d), of unit length.
-        digest : of the query.
+        digest : the query's digest.
         genre : the genre that is asked about.
-        known : covers of the query's own groups, as other albums by its artist: they have no vote.
+        known : covers of the query's groups, such as albums by its artist, which have no vote.
         """
         near = self._near(vector)
         same = [one for one in near if self._is_same(one, digest)]
@@ -174,7 +174,7 @@ class Reference:
         )
 
     def pictured(self, covers: Iterable[ShownCover]) -> tuple[ShownCover, ...]:
-        """Return the same covers with small pictures, where these can be had."""
+        """Return the same covers with small pictures, where possible."""
         return tuple(
             cover
             if cover.album is None
@@ -183,7 +183,7 @@ class Reference:
         )
 
     def _share(self, genre: str, left_out: Collection[Digest]) -> float:
-        """Return the genre's share of the labelled covers that have a vote."""
+        """Return the genre's share of the covers that may vote."""
         copies = Counter(name for one in left_out if (name := self._genre_of.get(one)))
         apart = self.counts.total() - copies.total()
         return (self.counts[genre] - copies[genre]) / apart if apart > 0 else 0.0
@@ -194,7 +194,7 @@ class Reference:
     def _apart(
         self, vector: Floats, left_out: Collection[Digest], genres: Collection[str]
     ) -> list[ShownCover]:
-        """Return the nearest covers of these genres that show another artwork."""
+        """Return the nearest covers of these genres with another artwork."""
         among = {cover.digest for cover in self.labelling.covers if cover.genre in genres}
         return self._only_apart(self._near(vector, among), left_out)
 
@@ -216,14 +216,14 @@ class Reference:
     # --- typicality ------------------------------------------------------------------------------
 
     def typicality(self, vector: Floats, genre: str, copies: Collection[Digest] = ()) -> Typicality:
-        """Say how typical a query looks of a genre.
+        """Return how typical a query is of a genre.
 
         Parameters
         ----------
         vector : float32 (1, d), of unit length.
-        copies : covers that show the query's artwork; they and all of their groups are left out.
+        copies : covers with the query's artwork; they and their whole groups are left out.
 
-        Raises TooFewCovers where the genre, or all but one, has too few covers to say.
+        Raises TooFewCovers if the genre, or every other genre, has too few covers.
         """
         own, place = self._own(genre), self._places[genre]
         left_out = own.of_groups_of(copies)
@@ -256,7 +256,7 @@ class Reference:
 
     @cached_property
     def _compared(self) -> tuple[str, ...]:
-        """The genres that have enough covers, by name."""
+        """The genres with enough covers, by name."""
         return tuple(sorted(genre for genre, n in self.counts.items() if n >= LEAST_COVERS))
 
     @cached_property
@@ -278,7 +278,7 @@ class Reference:
         return GenreMeans.of(batches(), len(self._compared), self.vectors.dimension)
 
     def _own(self, genre: str) -> _Own:
-        """Look at a genre's covers, once. Raises TooFewCovers."""
+        """Return a genre's covers, computed once. Raises TooFewCovers."""
         if genre not in self._owns:
             self._check_enough(genre)
             covers = [cover for cover in self.labelling.covers if cover.genre == genre]
@@ -302,7 +302,7 @@ class Reference:
                 f" {LEAST_COVERS} are needed to say what is typical, so embed more with"
                 " `albo embed`"
             )
-        if len(self._compared) < 2:  # noqa: PLR2004  (one genre has nothing to be told from)
+        if len(self._compared) < 2:  # noqa: PLR2004  (one genre has nothing to compare with)
             raise TooFewCovers(
                 f"{genre!r} is the only genre of {LEAST_COVERS} covers or more; embed covers of"
                 " others with `albo embed`, to say what is typical of this one"
@@ -325,16 +325,16 @@ class _Own:
     """float32 (n, d), rows of unit length."""
 
     groups: Ints
-    """int64 (n,): covers of one artist or artwork have the same number."""
+    """int64 (n,): the group of each; covers of one artist or artwork share one."""
 
     typicality: Doubles
     """float64 (n,): how typical of the genre each is."""
 
     looks_like: Ints
-    """int64 (n,): the place of the genre that each is most typical of."""
+    """int64 (n,): the index of the genre of which each is most typical."""
 
     def of_groups_of(self, digests: Collection[Digest]) -> Bools:
-        """Return which are of the groups of these covers, bool (n,); not all need be here."""
+        """Return which covers are in groups of these, bool (n,); unknown digests are ignored."""
         named = [row for row, digest in enumerate(self.digests) if digest in digests]
         found: Bools = np.isin(self.groups, self.groups[named])
         return found

@@ -1,7 +1,7 @@
-"""Does this cover read as Country? All that albo can say of covers and one genre, as records.
+"""Does this cover read as Country? All facts about covers and one genre, as records.
 
-What is asked of one draft is asked of each, so that several stand side by side. Whatever cannot be
-said (no collection, too few covers, no words) says itself why; nothing is guessed in its place.
+The same questions are asked about each draft, so that several can be compared. Each missing answer
+(no collection, too few covers, no words) gives its reason; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -73,11 +73,11 @@ class Draft:
     rank: int = 0
     """The genre's place among all genres, from 1."""
     among: Standing | None = None
-    """Where that probability stands among those of the genre's own covers while held out."""
+    """The rank of that probability among the genre's own covers, each held out."""
     no_standing: str = ""
     """Why `among` is None."""
     typicality: Typicality | None = None
-    """How typical the cover looks of the genre; None where it cannot be said."""
+    """How typical the cover is of the genre; None if unknown."""
     no_typicality: str = ""
     """Why `typicality` is None."""
     no_votes: str = ""
@@ -151,7 +151,7 @@ class Draft:
 
     @property
     def copies(self) -> int:
-        """How many covers here show the same artwork; `same` has the nearest few."""
+        """How many covers here have the same artwork; `same` holds the nearest few."""
         return max(len(self.same), 0 if self.votes is None else len(self.votes.same))
 
     def as_json(self, genre: str) -> Json:
@@ -200,75 +200,74 @@ def _addresses(covers: Sequence[ShownCover]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """What sets the draft that reads more as the genre apart from one that does so less."""
+    """The difference between the draft that reads more as the genre and another one."""
 
     better: Draft
     """The draft that reads more as the genre."""
     worse: Draft
     """The draft that reads less as the genre."""
     lead: float
-    """How far the better one is ahead, in log-odds, against all other genres together."""
+    """The lead of the better one, in log-odds of the genre against all others together."""
     views: tuple[tuple[str, float], ...]
-    """How much more each view adds for the better one, strongest first.
+    """How much more each view adds for the better one, largest first.
 
     Reasons are against the mean of the other genres, so these need not add up to the lead.
     """
     better_words: tuple[WordReason, ...]
-    """What only the better one says, and what that adds there."""
+    """The words that only the better one has, and what they add there."""
     worse_words: tuple[WordReason, ...]
-    """What only the worse one says, and what that adds there."""
+    """The words that only the worse one has, and what they add there."""
     is_close: bool | None
-    """Whether another draw of the folds could change who leads; None where nobody measured that."""
+    """Whether other folds could change which one leads; None if not measured."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """One genre, and the drafts that are to read as it."""
+    """One genre, and the drafts compared with it."""
 
     genre: str
     """The name of the genre."""
     drafts: tuple[Draft, ...]
-    """The drafts, in the order in which they were given."""
+    """The drafts, in the given order."""
     ranking: tuple[Draft, ...]
-    """The drafts that could be read, the one that reads most as the genre first."""
+    """The readable drafts, the one that reads most as the genre first."""
     apart: tuple[Apart, ...]
-    """The first of the ranking beside each other draft of it."""
+    """The first of the ranking compared with each other one."""
     made: str
-    """ISO date."""
+    """The day of the report, as an ISO date."""
     head: str
     """The name of the head."""
     kind: str
-    """Of the head: "logistic" or "lightgbm"."""
+    """The kind of head: "logistic" or "lightgbm"."""
     starter: bool
     """Whether the head is the one that comes with albo."""
     accuracy: float | None
-    """Of the head, at the first guess, on covers held out; None where it is not known."""
+    """The head's accuracy of the first genre on held-out covers; None if unknown."""
     learnt: int
-    """Covers that the head was fitted on."""
+    """How many covers the head was fitted on."""
     genres: int
-    """Genres that the head knows."""
+    """How many genres the head knows."""
     prior: Prior
-    """The genre frequencies that probabilities refer to."""
+    """The genre frequencies behind the probabilities."""
     decide: float
-    """The least probability of a decided answer, as it was asked for."""
+    """The least probability of a decided answer, as asked for."""
     coverage: float
     """As they were asked for: `Head.answer`."""
     backbone: str
     """The name of the head's backbone."""
     corpus: int
-    """Labelled covers that the drafts were compared with."""
+    """How many labelled covers the drafts were compared with."""
     own: int
     """How many of these are of the genre."""
     is_partial: bool = False
-    """Whether a cover could not be read, or the collection here could not be asked."""
+    """Whether a cover could not be read, or the collection could not be used."""
     artists_known: bool = True
-    """Whether most covers learnt from had a known artist.
+    """Whether most covers that the head learnt have a known artist.
 
-    Where they had not, one artist may stand on both sides of the split that accuracy was measured
-    on.
+    If not, one artist may be on both sides of the split on which accuracy was measured.
     """
     title: str = ""
-    """The title that all drafts are to bear; "" where nobody named one."""
+    """The title that all drafts should have; "" if none was given."""
 
     def as_json(self, draft: Draft) -> Json:
         """Return the object that `albo report --json` prints for one of its drafts."""
@@ -284,11 +283,11 @@ class Report:
         }
 
     def place(self, draft: Draft) -> int:
-        """Return a draft's place among those that could be read; equals share one, from 1."""
+        """Return a draft's place among the readable ones, from 1; equal ones share a place."""
         return 1 + sum(one.probability > draft.probability for one in self.ranking)
 
     def twins(self, draft: Draft) -> list[str]:
-        """Return the letters of the other drafts that are the very same file."""
+        """Return the letters of the other drafts with identical bytes."""
         return [
             one.letter
             for one in self.drafts
@@ -297,7 +296,7 @@ class Report:
 
     @property
     def name(self) -> str:
-        """What the report is to be called: after its first cover that could be read."""
+        """The name of the report, after its first readable cover."""
         first = next((draft for draft in self.drafts if not draft.error), None)
         if first is None:
             return ""
@@ -310,17 +309,17 @@ class Report:
 
 @dataclass(frozen=True)
 class Reporter:
-    """Asks all there is to ask of covers and a genre."""
+    """Asks all questions about covers and a genre."""
 
     consultation: Consultation
-    """The head that is asked."""
+    """The consultation that asks the head."""
     reference: Reference | NoReference
-    """The covers that drafts are compared with, or why there are none."""
+    """The covers for comparison, or why there are none."""
     title: str = ""
-    """The title that all covers are to bear; "" where nobody named one."""
+    """The title that all covers should have; "" if none was given."""
 
     def report(self, covers: Sequence[str], genre: str) -> Report:
-        """Make the report; a cover that cannot be read says why. Raises as `Consultation` does."""
+        """Make the report; an unreadable cover gets the reason. Raises as `Consultation` does."""
         asked = self.consultation.ask(covers, keep_pictures=True)
         drafts = tuple(self._draft(one, genre, _letter(number)) for number, one in enumerate(asked))
         head, asking = self.consultation.head, self.consultation.asking
@@ -353,9 +352,9 @@ class Reporter:
         )
 
     def _compared_with(self, genre: str) -> tuple[int, int, bool]:
-        """Return how many covers drafts are compared with, of all genres and of this one.
+        """Return how many covers are compared, of all genres and of this one.
 
-        And whether there are covers that cannot be asked.
+        The third value is whether there are covers that cannot be used.
         """
         reference = self.reference
         if isinstance(reference, NoReference):
@@ -435,9 +434,9 @@ class Reporter:
 
 
 def _measured(head: Head) -> tuple[float | None, float | None]:
-    """Return how far other folds move a lead, and the accuracy, where they are of this very head.
+    """Return the deviation of a lead between folds, and the accuracy, if measured for this head.
 
-    Without words a part of the head answers, and its card is the whole head's.
+    Without words only a part of the head answers, but its card describes the whole head.
     """
     if head.card.get("view") != "+".join(head.views):
         return None, None
@@ -471,7 +470,7 @@ def _apart(better: Draft, worse: Draft, deviation: float | None) -> Apart:
 
 
 def _is_close(lead: float, deviation: float | None) -> bool | None:
-    """Tell whether a lead is next to none, or what other folds may change; None if not known."""
+    """Whether a lead is almost zero, or other folds may change it; None if unknown."""
     if lead < _NO_LEAD:
         return True
     return None if deviation is None else lead <= _NOISE * deviation
@@ -483,7 +482,7 @@ def _evidence(draft: Draft) -> dict[str, float]:
 
 
 def _only(draft: Draft, other: Draft) -> Iterator[WordReason]:
-    """Yield the words that weigh most of those that one draft says and the other does not."""
+    """Yield the words with most weight that are on one draft and not on the other."""
     there = {fold_text(word) for line in other.words or () for word in line.split()}
     lines = {fold_text(line) for line in other.words or ()}
     found = 0
