@@ -182,3 +182,13 @@ def _apart(run: str, ranks: Mapping[str, int], costs: Sequence[float]) -> str:
         end = start
     short = sum(len(word) < _SHORT_WORD for word in found)
     return " ".join(reversed(found)) if short <= len(found) / 2 else run
+
+
+_TEENS = range(11, 14)
+_ENDINGS = {1: "st", 2: "nd", 3: "rd"}
+
+
+def ordinal(number: int) -> str:
+    """Write a place: 1st, 2nd, 3rd, 11th."""
+    ending = "th" if number % 100 in _TEENS else _ENDINGS.get(number % 10, "th")
+    return f"{number}{ending}"

@@ -2,58 +2,65 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
+
+from albo.texts import ordinal
 
 if TYPE_CHECKING:
     from albo.answers.reference import Votes
-    from albo.heads import Reasons
-
-_TELLING = math.log(2)
-"""Log-odds below which a part of a cover says little: it does not even double or halve the odds."""
+    from albo.records import Prediction, Said
 
 _PICTURE = "image"
 
 
-def advise(genre: str, reasons: Reasons | None, votes: Votes | None) -> str:
-    """Say in one sentence what speaks for a genre and what against it; "" where nothing is known.
+def advise(genre: str, said: Prediction | None, votes: Votes | None) -> str:
+    """Say in one sentence what picture, words and nearest covers are like; "" if unknown.
 
     Parameters
     ----------
     genre : the genre that is asked about.
-    reasons : the evidence of the picture and of the words.
-    votes : what the nearest covers are.
+    said : the prediction, with what each view says by itself.
+    votes : the genres of the nearest covers.
     """
-    parts = [part for part in (_evidence(genre, reasons), _nearest(genre, votes)) if part]
+    picture, words = _picture_and_words(said)
+    parts = [part for part in (_views(genre, picture, words), _nearest(genre, votes)) if part]
     sentence = "; ".join(parts)
     return f"{sentence[:1].upper()}{sentence[1:]}." if sentence else ""
 
 
-def disagree(reasons: Reasons | None) -> bool:
-    """Tell whether the picture and the words speak for opposite answers."""
-    picture, words = _sums(reasons)
-    return picture is not None and words is not None and _side(picture) * _side(words) < 0
-
-
-def _evidence(genre: str, reasons: Reasons | None) -> str:
-    picture, words = _sums(reasons)
-    if picture is None:
+def _views(genre: str, picture: Said | None, words: Said | None) -> str:
+    """Say what the picture and the words read as by themselves, and whether they disagree."""
+    if picture is None and words is None:
         return ""
-    own = _side(picture)
     if words is None:
-        return f"the picture {_speaks(own, genre)}, and no words on it count"
-    other = _side(words)
-    if own == other:
-        return f"the picture and the words {_speaks(own, genre, many=True)}"
-    first, second = f"the words {_speaks(other, genre, many=True)}", _speaks(own, "it")
-    joint = "but the picture" if own * other < 0 else "the picture"
-    return f"{first}, {joint} {second}"
+        return f"the picture reads most like {_first(picture, genre)}, and no words on it count"
+    if picture is None:
+        return f"the words read most like {_first(words, genre)}, and the picture does not count"
+    if picture.genres[0] == words.genres[0]:
+        return f"the picture and the words both read most like {_first(picture, genre)}"
+    return (
+        f"the picture and the words disagree: the picture reads most like {_first(picture, genre)},"
+        f" the words most like {_first(words, genre)}"
+    )
 
 
-def _speaks(side: int, genre: str, *, many: bool = False) -> str:
-    if not side:
-        return f"{'say' if many else 'says'} little of {genre}"
-    return f"{'speak' if many else 'speaks'} {'for' if side > 0 else 'against'} {genre}"
+def _first(view: Said | None, genre: str) -> str:
+    """Name a view's likeliest genre and, if that is another, the place of the one asked about."""
+    assert view is not None  # noqa: S101  (seen by the caller)
+    if view.genres[0] == genre:
+        return genre
+    return f"{view.genres[0]} ({genre} {ordinal(view.genres.index(genre) + 1)})"
+
+
+def _picture_and_words(said: Prediction | None) -> tuple[Said | None, Said | None]:
+    """Return the picture's view, and the view of words that counts most; None if it is silent."""
+    heard = [view for view in said.views if view.genres and view.weight > 0] if said else []
+    picture = [view for view in heard if view.view == _PICTURE]
+    words = [view for view in heard if view.view != _PICTURE]
+    return (
+        picture[0] if picture else None,
+        max(words, key=lambda view: view.weight) if words else None,
+    )
 
 
 def _nearest(genre: str, votes: Votes | None) -> str:
@@ -73,16 +80,3 @@ def _nearest(genre: str, votes: Votes | None) -> str:
 
 def _of(count: int, votes: Votes) -> str:
     return f"{count} of {votes.voters}"
-
-
-def _sums(reasons: Reasons | None) -> tuple[float | None, float | None]:
-    """Return the evidence of the picture and that of the words; None where one says nothing."""
-    if reasons is None:
-        return None, None
-    picture = [one.evidence for one in reasons.views if one.view == _PICTURE]
-    words = [one.evidence for one in reasons.views if one.view != _PICTURE]
-    return sum(picture) if picture else None, sum(words) if words else None
-
-
-def _side(evidence: float) -> int:
-    return 0 if abs(evidence) < _TELLING else (1 if evidence > 0 else -1)

@@ -146,8 +146,8 @@ class Draft:
         return self.why.others
 
     def advice(self, genre: str) -> str:
-        """Say in one sentence what speaks for the genre and what against it."""
-        return advise(genre, self.reasons, self.votes)
+        """Say in one sentence what its picture, its words and its nearest covers are like."""
+        return advise(genre, self.prediction, self.votes)
 
     @property
     def copies(self) -> int:

@@ -12,8 +12,7 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 from albo.answers import THUMBNAIL, VOTERS, Seen, Verdict
-from albo.show.terminal import ordinal
-from albo.texts import cut_short, signed
+from albo.texts import cut_short, ordinal, signed
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 PIPE_WIDTH = 400
 """The width of lines in a pipe, where they are not folded."""
 
-_TEENS = range(11, 14)
-_ENDINGS = {1: "st", 2: "nd", 3: "rd"}
-
 # --- streams -------------------------------------------------------------------------------------
 
 
@@ -140,12 +137,6 @@ def printable(value: object) -> str:
 def many(count: int, noun: str) -> str:
     """Say how many there are of something."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def ordinal(number: int) -> str:
-    """Write a place: 1st, 2nd, 3rd, 11th."""
-    ending = "th" if number % 100 in _TEENS else _ENDINGS.get(number % 10, "th")
-    return f"{number}{ending}"
 
 
 def short(path: str) -> str:

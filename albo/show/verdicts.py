@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from albo.show import terminal
 from albo.show.tables import cut_cell
-from albo.show.terminal import many, ordinal, printable
+from albo.show.terminal import many, printable
+from albo.texts import ordinal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from albo.answers import Verdict, Votes, judge
-from albo.answers.advice import advise, disagree
-from albo.heads import Reasons, ViewReason
-from albo.records import Prediction
+from albo.answers.advice import advise
+from albo.records import Prediction, Said
+from albo.texts import ordinal
 
 
 def predict(own: float, *, decided: bool = False) -> Prediction:
@@ -64,8 +64,18 @@ def test_no_is_said_of_one_in_twenty_of_exchangeable_covers() -> None:
         assert np.mean(said) > 0.02
 
 
-def reasons(**views: float) -> Reasons:
-    return Reasons("Jazz", tuple(ViewReason(view, added) for view, added in views.items()))
+def said(**views: tuple[float, str]) -> Prediction:
+    """What is said of a cover of which each view has a weight, and genres in this order."""
+    return Prediction(
+        ("Jazz", "Rock", "Pop"),
+        (0.5, 0.3, 0.2),
+        ("Jazz",),
+        False,
+        tuple(
+            Said(view, weight, tuple(genres.split()), (0.5, 0.3, 0.2)[: len(genres.split())])
+            for view, (weight, genres) in views.items()
+        ),
+    )
 
 
 def votes(in_favour: int, commonest: str, count: int) -> Votes:
@@ -73,30 +83,31 @@ def votes(in_favour: int, commonest: str, count: int) -> Votes:
 
 
 @pytest.mark.parametrize(
-    ("why", "near", "said"),
+    ("answer", "near", "sentence"),
     [
         (
-            reasons(image=-0.8, characters=1.2, meaning=0.3),
+            said(image=(0.4, "Pop Rock Jazz"), characters=(0.4, "Jazz Rock Pop")),
             votes(1, "Latin", 6),
-            "The words speak for Jazz, but the picture speaks against it; the commonest genre of"
-            " its nearest covers is Latin (6 of 25; Jazz 1).",
+            "The picture and the words disagree: the picture reads most like Pop (Jazz 3rd), the"
+            " words most like Jazz; the commonest genre of its nearest covers is Latin (6 of 25;"
+            " Jazz 1).",
         ),
         (
-            reasons(image=0.8, characters=1.2),
+            said(image=(0.4, "Rock Jazz Pop"), characters=(0.1, "Jazz Rock Pop"),
+                 meaning=(0.4, "Rock Pop Jazz")),
             votes(9, "Jazz", 9),
-            "The picture and the words speak for Jazz; Jazz is the commonest genre of its nearest"
-            " covers (9 of 25).",
+            "The picture and the words both read most like Rock (Jazz 2nd); Jazz is the commonest"
+            " genre of its nearest covers (9 of 25).",
         ),
         (
-            reasons(image=-0.8),
+            said(image=(0.9, "Jazz Pop"), characters=(0.0, "Pop Jazz"), meaning=(0.2, "")),
             None,
-            "The picture speaks against Jazz, and no words on it count.",
+            "The picture reads most like Jazz, and no words on it count.",
         ),
         (
-            reasons(image=0.6, meaning=-1.0),
-            votes(0, "Rock", 4),
-            "The words speak against Jazz, the picture says little of it; the commonest genre of"
-            " its nearest covers is Rock (4 of 25; Jazz 0).",
+            said(image=(0.0, "Rock Jazz Pop"), characters=(1.0, "Jazz Rock Pop")),
+            None,
+            "The words read most like Jazz, and the picture does not count.",
         ),
         (
             None,
@@ -107,13 +118,15 @@ def votes(in_favour: int, commonest: str, count: int) -> Votes:
     ],
 )  # fmt: skip
 def test_advice_says_what_the_evidence_says(
-    why: Reasons | None, near: Votes | None, said: str
+    answer: Prediction | None, near: Votes | None, sentence: str
 ) -> None:
-    assert advise("Jazz", why, near) == said
+    assert advise("Jazz", answer, near) == sentence
 
 
-def test_picture_and_words_may_disagree() -> None:
-    assert disagree(reasons(image=-0.8, meaning=0.8))
-    assert not disagree(reasons(image=0.6, meaning=-1.0))
-    assert not disagree(reasons(image=-0.8))
-    assert not disagree(None)
+@pytest.mark.parametrize(
+    ("number", "written"),
+    [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (13, "13th"), (22, "22nd"),
+     (111, "111th"), (101, "101st")],
+)  # fmt: skip
+def test_places_are_written_as_people_write_them(number: int, written: str) -> None:
+    assert ordinal(number) == written
