@@ -4,7 +4,7 @@
 covers for comparison. `collection.py` answers for all stored covers. `thumbnails.py` shrinks a
 cover to a report's thumbnail and finds what can be read there; `pictures.py` makes the small
 pictures of other covers. `verdict.py` decides between yes, no and cannot tell; `advice.py` says in
-a sentence what picture, words and nearest covers are like; `collection.py` classifies stored covers.
+a sentence what picture, words and nearest covers are like.
 
 Nothing is printed or laid out here: that is `albo.show`.
 """
