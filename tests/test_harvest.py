@@ -472,6 +472,7 @@ def test_a_limit_says_nothing_of_what_is_in_the_store(
     assert albo_line("embed", "--json").objects[0]["embedded"] == 1
 
 
+@pytest.mark.whole
 def test_what_another_catalog_says_of_a_file_is_not_believed(
     tmp_path: Path, samples: Path, albo_line: Callable[..., Answer]
 ) -> None:

@@ -300,6 +300,7 @@ def test_an_inverted_file_of_too_few_covers_is_said_to_be_none(
 # --- what is counted -----------------------------------------------------------------------------
 
 
+@pytest.mark.whole
 def test_embed_and_status_count_the_same_files_as_skipped(
     albo_line: Run, samples: Path, tmp_path: Path
 ) -> None:
