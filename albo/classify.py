@@ -244,12 +244,15 @@ class Consultation:
         features: dict[str, Any] = {"image": ImageView.from_embeddings(query.embeddings)}
         if self.listener is not None and query.words is not None:
             features |= self.listener.features([query.words])
-        asking = self.asking
-        head = self.head
-        if known is not None and head.crossfit is not None:
-            head = head.crossfit.head(known.fold, head.views)
+        asking, head = self.asking, self.head_for(None if known is None else known.fold)
         (said,) = head.answer(features, asking.prior, asking.decide, asking.coverage)
         return CoverAnswer(query, features, said, head, known)
+
+    def head_for(self, fold: int | None) -> Head:
+        """Return the head fitted without a fold; for None, the head itself."""
+        if fold is None or self.head.crossfit is None:
+            return self.head
+        return self.head.crossfit.head(fold, self.head.views)
 
     def describe(self, answer: CoverAnswer, top: int) -> Classified:
         """Return an answer as `albo classify` gives it: the best few genres, and the words read.
@@ -339,29 +342,43 @@ class Heads:
         Raises UnknownHead, StaleArtifact, MissingWeights, UsageError where the device is not here.
         """
         check_device(asking.device)
-        head, is_starter = self._find(asking.head)
-        card = self._starters_card(head) if is_starter else self._card_of(head)
+        head, card, is_starter = self._open(asking.head)
         listener = None
         if asking.words and (always_read or head.alone is not None):
             listener = self._listener(head, few=covers <= FEW, is_starter=is_starter)
-        if head.alone is not None and listener is None:
-            head = replace(head.alone, crossfit=head.crossfit)
-        recogniser = None if is_starter else Recogniser(self.library, head, card)
-        self._note_forgotten(recogniser)
-        return Consultation(head, card, listener, asking, self.note, is_starter, recogniser)
+        if listener is None:
+            head = _without_words(head)
+        return self._consultation(head, card, listener, asking, is_starter=is_starter)
 
     def consult_stored(self, asking: Asking) -> Consultation:
         """Open a head to be asked about stored covers: neither backbone nor reader is opened.
 
         Raises UnknownHead, StaleArtifact.
         """
-        head, is_starter = self._find(asking.head)
+        head, card, is_starter = self._open(asking.head)
+        if not asking.words:
+            head = _without_words(head)
+        return self._consultation(head, card, None, asking, is_starter=is_starter)
+
+    def _open(self, name: str | None) -> tuple[Head, Card, bool]:
+        """Open a head with the card of its backbone, and say whether it is the starter."""
+        head, is_starter = self._find(name)
         card = self._starters_card(head) if is_starter else self._card_of(head)
-        if head.alone is not None and not asking.words:
-            head = replace(head.alone, crossfit=head.crossfit)
+        return head, card, is_starter
+
+    def _consultation(
+        self,
+        head: Head,
+        card: Card,
+        listener: Listener | None,
+        asking: Asking,
+        *,
+        is_starter: bool,
+    ) -> Consultation:
+        """Put a consultation together, and note what its head should forget."""
         recogniser = None if is_starter else Recogniser(self.library, head, card)
         self._note_forgotten(recogniser)
-        return Consultation(head, card, None, asking, self.note, is_starter, recogniser)
+        return Consultation(head, card, listener, asking, self.note, is_starter, recogniser)
 
     def _note_forgotten(self, recogniser: Recogniser | None) -> None:
         forgotten = 0 if recogniser is None else recogniser.forgotten()
@@ -435,6 +452,11 @@ class Heads:
                 " alone decides"
             )
         return None
+
+
+def _without_words(head: Head) -> Head:
+    """Return the part of a head that looks at no words; the head itself where it looks at none."""
+    return head if head.alone is None else replace(head.alone, crossfit=head.crossfit)
 
 
 def _one_each(given: Sequence[str], covers: Sequence[str], name: str) -> Sequence[str]:

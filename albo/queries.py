@@ -19,12 +19,12 @@ from albo.records import Embeddings, Words
 from albo.store import read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from PIL.Image import Image
 
-    from albo.heads import Features
+    from albo.heads import Features, View
     from albo.networks import Card, FrozenBackbone
     from albo.records import Device, Digest, Floats, Line, Note, Pixels
 
@@ -66,6 +66,21 @@ class _Decoded:
     error: str = ""
 
 
+def check_views(views: Iterable[View], fingerprints: Mapping[str, str]) -> None:
+    """Raise StaleArtifact where views are made otherwise here than when the head was trained.
+
+    Parameters
+    ----------
+    views : the head's views, as they are made here.
+    fingerprints : of each view, as the head has it.
+    """
+    if any(view.fingerprint != fingerprints[view.name] for view in views):
+        raise StaleArtifact(
+            "words are read here in another way than when the head was trained; run"
+            " `albo words` and `albo train`, or give --no-words"
+        )
+
+
 class Listener:
     """Reads the words of queries, and turns them into features for a head's views of words.
 
@@ -97,11 +112,7 @@ class Listener:
         if MeaningView.name in fingerprints:
             meanings = CoverMeanings(words_folder, single=single, note=note)
             self._views.append(MeaningView(reader, meanings))
-        if any(view.fingerprint != fingerprints[view.name] for view in self._views):
-            raise StaleArtifact(
-                "words are read here in another way than when the head was trained; run"
-                " `albo words` and `albo train`, or give --no-words"
-            )
+        check_views(self._views, fingerprints)
         # Its networks load while the backbone's do.
         pool = ThreadPoolExecutor(1, "albo-reader")
         self._opening = pool.submit(open_reader, single=single, note=note)

@@ -7,7 +7,7 @@ The groups that it belongs to are those that a split keeps together (`learning.g
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -87,6 +87,13 @@ class Acquaintance:
         has = "has not learnt" if self.count == 1 else "has learnt"
         return f"{how}; a predictor that {has} {them} answers"
 
+    def with_albums(self, albums: Mapping[Digest, Sequence[Album]]) -> Acquaintance:
+        """Return the same, with one album for each cover that is named."""
+        covers = (
+            replace(one, album=next(iter(albums.get(one.digest, ())), None)) for one in self.covers
+        )
+        return replace(self, covers=tuple(covers))
+
     def as_json(self) -> Json:
         """Return how the query is known, with the covers that are named."""
         return {
@@ -136,10 +143,12 @@ class Recogniser:
         wanted = {*digests, *(one for found in near for one in found)}
         albums = self._albums(wanted)
         names = artists or [""] * len(digests)
-        return [
+        known = [
             self._known(digest, found, albums, name)
             for digest, found, name in zip(digests, near, names, strict=True)
         ]
+        named = self._albums({cover.digest for one in known if one for cover in one.covers})
+        return [one and one.with_albums(named) for one in known]
 
     def forgotten(self) -> int:
         """Return how many covers the head has learnt that the catalog no longer holds.
@@ -179,24 +188,13 @@ class Recogniser:
         folds = {int(learnt.folds[group]) for group in every}
         fold = int(learnt.folds[min(groups[by])])
         covers = learnt.covers_of(every)
-        scores = {digest: 1.0, **near}
         return Acquaintance(
             by,
             len(covers),
-            self._named(sorted(covers, key=lambda one: -scores.get(one, 0.0)), scores),
+            _nearest(covers, {digest: 1.0, **near}),
             frozenset(covers),
             fold,
             is_held_out=len(folds) == 1,
-        )
-
-    def _named(
-        self, covers: Sequence[Digest], scores: Mapping[Digest, float]
-    ) -> tuple[ShownCover, ...]:
-        some = covers[:MOST_NAMED]
-        albums = self._albums(some)
-        return tuple(
-            ShownCover(one, next(iter(albums.get(one, ())), None), score=scores.get(one, 0.0))
-            for one in some
         )
 
     @cached_property
@@ -241,6 +239,12 @@ class Recogniser:
         except EmptyCatalog:
             return {}
         return dict(found)
+
+
+def _nearest(covers: Sequence[Digest], scores: Mapping[Digest, float]) -> tuple[ShownCover, ...]:
+    """Return the nearest few of these covers, without their albums."""
+    some = sorted(covers, key=lambda one: -scores.get(one, 0.0))[:MOST_NAMED]
+    return tuple(ShownCover(one, score=scores.get(one, 0.0)) for one in some)
 
 
 def _present(groups: Iterable[int | None]) -> set[int]:

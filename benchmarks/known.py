@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from albo.heads import Head
     from benchmarks.options import Options
 
-_LEVEL = 0.05
 _SIDES = 1.96  # standard errors of a share within which it counts as met
 
 
@@ -110,7 +109,11 @@ def _said_no(answers: Iterable[Classified], head: Head) -> tuple[float, float]:
 
 def _most_own(answers: Iterable[Classified], head: Head) -> float:
     """Return the most that no may be said of own covers: the mean level, and its noise."""
-    levels = [max(_LEVEL, 1 / (len(head.own_probabilities(one.label)) + 1)) for one in answers]
+    levels = [
+        judge(one.prediction, one.label, head.own_probabilities(one.label)).level
+        for one in answers
+        if one.prediction is not None
+    ]
     level = float(np.mean(levels))
     return level + _SIDES * (level * (1 - level) / len(levels)) ** 0.5
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from albo.answers.search import album_by_digest, genres_alike, unknown_genre
 from albo.classify import Classified
-from albo.errors import EmptyCatalog, StaleArtifact
+from albo.errors import EmptyCatalog
 from albo.heads import CharactersView, ImageView, MeaningView
+from albo.queries import check_views
 from albo.store import Vectors, WordStore, backbone_key, reader_key
 from albo.words import CoverMeanings, reader_card
 
@@ -125,11 +126,7 @@ class StoredFeatures:
         if MeaningView.name in head.views:
             meanings = CoverMeanings(folder, note=library.note)
             views.append(MeaningView(reader.fingerprint, meanings, words))
-        if any(view.fingerprint != head.fingerprints[view.name] for view in views):
-            raise StaleArtifact(
-                "words are read here in another way than when the head was trained; run"
-                " `albo words` and `albo train`, or give --no-words"
-            )
+        check_views(views, head.fingerprints)
         return cls(consultation, views, words, vectors)
 
     def lines(self, digest: Digest) -> tuple[str, ...] | None:
@@ -141,11 +138,11 @@ class StoredFeatures:
         self, digests: Sequence[Digest]
     ) -> Iterator[tuple[Digest, Prediction, Acquaintance | None]]:
         """Return the prediction for each of n covers, in order, and how the head knows it."""
-        features = {view.name: view.features(digests) for view in self._views}
+        features: dict[str, Any] = {view.name: view.features(digests) for view in self._views}
         consultation = self._consultation
         known: Sequence[Acquaintance | None] = [None] * len(digests)
         if consultation.recogniser is not None:
-            vectors = self._vectors.read(digests, middle=False)[1].vector
+            vectors = features[ImageView.name][:, : self._vectors.dimension]
             known = consultation.recogniser.recognise(digests, vectors)
         said = self._predict(features, known)
         yield from zip(digests, said, known, strict=True)
@@ -154,15 +151,13 @@ class StoredFeatures:
         self, features: Mapping[str, Features], known: Sequence[Acquaintance | None]
     ) -> list[Prediction]:
         """Ask the predictors of the folds, each about the covers that it has not learnt."""
-        asking, head = self._consultation.asking, self._consultation.head
-        folds = np.array([-1 if one is None else one.fold for one in known])
+        asking = self._consultation.asking
+        folds = [None if one is None else one.fold for one in known]
         said: dict[int, Prediction] = {}
-        for fold in np.unique(folds).tolist():
-            rows = np.flatnonzero(folds == fold)
-            part: dict[str, Any] = {view: of[rows] for view, of in features.items()}
-            answering = head
-            if fold >= 0 and head.crossfit is not None:
-                answering = head.crossfit.head(fold, head.views)
-            predictions = answering.answer(part, asking.prior, asking.decide, asking.coverage)
-            said |= dict(zip(rows.tolist(), predictions, strict=True))
+        for fold in set(folds):
+            rows = [row for row, own in enumerate(folds) if own == fold]
+            part: dict[str, Any] = {view: of[np.array(rows)] for view, of in features.items()}
+            head = self._consultation.head_for(fold)
+            predictions = head.answer(part, asking.prior, asking.decide, asking.coverage)
+            said |= dict(zip(rows, predictions, strict=True))
         return [said[row] for row in range(len(known))]
