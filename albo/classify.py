@@ -230,14 +230,14 @@ class Consultation:
     ) -> Iterator[Acquaintance | None]:
         """Say of the queries that could be read, in order, how the head knows them."""
         seen = [
-            (query.digest, query.embeddings.vector[0], artist)
+            (query.digest, query.embeddings.vector[0], artist, query.miniature)
             for query, artist in zip(queries, artists, strict=True)
             if query.embeddings is not None
         ]
         if self.recogniser is None or not seen:
             return iter([None] * len(seen))
-        digests, vectors, names = zip(*seen, strict=True)
-        return iter(self.recogniser.recognise(digests, np.stack(vectors), names))
+        digests, vectors, names, miniatures = zip(*seen, strict=True)
+        return iter(self.recogniser.recognise(digests, np.stack(vectors), names, miniatures))
 
     def _answer(self, query: Query, known: Acquaintance | None) -> CoverAnswer:
         assert query.embeddings is not None  # noqa: S101  (seen by the caller)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from albo.networks import Backbone, Card
     from albo.records import Bools, Digest, Pixels, Progress
     from albo.sources import Source
-    from albo.store import Vectors
+    from albo.store import MiniatureStore, Vectors
 
 
 COMMIT_SECONDS = 2.0
@@ -68,6 +68,9 @@ class Stores:
 
     vectors: Vectors
     """The vectors of the backbone."""
+
+    miniatures: MiniatureStore
+    """The miniatures of the covers."""
 
     covers: StoredCovers = field(default_factory=StoredCovers)
     """Reads files, and covers of stores."""
@@ -139,7 +142,7 @@ def _running(
 ) -> Iterator[_Run]:
     """Give a run; afterwards all its results are on the disk, also after an error."""
     started = monotonic()
-    with Journal(stores.catalog, stores.files, stores.vectors) as journal:
+    with Journal(stores.catalog, stores.files, stores.vectors, stores.miniatures) as journal:
         loader = CoverLoader(
             journal.known, stores.covers, card, limits or Limits(), workers or cores()
         )
@@ -373,9 +376,11 @@ class _Embedder:
         """Add a batch's embeddings; a cover with non-finite numbers is skipped."""
         both = np.concatenate([embeddings.vector, embeddings.middle], axis=1)
         sound: Bools = np.asarray(np.isfinite(both).all(axis=1))
+        kept = [batch[row] for row in np.flatnonzero(sound)]
         self._journal.add_vectors(
-            [batch[row].digest for row in np.flatnonzero(sound)],
+            [read.digest for read in kept],
             Embeddings(embeddings.vector[sound], embeddings.middle[sound]),
+            [read.miniature for read in kept if read.miniature is not None],
         )
         for read, is_sound in zip(batch, sound.tolist(), strict=True):
             same = self._in_flight.pop(read.digest)

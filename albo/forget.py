@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from albo.catalog import Files, is_address, mask_text, source_name
-from albo.errors import UnknownSource
+from albo.errors import StaleArtifact, UnknownSource
 from albo.sources import FILES, possible_names
 from albo.sources import SOURCE as CHARTS
+from albo.store import MiniatureStore
 
 if TYPE_CHECKING:
     from albo.catalog import Catalog
@@ -38,6 +40,8 @@ def forget(library: Library, named: str) -> int:
         # The catalog comes last, so that a stopped command can be given again.
         for store in (*there, *library.all_words(), *library.all_meanings()):
             store.remove(gone)
+        with suppress(StaleArtifact):  # there are none; damaged ones are made anew by `albo embed`
+            MiniatureStore.open(library.artifacts.miniatures_folder).remove(gone)
         files.forget(album.uri for album in forgotten)
         catalog.forget(forgotten)
         for vectors in there:

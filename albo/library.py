@@ -18,6 +18,7 @@ from albo.networks import DEFAULT, Card, find_card
 from albo.store import (
     MANIFEST,
     Artifacts,
+    MiniatureStore,
     StoredCovers,
     Vectors,
     WordStore,
@@ -181,6 +182,10 @@ class Library:
             except StaleArtifact as error:
                 self.note(str(error))
         return found
+
+    def miniatures(self) -> MiniatureStore:
+        """Return the store of the covers' miniatures, which may not exist yet."""
+        return MiniatureStore.at(self.artifacts.miniatures_folder)
 
     def vectors(self, backbone: str | None) -> Vectors:
         """Open the vectors of a backbone by its name, or of the one embedded with last.

@@ -12,7 +12,7 @@ import numpy as np
 from albo.catalog import mask_text
 from albo.errors import BadCover, StaleArtifact
 from albo.heads import CharactersView, MeaningView
-from albo.images import Picture
+from albo.images import Picture, miniature_of
 from albo.limits import Limits, digest_of
 from albo.networks import open_backbone
 from albo.records import Embeddings, Words
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from albo.heads import Features, View
     from albo.networks import Card, FrozenBackbone
-    from albo.records import Device, Digest, Floats, Line, Note, Pixels
+    from albo.records import Device, Digest, Floats, Line, Miniatures, Note, Pixels
 
 FEW = 8
 """The most queries for which a fast start matters more than a fast run."""
@@ -45,6 +45,8 @@ class Query:
     """The digest of the file's bytes; empty where it could not be read."""
     embeddings: Embeddings | None = None
     """The embedding of this cover alone (n = 1)."""
+    miniature: Miniatures | None = None
+    """Its miniature, uint8 (2, 16, 16), by which copies are recognised."""
     words: Words | None = None
     """The words on it; None where words were not read."""
     pixels: Pixels | None = None
@@ -62,6 +64,7 @@ class _Decoded:
     name: str
     digest: Digest = b""
     pixels: Pixels | None = None
+    miniature: Miniatures | None = None
     page: Image | None = None
     error: str = ""
 
@@ -201,6 +204,7 @@ def _query(
         one.name,
         one.digest,
         embeddings,
+        one.miniature,
         words,
         one.pixels if keep_pictures else None,
         one.page if keep_pictures else None,
@@ -229,7 +233,7 @@ def _read_all(names: Sequence[str], card: Card, limits: Limits, page_side: int) 
             picture = Picture(data, limits)
             pixels = picture.square(card.size, card.resample)
             page = picture.page(page_side) if page_side else None
-            return _Decoded(mask_text(name), digest_of(data), pixels, page)
+            return _Decoded(mask_text(name), digest_of(data), pixels, miniature_of(pixels), page)
         except BadCover as error:
             return _Decoded(mask_text(name), error=str(error))
 

@@ -14,29 +14,25 @@ from itertools import chain
 from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
-from albo.ahead import look_ahead
-from albo.errors import BadCover
 from albo.limits import Limits
-from albo.networks import cores
 from albo.records import Skipped
-from albo.store import as_kept, is_remote
+from albo.refetching import Fetcher, known_covers
+from albo.store import as_kept
 from albo.words import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from PIL import Image
 
     from albo.catalog import Catalog
-    from albo.records import Digest, Progress, Words
+    from albo.records import Progress, Words
+    from albo.refetching import Fetched, KnownCover
     from albo.store import StoredCovers, WordStore, WordWriter
     from albo.words import Reader
 
 COMMIT_SECONDS = 3.0
 """Seconds that words may wait for a commit; under 5 with the covers in the reader."""
-
-_AHEAD = 2  # covers a thread; a decoded one takes a megabyte
-_REMOTE_WORKERS = 16  # a server answers slowly, but several requests at once
 
 
 @dataclass(slots=True)
@@ -74,19 +70,7 @@ class ReadingSummary:
     """The device on which the reader ran; "" if it did not run."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Cover:
-    """A cover to be read."""
-
-    digest: Digest
-    """SHA-256 of its bytes."""
-
-    uris: tuple[str, ...]
-    """The files that hold it, local ones first."""
-
-
-_Fetched: TypeAlias = "tuple[_Cover, Image.Image | Skipped]"
-_Readable: TypeAlias = "tuple[_Cover, Image.Image]"
+_Readable: TypeAlias = "tuple[KnownCover, Image.Image]"
 
 
 def read_words(
@@ -120,7 +104,8 @@ def read_words(
     with store.writer() as writer:
         unread, summary.known = _unread(catalog, writer)
         summary.covers = summary.known + len(unread)
-        fetcher = _Fetcher(covers, limits or Limits(), workers or cores())
+        allowed = limits or Limits()
+        fetcher = Fetcher(covers, lambda data: prepare(data, allowed), allowed, workers)
         run = _Run(writer, summary, open_reader, lambda done: progress(done, len(unread)))
         run.read(fetcher, unread)
     summary.notes += writer.notes
@@ -128,54 +113,15 @@ def read_words(
     return summary
 
 
-def _unread(catalog: Catalog, writer: WordWriter) -> tuple[list[_Cover], int]:
+def _unread(catalog: Catalog, writer: WordWriter) -> tuple[list[KnownCover], int]:
     """Find the covers without words, and count the others.
 
-    Covers whose reading failed before come last, so that they cannot delay the others. Of a cover's
-    files, the local ones come first.
+    Covers whose reading failed before come last, so that they cannot delay the others.
     """
-    uris: dict[Digest, dict[str, None]] = {}
-    for album in catalog.albums():
-        if album.digest is not None:
-            uris.setdefault(album.digest, {})[album.uri] = None
-    found = [
-        _Cover(digest, tuple(sorted(at, key=is_remote)))
-        for digest, at in uris.items()
-        if digest not in writer.known
-    ]
+    every = known_covers(catalog.albums())
+    found = [cover for cover in every if cover.digest not in writer.known]
     found.sort(key=lambda cover: cover.digest in writer.failed)
-    return found, len(uris) - len(found)
-
-
-class _Fetcher:
-    """Gets covers and decodes them, in threads."""
-
-    def __init__(self, covers: StoredCovers, limits: Limits, workers: int) -> None:
-        self._covers = covers
-        self._limits = limits
-        self._workers = workers
-
-    def ahead(self, unread: list[_Cover]) -> Generator[_Fetched | None, None, None]:
-        """Yield covers, in order, with the image or the error; some are fetched ahead.
-
-        Yields None whenever time has passed without a cover.
-        """
-        remote = any(is_remote(cover.uris[0]) for cover in unread)
-        threads = max(self._workers, _REMOTE_WORKERS) if remote else self._workers
-        return look_ahead(
-            self._fetch, unread, threads=threads, most=threads * _AHEAD, name="albo-fetch"
-        )
-
-    def _fetch(self, cover: _Cover) -> _Fetched:
-        failures = []
-        for uri in cover.uris:
-            try:
-                return cover, prepare(
-                    self._covers.read_again(uri, cover.digest, self._limits), self._limits
-                )
-            except BadCover as error:
-                failures.append(Skipped(uri, str(error)))
-        return cover, failures[0]
+    return found, len(every) - len(found)
 
 
 class _Run:
@@ -195,7 +141,7 @@ class _Run:
         self._reader: Reader | None = None
         self._last_commit = self._last_words = monotonic()
 
-    def read(self, fetcher: _Fetcher, unread: list[_Cover]) -> None:
+    def read(self, fetcher: Fetcher[Image.Image], unread: list[KnownCover]) -> None:
         """Read all readable covers; the others are in the summary."""
         with closing(fetcher.ahead(unread)) as fetched:
             readable = self._readable(fetched)
@@ -204,7 +150,9 @@ class _Run:
                     self._read_on(chain([one], readable))
                     self._commit()
 
-    def _readable(self, fetched: Iterable[_Fetched | None]) -> Iterator[_Readable | None]:
+    def _readable(
+        self, fetched: Iterable[Fetched[Image.Image] | None]
+    ) -> Iterator[_Readable | None]:
         """Yield the readable covers; record the others."""
         for one in fetched:
             if one is None:
@@ -242,7 +190,7 @@ class _Run:
         self._writer.commit()
         self._last_commit = monotonic()
 
-    def _keep(self, cover: _Cover, words: Words) -> None:
+    def _keep(self, cover: KnownCover, words: Words) -> None:
         self._writer.add([cover.digest], [words])
         if words.error:
             self._summary.failed.append(Skipped(cover.uris[0], words.error))
@@ -268,7 +216,7 @@ class _Feed:
     def __init__(
         self, readable: Iterator[_Readable | None], is_commit_due: Callable[[], bool]
     ) -> None:
-        self.launched: deque[_Cover] = deque()
+        self.launched: deque[KnownCover] = deque()
         self._readable = readable
         self._is_commit_due = is_commit_due
 

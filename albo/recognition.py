@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from albo.errors import EmptyCatalog, EmptyIndex, StaleArtifact
 from albo.learning import artist_marks, artwork_marks
+from albo.neighbours import GROUPED_MINIATURES, copies_in
 from albo.networks import near_duplicate_thresholds
 from albo.records import ShownCover
 from albo.store import MANIFEST, Vectors, backbone_key
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from albo.index import Index
     from albo.library import Library
     from albo.networks import Card
-    from albo.records import Album, Digest, Floats, Json
+    from albo.records import Album, Digest, Floats, Json, Miniatures
 
 MOST_NAMED = 5
 """The most covers by which an answer says that a query is known."""
@@ -125,7 +126,11 @@ class Recogniser:
         return self.head.crossfit
 
     def recognise(
-        self, digests: Sequence[Digest], vectors: Floats, artists: Sequence[str] = ()
+        self,
+        digests: Sequence[Digest],
+        vectors: Floats,
+        artists: Sequence[str] = (),
+        miniatures: Sequence[Miniatures | None] = (),
     ) -> list[Acquaintance | None]:
         """Say of each of n queries how the head knows it; None where it does not.
 
@@ -134,12 +139,16 @@ class Recogniser:
         digests : of the queries.
         vectors : float32 (n, d), unit rows.
         artists : of each query, the artist whom the user named, "" for none; () for no names.
+        miniatures : of each query, uint8 (2, 16, 16), None where there is none; () for none at all.
 
         Raises StaleArtifact where the head's table of learnt covers is damaged.
         """
         if self.crossfit is None or not len(digests):
             return [None] * len(digests)
         near = self._near(vectors)
+        copies = copies_in(self.library.miniatures(), miniatures, GROUPED_MINIATURES)
+        for found, same in zip(near, copies, strict=False):
+            found.update({one: likeness for one, likeness in same.items() if one not in found})
         wanted = {*digests, *(one for found in near for one in found)}
         albums = self._albums(wanted)
         names = artists or [""] * len(digests)
@@ -219,7 +228,7 @@ class Recogniser:
             return None
 
     def _near(self, vectors: Floats) -> list[dict[Digest, float]]:
-        """Return the near-duplicates of each query here, with their cosines."""
+        """Return the covers here with vectors near to those of each query, with their cosines."""
         if self._index is None or not self._index.count:
             return [{} for _ in vectors]
         least = near_duplicate_thresholds(self.card)[0]

@@ -25,6 +25,9 @@ Ints: TypeAlias = "NDArray[np.int64]"
 Bools: TypeAlias = "NDArray[np.bool_]"
 Pixels: TypeAlias = "NDArray[np.uint8]"
 """One decoded cover: uint8 (height, width, 3), RGB; or a batch of them: (n, height, width, 3)."""
+Miniatures: TypeAlias = "NDArray[np.uint8]"
+"""One cover's tiny grey picture, whole and without a frame: uint8 (2, 16, 16); or of n covers:
+(n, 2, 16, 16)."""
 
 Json: TypeAlias = dict[str, Any]
 

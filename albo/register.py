@@ -17,8 +17,9 @@ from albo.errors import EmptyCatalog, UsageError
 from albo.library import left_out
 from albo.networks import check_device, open_backbone
 from albo.records import Device
+from albo.shrinking import shrink_covers
 from albo.sources import CatalogSource, open_sources
-from albo.store import WordStore, reader_key
+from albo.store import MiniatureStore, WordStore, reader_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -150,8 +151,15 @@ class _Run:
                 )
                 for name in catalogs
             ]
-            stores = Stores(catalog, files, vectors, library.stored_covers())
+            stores = Stores(
+                catalog,
+                files,
+                vectors,
+                MiniatureStore.open_or_create(library.artifacts.miniatures_folder),
+                library.stored_covers(),
+            )
             summary = self._embed([*opened, *borrowed], stores)
+            summary.notes += self._shrink(stores)
             library.remember_backbone(vectors, self.card)
             index = library.update_index(vectors, catalog)
             library.update_other_indexes(vectors, catalog)
@@ -179,6 +187,23 @@ class _Run:
         return embed_sources(
             sources, stores, self.card, open_it, rehash=self.rehash, limits=limits, progress=tell
         )
+
+    def _shrink(self, stores: Stores) -> list[str]:
+        """Make the miniatures that are lacking; return a note where some cannot be made."""
+        library = self.library
+        skipped = shrink_covers(
+            stores.catalog,
+            stores.covers,
+            stores.miniatures,
+            limits=self.limits,
+            progress=lambda done, total: library.progress("shrinking", done, total),
+        )
+        if not skipped:
+            return []
+        return [
+            f"{len(skipped)} covers cannot be read again, so small or grey copies of them are not"
+            f" recognised; the first: {shown(skipped[0].uri)}: {skipped[0].reason}"
+        ]
 
 
 def read_covers(library: Library, device: Device, limits: Limits | None = None) -> ReadingResult:

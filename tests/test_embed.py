@@ -53,7 +53,7 @@ from albo.networks import batches as batches_room
 from albo.records import Digest, Embeddings
 from albo.sources import open_sources
 from albo.sources.folders import Folder
-from albo.store import Artifacts, Vectors, read_file
+from albo.store import Artifacts, MiniatureStore, Vectors, read_file
 from albo.store import covers as covers_room
 from albo.store.part_writer import PartWriter
 from albo.store.parts import Parts
@@ -145,7 +145,8 @@ class Desk:
             vectors = Vectors.open_or_create(
                 kept.vectors(self.card.name), self.card.name, self.card.fingerprint, D, M
             )
-            yield Stores(catalog, files, vectors)
+            miniatures = MiniatureStore.open_or_create(kept.miniatures_folder)
+            yield Stores(catalog, files, vectors, miniatures)
 
     def embed(
         self,
@@ -1304,7 +1305,7 @@ def test_a_damaged_part_is_made_again_though_no_file_has_changed(
 ) -> None:
     desk.embed(music)
     before = desk.state()
-    [part] = desk.root.rglob("part-*.parquet")
+    [part] = (desk.root / "vectors").rglob("part-*.parquet")
     raw = bytearray(part.read_bytes())
     if harm == "missing":
         part.unlink()

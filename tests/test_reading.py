@@ -24,6 +24,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from albo import ahead as ahead_room
 from albo import reading as room
+from albo import refetching as refetching_room
 from albo.api import Albo
 from albo.catalog import open_catalog
 from albo.errors import AlboError, EmptyCatalog, MissingReader, RuntimeFailed
@@ -282,7 +283,7 @@ def test_a_bounded_number_of_covers_is_ahead_of_the_reader(
 
     desk.reader.during = watch
     assert desk.read().read == 59
-    assert most <= 2 * room._AHEAD
+    assert most <= 2 * refetching_room._AHEAD
 
 
 # --- what is kept --------------------------------------------------------------------------------

@@ -35,6 +35,12 @@ def explain_cover(
     if isinstance(reference, NoReference):
         return Explained(classified, reasons, page=query.page)
     known = () if asked.known is None else asked.known.digests
-    votes = reference.votes(query.embeddings.vector, query.digest, reference.spelling(genre), known)
+    votes = reference.votes(
+        query.embeddings.vector,
+        query.digest,
+        reference.spelling(genre),
+        known,
+        query.miniature,
+    )
     own, others = reference.pictured(votes.own), reference.pictured(votes.others)
     return Explained(classified, reasons, votes, own, others, query.page)

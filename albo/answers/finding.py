@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from albo.answers.records import Similar
@@ -15,20 +16,19 @@ from albo.answers.search import (
     unknown_genre,
 )
 from albo.errors import UsageError
+from albo.neighbours import SHOWN_MINIATURES, copies_in
 from albo.networks import card_of, near_duplicate_thresholds
 from albo.queries import ask
 from albo.records import ShownCover
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from albo.answers.records import Typical
     from albo.catalog import Catalog
     from albo.library import Library
     from albo.limits import Limits
-    from albo.networks import Card
-    from albo.queries import Query
-    from albo.records import Device, Digest
+    from albo.records import Album, Device, Digest
     from albo.store import Vectors
 
 
@@ -45,39 +45,52 @@ def find_similar(
 ) -> Iterator[Similar]:
     """Find the nearest covers of each cover, as `Albo.similar` does."""
     card = card_of(vectors)
+    near_from = near_duplicate_thresholds(card)[1]
     with library.reading() as catalog:
         index = library.open_index(vectors, catalog)
         among = None if genre is None else _covers_of(genre, catalog)
         for queries in ask(covers, card, device, limits, note=library.note):
             # One more than asked for, if the same file will be left out.
             found = search_index(index, queries, k + without_self, among)
-            for query, near in zip(queries, found, strict=True):
+            copies = copies_in(
+                library.miniatures(), [query.miniature for query in queries], SHOWN_MINIATURES
+            )
+            for query, near, same in zip(queries, found, copies, strict=True):
                 if query.error:
                     yield Similar(query.name, error=query.error)
                     continue
                 kept = [n for n in near if not (without_self and n[0] == query.digest)][:k]
-                yield Similar(query.name, _neighbours(kept, query, catalog, card, genre))
+                albums = album_by_digest(catalog.albums([digest for digest, _ in kept]), genre)
+                mark = partial(_mark, own=query.digest, copies=same, near=near_from)
+                yield Similar(query.name, _neighbours(kept, albums, mark))
 
 
 def _neighbours(
     found: Sequence[tuple[Digest, float]],
-    query: Query,
-    catalog: Catalog,
-    card: Card,
-    genre: str | None,
+    albums: Mapping[Digest, Album],
+    mark: Callable[[Digest, float], str],
 ) -> tuple[ShownCover, ...]:
-    albums = album_by_digest(catalog.albums([digest for digest, _ in found]), genre)
-    near = near_duplicate_thresholds(card)[1]
-
-    def mark(digest: Digest, score: float) -> str:
-        if digest == query.digest:
-            return "same file"
-        return "near-duplicate" if score >= near else ""
-
+    """Return the covers that were found, best first, each with an album and its mark."""
     return tuple(
         ShownCover(digest, albums.get(digest), "", score, rank, mark(digest, score))
         for rank, (digest, score) in enumerate(found, start=1)
     )
+
+
+def _mark(
+    digest: Digest, score: float, *, own: Digest, copies: Collection[Digest], near: float
+) -> str:
+    """Say whether a cover that was found is the query's file, or a copy of its artwork.
+
+    Parameters
+    ----------
+    own : the query's digest.
+    copies : the covers whose miniatures show the same picture.
+    near : the cosine from which covers are near-duplicates.
+    """
+    if digest == own:
+        return "same file"
+    return "near-duplicate" if score >= near or digest in copies else ""
 
 
 def _covers_of(genre: str, catalog: Catalog) -> set[Digest]:
@@ -92,7 +105,7 @@ def find_duplicates(
     library: Library, vectors: Vectors, threshold: float | None
 ) -> list[tuple[ShownCover, ...]]:
     """Group files that show the same artwork, as `Albo.duplicates` does."""
-    from albo.neighbours import duplicate_groups
+    from albo.neighbours import duplicate_groups, pairs_in
 
     least = _least_cosine(library, vectors, threshold)
     with library.reading() as catalog:
@@ -103,6 +116,9 @@ def find_duplicates(
             embeddings.vector,
             least,
             lambda done, total: library.progress("comparing", done, total),
+            also=pairs_in(
+                library.miniatures(), digests, max(SHOWN_MINIATURES, threshold or 0), library.note
+            ),
         )
         near = [
             [(digests[row], score) for row, score in zip(g.rows, g.scores, strict=True)]

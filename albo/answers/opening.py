@@ -69,6 +69,7 @@ def gather_reference(
         vectors,
         near_duplicate_thresholds(card_of(vectors))[1],
         CoverPictures(covers, library.note),
+        library.miniatures(),
     )
 
 

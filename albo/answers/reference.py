@@ -17,7 +17,14 @@ from albo.answers.pictures import CoverPictures
 from albo.answers.records import Typical
 from albo.errors import TooFewCovers
 from albo.learning import group_covers
-from albo.neighbours import LEAST_COVERS, GenreMeans, Standing, standing
+from albo.neighbours import (
+    LEAST_COVERS,
+    SHOWN_MINIATURES,
+    GenreMeans,
+    Standing,
+    copies_in,
+    standing,
+)
 from albo.records import ShownCover
 from albo.texts import letters_of
 
@@ -26,8 +33,18 @@ if TYPE_CHECKING:
 
     from albo.index import Index
     from albo.learning import LabelledCover, Labelling
-    from albo.records import Album, Bools, Digest, Doubles, Floats, Halves, Ints, Json
-    from albo.store import Vectors
+    from albo.records import (
+        Album,
+        Bools,
+        Digest,
+        Doubles,
+        Floats,
+        Halves,
+        Ints,
+        Json,
+        Miniatures,
+    )
+    from albo.store import MiniatureStore, Vectors
 
 
 VOTERS = 25
@@ -118,6 +135,9 @@ class Reference:
     pictures: CoverPictures = field(default_factory=CoverPictures, repr=False)
     """The maker of pictures of the shown covers."""
 
+    miniatures: MiniatureStore | None = None
+    """The miniatures of the covers, by which small, grey and framed copies are recognised."""
+
     _owns: dict[str, _Own] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
@@ -138,7 +158,12 @@ class Reference:
     # --- votes -----------------------------------------------------------------------------------
 
     def votes(
-        self, vector: Floats, digest: Digest, genre: str, known: Collection[Digest] = ()
+        self,
+        vector: Floats,
+        digest: Digest,
+        genre: str,
+        known: Collection[Digest] = (),
+        miniature: Miniatures | None = None,
     ) -> Votes:
         """Ask the covers nearest to a query.
 
@@ -148,12 +173,13 @@ class Reference:
         digest : the query's digest.
         genre : the genre that is asked about.
         known : covers of the query's groups, such as albums by its artist, which have no vote.
+        miniature : the query's, uint8 (2, 16, 16); None recognises no copies by it.
         """
         near = self._near(vector)
-        same = [one for one in near if self._is_same(one, digest)]
+        same = self._same(near, digest, miniature)
         if len(self._genre_of) < self.index.count:
             near = self._near(vector, self._genre_of.keys())
-        left_out = frozenset(known) | {digest}
+        left_out = frozenset(known) | {digest} | {one.digest for one in same}
         apart = self._only_apart(near, left_out)
         voters = apart[:VOTERS]
         own = [one for one in apart if one.genre == genre]
@@ -166,7 +192,7 @@ class Reference:
             genre,
             len(voters),
             sum(one.genre == genre for one in voters),
-            len(voters) * self._share(genre, left_out.union(one.digest for one in same)),
+            len(voters) * self._share(genre, left_out),
             tuple(own[:_SHOWN]),
             tuple(others[:_SHOWN]),
             tuple(same),
@@ -188,8 +214,25 @@ class Reference:
         apart = self.counts.total() - copies.total()
         return (self.counts[genre] - copies[genre]) / apart if apart > 0 else 0.0
 
-    def _is_same(self, near: ShownCover, digest: Digest) -> bool:
-        return near.digest == digest or near.score >= self.same_from
+    def _same(
+        self, near: Sequence[ShownCover], digest: Digest, miniature: Miniatures | None
+    ) -> list[ShownCover]:
+        """Return the covers with the query's artwork: by their vectors, then by their miniatures.
+
+        Parameters
+        ----------
+        near : the nearest covers.
+        """
+        same = [one for one in near if one.digest == digest or one.score >= self.same_from]
+        if self.miniatures is None:
+            return same
+        found = {one.digest for one in same}
+        (copies,) = copies_in(self.miniatures, [miniature], SHOWN_MINIATURES)
+        return same + [
+            ShownCover(one, self.albums[one], self._genre_of.get(one, ""), likeness)
+            for one, likeness in sorted(copies.items(), key=lambda copy: -copy[1])
+            if one not in found and one in self.albums
+        ]
 
     def _apart(
         self, vector: Floats, left_out: Collection[Digest], genres: Collection[str]

@@ -9,4 +9,6 @@ from .formats import (
 from .formats import (
     has_image_signature as has_image_signature,
 )
+from .miniature import MINIATURE_SIDE as MINIATURE_SIDE
+from .miniature import miniature_of as miniature_of
 from .overlay import faded as faded

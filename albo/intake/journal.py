@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
+
 from albo.catalog import KnownFile
 from albo.errors import AlboError
 from albo.records import CatalogRow, Skipped
@@ -24,29 +26,33 @@ if TYPE_CHECKING:
     from albo.catalog import Catalog, Files
     from albo.errors import LostCover
     from albo.intake.loading import Loaded, Unreadable
-    from albo.records import Album, Digest, Embeddings, Progress
+    from albo.records import Album, Digest, Embeddings, Miniatures, Progress
     from albo.sources import Source
-    from albo.store import Vectors
+    from albo.store import MiniatureStore, Vectors
 
 
 class Journal:
     """Collects the results of a run, and commits them in an order that is safe at any moment.
 
-    Vectors are committed first: a file or an album with a digest counts as embedded, so its vector
-    must be there already if the process is killed in between. The journal is a context manager;
-    leaving it commits the rest.
+    Miniatures are committed first, then vectors, then records: a file or an album with a digest
+    counts as embedded, so its vector must be there already if the process is killed in between, and
+    its miniature before that. The journal is a context manager; leaving it commits the rest.
 
     Parameters
     ----------
     catalog : gets the albums.
     files : gets the records of files.
     vectors : gets the embeddings; the caller holds the writer lock.
+    miniatures : gets the miniatures.
     """
 
-    def __init__(self, catalog: Catalog, files: Files, vectors: Vectors) -> None:
+    def __init__(
+        self, catalog: Catalog, files: Files, vectors: Vectors, miniatures: MiniatureStore
+    ) -> None:
         self._catalog = catalog
         self._files = files
         self._writer = vectors.writer()
+        self._miniatures = miniatures.writer()
         self._new_files: list[KnownFile] = []
         self._new_albums: list[Album] = []
         self._last_commit = monotonic()
@@ -54,6 +60,7 @@ class Journal:
     def __enter__(self) -> Self:
         """Remove damaged parts, so that nothing relies on them; then read the known digests."""
         self._writer.__enter__()
+        self._miniatures.__enter__()
         return self
 
     def __exit__(
@@ -65,6 +72,7 @@ class Journal:
         """Commit; after an exception too, if possible. The exception goes on."""
         if error is None:
             self.commit()
+        self._miniatures.__exit__(kind, error, trace)
         self._writer.__exit__(kind, error, trace)
         if error is None or self._writer.pending:
             return
@@ -83,8 +91,12 @@ class Journal:
         """A line for each part of the vectors that was lost."""
         return self._writer.notes
 
-    def add_vectors(self, digests: Sequence[Digest], embeddings: Embeddings) -> None:
+    def add_vectors(
+        self, digests: Sequence[Digest], embeddings: Embeddings, miniatures: Sequence[Miniatures]
+    ) -> None:
         """Add embedded covers; files and albums with their digests may be added only later."""
+        if digests:
+            self._miniatures.add(digests, np.stack(miniatures))
         self._writer.add(digests, embeddings)
 
     def add_file(self, file: KnownFile) -> None:
@@ -102,6 +114,7 @@ class Journal:
 
     def commit(self) -> None:
         """Write everything to the disk. Raises CannotWrite; then everything is still in memory."""
+        self._miniatures.commit()
         self._writer.commit()
         self._commit_records()
         self._last_commit = monotonic()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from albo.ahead import look_ahead
 from albo.errors import BadCover, LostCover
-from albo.images import decode, has_image_signature
+from albo.images import decode, has_image_signature, miniature_of
 from albo.limits import Limits, digest_of
 from albo.records import Stamp
 from albo.sources import Entry, stamp_file
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
     from albo.networks import Card
-    from albo.records import Digest, Pixels
+    from albo.records import Digest, Miniatures, Pixels
     from albo.store import StoredCovers
 
 NEVER = Stamp(-1, -1, -1)
@@ -44,6 +44,9 @@ class Loaded:
 
     pixels: Pixels | None = None
     """The backbone's input: uint8 (size, size, 3). None if the cover has a vector already."""
+
+    miniature: Miniatures | None = None
+    """The miniature made of the pixels: uint8 (2, 16, 16). None where those are None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,7 @@ class CoverLoader:
         except BadCover as error:
             lost = error if isinstance(error, LostCover) else None
             return Unreadable(entry, stamp, str(error), lost)
-        return Loaded(entry, stamp, digest, pixels)
+        return Loaded(entry, stamp, digest, pixels, miniature_of(pixels))
 
 
 @dataclass(frozen=True, slots=True)

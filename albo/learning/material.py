@@ -13,7 +13,7 @@ from albo.learning.folds import MIN_TOGETHER
 from albo.learning.groups import rare_line_links
 from albo.learning.labels import label_covers
 from albo.networks import card_of, near_duplicate_thresholds
-from albo.store import MANIFEST, WordStore, reader_key
+from albo.store import MANIFEST, MiniatureStore, WordStore, reader_key
 from albo.words import CoverMeanings, reader_card
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Gatherer:
 
     def _near_duplicates(self, digests: Sequence[Digest]) -> tuple[Ints, bool]:
         """Return links (p, 2), and whether their threshold was measured for this backbone."""
-        from albo.neighbours import near_duplicate_links
+        from albo.neighbours import GROUPED_MINIATURES, near_duplicate_links, pairs_in
 
         least, _, measured = near_duplicate_thresholds(self.card)
         if not measured:
@@ -126,8 +126,12 @@ class Gatherer:
                 " together"
             )
         vector = self.vectors.read(digests, middle=False)[1].vector
+        miniatures = MiniatureStore.at(self.artifacts.miniatures_folder)
         links = near_duplicate_links(
-            vector, least, lambda done, total: self.progress("comparing", done, total)
+            vector,
+            least,
+            lambda done, total: self.progress("comparing", done, total),
+            also=pairs_in(miniatures, digests, GROUPED_MINIATURES, self.note),
         )
         return links, measured
 

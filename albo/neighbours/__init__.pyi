@@ -27,6 +27,14 @@ from .manifest import (
 from .manifest import (
     read_index_manifest as read_index_manifest,
 )
+from .miniatures import (
+    GROUPED_MINIATURES as GROUPED_MINIATURES,
+)
+from .miniatures import (
+    SHOWN_MINIATURES as SHOWN_MINIATURES,
+)
+from .miniatures import copies_in as copies_in
+from .miniatures import pairs_in as pairs_in
 from .rows import ROUNDING as ROUNDING
 from .rows import UNIT_TOLERANCE as UNIT_TOLERANCE
 from .typicality import (

@@ -1,6 +1,7 @@
 """Near-duplicates: the same artwork in another scan, crop, size or compression.
 
-Two covers are near-duplicates where the cosine of their vectors reaches a threshold. Up to 50,000
+Two covers are near-duplicates where the cosine of their vectors reaches a threshold, or where
+something else links them, such as their miniatures (`miniatures`). Up to 50,000
 covers every pair is compared. Above, an inverted file over principal components proposes the
 nearest 64 of each cover, and these are compared exactly.
 
@@ -12,6 +13,7 @@ component, as in splits. In a chain, `lowest` is below the threshold.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -22,7 +24,7 @@ from albo.neighbours.lists import choose_nlist, draw
 from albo.neighbours.rows import UNIT_TOLERANCE, load_faiss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from albo.records import Floats, Halves, Ints, Progress
 
@@ -36,10 +38,14 @@ _BLOCK_ROWS = 2048
 _ROUNDING = 2e-6
 """How far a float32 dot product of two equal unit rows may be from 1."""
 
-_NEAREST = 64
+NEAREST = 64
+"""How many near covers of each are compared where not every pair is."""
+
+CODE_ERROR = 0.02
+"""By how much the codes of the lists may change a squared distance."""
+
 _NPROBE = 16
 _COMPONENTS = 128
-_CODE_ERROR = 0.02
 _TRAINING_BYTES = 128 << 20
 _POINTS_PER_LIST = 40
 _COMPARED_ROWS = 8192
@@ -54,9 +60,9 @@ class DuplicateGroup:
     """The positions of two or more covers among all vectors given, the most alike first."""
 
     scores: tuple[float, ...]
-    """For each cover its cosine to the most similar cover of the group, descending.
+    """For each cover how alike it is to the most similar cover of the group, descending.
 
-    All of them reach the threshold.
+    It is the cosine of their vectors, or the likeness that `also` gave where that is greater.
     """
 
     lowest: float
@@ -71,6 +77,7 @@ def near_duplicate_links(
     threshold: float,
     progress: Progress | None = None,
     *,
+    also: Iterable[Pairs] = (),
     exact_until: int = EXACT_UNTIL,
 ) -> Ints:
     """Link near-duplicates, with only the links that the connected components need.
@@ -83,13 +90,15 @@ def near_duplicate_links(
     vector : float32 or float16 (n, d), unit rows.
     threshold : the least cosine, above 0 and up to 1.
     progress : called with the number of steps done and the number there are.
+    also : further links, in blocks: rows i < j, int64 (p,) each, and how alike they are, up to 1.
     exact_until : the largest n for which every pair is compared. Above, a cover is compared with
         its 64 nearest only, so pairs are left out where it has more near-duplicates.
 
     Returns int64 (p, 2), i < j, ascending by j.
     Raises UsageError for a threshold out of range and rows that are not of unit length.
     """
-    labels, _ = _find_components(vector, threshold, progress, exact_until)
+    pairs = _find_pairs(vector, threshold, progress, exact_until)
+    labels, _ = _join_all(len(vector), chain(pairs, also))
     own = np.arange(len(labels))
     linked = own[labels != own]
     return np.stack([labels[linked], linked], axis=1)
@@ -100,6 +109,7 @@ def duplicate_groups(
     threshold: float,
     progress: Progress | None = None,
     *,
+    also: Iterable[Pairs] = (),
     exact_until: int = EXACT_UNTIL,
 ) -> list[DuplicateGroup]:
     """Group near-duplicates: the connected components of two or more covers.
@@ -107,7 +117,8 @@ def duplicate_groups(
     Parameters and errors as `near_duplicate_links`. Returns the groups, the one with the most
     alike pair first; equal ones by their first row.
     """
-    labels, best = _find_components(vector, threshold, progress, exact_until)
+    pairs = _find_pairs(vector, threshold, progress, exact_until)
+    labels, best = _join_all(len(vector), chain(pairs, also))
     order = np.lexsort((np.arange(len(labels)), -best, labels))
     starts = np.flatnonzero(np.diff(labels[order], prepend=-1))
     groups = [
@@ -125,13 +136,16 @@ def _describe(vector: Floats | Halves, rows: Ints, scores: Floats) -> DuplicateG
     return DuplicateGroup(tuple(rows.tolist()), tuple(scores.tolist()), lowest)
 
 
-def _find_components(
-    vector: Floats | Halves, threshold: float, progress: Progress | None, exact_until: int
-) -> tuple[Ints, Floats]:
-    """Return for each cover the lowest row of its component, and the cosine of its best link."""
-    labels = np.arange(len(vector))
-    best = np.full(len(vector), -1.0, dtype=np.float32)
-    for first, second, score in _find_pairs(vector, threshold, progress, exact_until):
+def _join_all(count: int, pairs: Iterable[Pairs]) -> tuple[Ints, Floats]:
+    """Return for each of n covers the lowest row of its component, and how alike its best link is.
+
+    Parameters
+    ----------
+    pairs : the links, in blocks as `near_duplicate_links` has them.
+    """
+    labels = np.arange(count)
+    best = np.full(count, -1.0, dtype=np.float32)
+    for first, second, score in pairs:
         np.maximum.at(best, first, score)
         np.maximum.at(best, second, score)
         # Most pairs of a crowd of similar covers are joined already.
@@ -207,13 +221,13 @@ def _compare_nearest(vector: Floats | Halves, least: float, report: Progress) ->
     A projection never moves rows apart: pairs within a squared distance of 2 - 2 cos stay within
     it, except for the error of the codes.
     """
-    projection, lists = _build_lists(vector)
-    radius = 2 - 2 * least + _CODE_ERROR
+    projection, lists = build_lists(vector)
+    radius = 2 - 2 * least + CODE_ERROR
     count = len(vector)
     crowd: list[Ints] = []
     for start in range(0, count, _BLOCK_ROWS):
         block = projection.apply(_as_unit(vector[start : start + _BLOCK_ROWS]))
-        distances, found = lists.search(block, _NEAREST)
+        distances, found = lists.search(block, NEAREST)
         is_near = distances <= radius
         crowd.append(start + np.flatnonzero((is_near | (found < 0)).all(axis=1)))
         at, place = np.nonzero(is_near & (found >= 0))
@@ -268,7 +282,7 @@ def _compare(vector: Floats | Halves, first: Ints, second: Ints, least: float) -
             yield some[near], others[near], np.minimum(cosines[near], 1.0)
 
 
-def _build_lists(vector: Floats | Halves) -> tuple[Any, Any]:
+def build_lists(vector: Floats | Halves) -> tuple[Any, Any]:
     """Fit PCA and an inverted file of 8-bit codes to a sample, and add all rows."""
     faiss = load_faiss()
     count, dimension = vector.shape

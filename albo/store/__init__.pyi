@@ -35,6 +35,8 @@ from .covers import (
     open_covers as open_covers,
 )
 from .local import read_file as read_file
+from .miniatures import MiniatureStore as MiniatureStore
+from .miniatures import MiniatureWriter as MiniatureWriter
 from .outputs import (
     MARK as MARK,
 )

@@ -37,7 +37,17 @@ WRITER_LOCK = "writer.lock"
 REPORTS = "reports"
 """The folder of reports in an artifacts folder."""
 _KEPT = frozenset(
-    ("catalog.sqlite", "files.sqlite", "vectors", "words", "index", "heads", "covers", REPORTS)
+    (
+        "catalog.sqlite",
+        "files.sqlite",
+        "vectors",
+        "miniatures",
+        "words",
+        "index",
+        "heads",
+        "covers",
+        REPORTS,
+    )
 )
 _HOLDER = "writer.json"
 _GRACE_SECONDS = 0.2
@@ -83,6 +93,11 @@ class Artifacts:
     def vectors_folder(self) -> Path:
         """The folder of all backbones' vectors. Raises StaleArtifact if it is a file."""
         return _no_file(self.root / "vectors", "run `albo embed`")
+
+    @property
+    def miniatures_folder(self) -> Path:
+        """The folder of the covers' miniatures. Raises StaleArtifact if it is a file."""
+        return _no_file(self.root / "miniatures", "run `albo embed`")
 
     @property
     def words_folder(self) -> Path:

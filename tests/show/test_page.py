@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
+import matplotlib.font_manager  # now: on a new machine it starts a process to list the fonts
 import numpy as np
 import pytest
 

@@ -1,7 +1,7 @@
-"""What the tests of both stores of parts use: covers, their vectors and words, and benches.
+"""What the tests of all stores of parts use: covers, what is stored of them, and benches.
 
 A bench is a store of one form with all that a test needs to say of it, so that the contract in
-`test_part_stores` holds for vectors and for words alike.
+`test_part_stores` holds for vectors, words and miniatures alike.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ import numpy as np
 import pytest
 
 from albo.records import Digest, Embeddings, Line, Words
-from albo.store import Artifacts, Vectors, WordStore
+from albo.store import Artifacts, MiniatureStore, Vectors, WordStore
+from albo.store.miniatures import MiniatureForm
 from albo.store.vectors import VectorForm
 from albo.store.words import WordForm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from albo.records import Floats
+    from albo.records import Floats, Miniatures
     from albo.store.forms import StoreKind
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -274,5 +275,38 @@ class WordBench(Bench):
         return [number for number, one in zip(there, said, strict=True) if not one.error]
 
 
-VECTORS, WORDS = VectorBench(), WordBench()
-BENCHES = {bench.name: bench for bench in (VECTORS, WORDS)}
+class MiniatureBench(Bench):
+    name = "miniatures"
+    kind = MiniatureForm.kind
+    identity = f"miniatures of 512 bytes, {FINGERPRINT}"
+    manifests_of_no_store = ({"made": 3}, {"made": None})
+    kills = 16
+    least_found = 150
+
+    def folder(self, kept: Artifacts) -> Path:
+        return kept.miniatures_folder
+
+    def open(self, folder: Path, fingerprint: str | None = None) -> MiniatureStore:
+        return MiniatureStore.open(folder, fingerprint)
+
+    def create(self, folder: Path, fingerprint: str = FINGERPRINT) -> MiniatureStore:
+        return MiniatureStore.open_or_create(folder, fingerprint)
+
+    def create_as_others(self, folder: Path) -> list[Any]:
+        return [lambda: MiniatureStore.open_or_create(folder, OTHER)]
+
+    def content(self, digests: Sequence[Digest]) -> Miniatures:
+        seeds = np.array([list(digest) for digest in digests], np.uint8).reshape(-1, 32)
+        return np.tile(seeds, 16).reshape(-1, 2, 16, 16)
+
+    def check_rows(self, store: MiniatureStore, digests: Sequence[Digest]) -> None:
+        there, found = store.read(digests)
+        assert there.tolist() == list(range(len(digests)))
+        np.testing.assert_array_equal(found, self.content(digests))
+
+    def check_beside_a_writer(self, store: MiniatureStore, digests: Sequence[Digest]) -> None:
+        self.check_rows(store, digests)
+
+
+VECTORS, WORDS, MINIATURES = VectorBench(), WordBench(), MiniatureBench()
+BENCHES = {bench.name: bench for bench in (VECTORS, WORDS, MINIATURES)}

@@ -1,4 +1,4 @@
-"""The contract of the stores of parts, held by vectors and by words alike.
+"""The contract of the stores of parts, held by vectors, words and miniatures alike.
 
 What was committed is there, whole and in order, whatever happens to writers.
 """
@@ -53,7 +53,7 @@ PROCESSES = multiprocessing.get_context("spawn" if os.name == "nt" else "forkser
 
 @pytest.fixture(params=list(BENCHES))
 def bench(request: pytest.FixtureRequest) -> Bench:
-    """Every test with this holds for both stores."""
+    """Every test with this holds for all stores."""
     return BENCHES[request.param]
 
 
