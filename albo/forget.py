@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from albo.catalog import Files, is_address, mask_text, source_name
 from albo.errors import StaleArtifact, UnknownSource
+from albo.neighbours import update_looks
 from albo.sources import FILES, possible_names
 from albo.sources import SOURCE as CHARTS
 from albo.store import MiniatureStore
@@ -41,7 +42,9 @@ def forget(library: Library, named: str) -> int:
         for store in (*there, *library.all_words(), *library.all_meanings()):
             store.remove(gone)
         with suppress(StaleArtifact):  # there are none; damaged ones are made anew by `albo embed`
-            MiniatureStore.open(library.artifacts.miniatures_folder).remove(gone)
+            miniatures = MiniatureStore.open(library.artifacts.miniatures_folder)
+            miniatures.remove(gone)
+            update_looks(miniatures)
         files.forget(album.uri for album in forgotten)
         catalog.forget(forgotten)
         for vectors in there:

@@ -15,6 +15,7 @@ from albo.catalog import Files, is_address, open_catalog, same_catalog, shown, s
 from albo.embed import Stores, embed_catalog, embed_sources
 from albo.errors import EmptyCatalog, UsageError
 from albo.library import left_out
+from albo.neighbours import update_looks
 from albo.networks import check_device, open_backbone
 from albo.records import Device
 from albo.shrinking import shrink_covers
@@ -198,6 +199,7 @@ class _Run:
             limits=self.limits,
             progress=lambda done, total: library.progress("shrinking", done, total),
         )
+        update_looks(stores.miniatures)
         if not skipped:
             return []
         return [

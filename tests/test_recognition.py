@@ -109,6 +109,34 @@ def test_every_link_is_seen_and_said(
     assert nobody.known is None
 
 
+def test_a_small_grey_turned_copy_is_recognised(
+    albo: Albo, speaking: Speaking, tmp_path: Path
+) -> None:
+    """Its vector is far from the cover's; its miniature is the same."""
+    with Image.open(speaking.folder / "8.png") as image:
+        small = image.convert("L").resize((100, 100)).rotate(90)
+    small.save(tmp_path / "copy.jpg", quality=75)
+    (copy,), (original,) = ask(albo, tmp_path / "copy.jpg"), ask(albo, speaking.folder / "8.png")
+    assert copy.known is not None
+    assert original.known is not None
+    assert copy.known.by == "near-duplicate"
+    assert copy.known.digests >= original.known.digests
+
+
+def test_an_old_collection_gets_its_miniatures_once(
+    albo: Albo, albo_line: Callable[..., Answer], speaking: Speaking
+) -> None:
+    store = albo.library.miniatures()
+    shutil.rmtree(store.folder)
+    said = albo_line("duplicates", "--artifacts", albo.artifacts.root)
+    assert "40 covers have no miniature yet" in said.err
+    albo_line("embed", "--artifacts", albo.artifacts.root)
+    assert len(albo.library.miniatures()) == 40
+    albo.forget(str(speaking.folder / "8.png"))
+    assert len(albo.library.miniatures()) == 39
+    assert "miniature" not in albo_line("duplicates", "--artifacts", albo.artifacts.root).err
+
+
 def test_one_artist_is_named_for_each_cover(albo: Albo, speaking: Speaking) -> None:
     with pytest.raises(UsageError, match="1 artists for 2 covers; give one for each cover"):
         ask(albo, speaking.silent, speaking.jazz, artists=["Artist 1"])

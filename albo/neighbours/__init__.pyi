@@ -5,6 +5,8 @@ from .duplicates import (
     near_duplicate_links as near_duplicate_links,
 )
 from .lists import Lists as Lists
+from .looks import copies_in as copies_in
+from .looks import update_looks as update_looks
 from .manifest import (
     MEND as MEND,
 )
@@ -33,7 +35,6 @@ from .miniatures import (
 from .miniatures import (
     SHOWN_MINIATURES as SHOWN_MINIATURES,
 )
-from .miniatures import copies_in as copies_in
 from .miniatures import pairs_in as pairs_in
 from .rows import ROUNDING as ROUNDING
 from .rows import UNIT_TOLERANCE as UNIT_TOLERANCE

@@ -15,7 +15,6 @@ round and with a hole. From 0.87 on, none was found.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -41,7 +40,14 @@ SHOWN_MINIATURES = 0.87
 _CLEAR_STEP = 4.0  # grey levels: a difference above what compression makes
 _CLEAR_STEPS = 64  # of 480; covers that are pictures have 87 and more (99 % of 5,239)
 _BLOCK_ROWS = 2048
-_TURNS = (0, 1, 2)  # a quarter to the left of one is a quarter to the right of the other
+
+WIDTH = 2 * MINIATURE_SIDE * (MINIATURE_SIDE - 1)
+"""The numbers that are compared of a miniature."""
+
+QUARTER_TURNS = (0, 1, 2, 3)
+"""The turns to the left that are tried."""
+
+_TURNS = (0, 1, 2)  # of pairs: a quarter to the left of one is a quarter to the right of the other
 
 
 def looks_of(miniatures: Miniatures, turns: int = 0) -> tuple[Floats, Ints]:
@@ -74,62 +80,12 @@ def _steps(cells: Floats) -> Floats:
     ----------
     cells : float32 (n, 16, 16).
     """
-    across = np.diff(cells, axis=2).reshape(len(cells), -1)
-    down = np.diff(cells, axis=1).reshape(len(cells), -1)
+    across = np.diff(cells, axis=2).reshape(len(cells), WIDTH // 2)
+    down = np.diff(cells, axis=1).reshape(len(cells), WIDTH // 2)
     # Without its slope a cover that fades from one colour into another is plain.
     return np.concatenate(
         [one - np.median(one, axis=1, keepdims=True) for one in (across, down)], 1
     )
-
-
-def alike_miniatures(asked: Miniatures, stored: Miniatures, least: float) -> Pairs:
-    """Find the stored miniatures that show the same picture as those asked about.
-
-    Parameters
-    ----------
-    asked : uint8 (n, 2, 16, 16), few.
-    stored : uint8 (m, 2, 16, 16).
-    least : the least likeness, above 0 and up to 1.
-
-    Returns the positions of both, int64 (p,) each, and their likeness, float32 (p,). A pair comes
-    several times where it is alike in several ways.
-    """
-    rows, owners = looks_of(stored)
-    found = []
-    for turns in (*_TURNS, 3):
-        turned, askers = looks_of(asked, turns)
-        likeness = turned @ rows.T
-        at, to = np.nonzero(likeness >= least)
-        found.append((askers[at], owners[to], np.minimum(likeness[at, to], 1.0)))
-    first, second, likeness = (np.concatenate(column) for column in zip(*found, strict=True))
-    return first, second, likeness
-
-
-def copies_in(
-    store: MiniatureStore, asked: Sequence[Miniatures | None], least: float
-) -> list[dict[Digest, float]]:
-    """Find the stored covers that are copies of those asked about.
-
-    Parameters
-    ----------
-    store : the miniatures of covers.
-    asked : of each cover asked about, uint8 (2, 16, 16); None finds nothing.
-    least : the least likeness, above 0 and up to 1.
-
-    Returns the copies of each, with their likeness. None is found where the store is missing or
-    damaged: `albo embed` makes it anew.
-    """
-    found: list[dict[Digest, float]] = [{} for _ in asked]
-    given = [at for at, one in enumerate(asked) if one is not None]
-    if not given:
-        return found
-    wanted = np.stack([one for one in asked if one is not None])
-    with suppress(StaleArtifact):
-        for digests, stored in store.batches():
-            for at, to, likeness in zip(*alike_miniatures(wanted, stored, least), strict=True):
-                own = found[given[at]]
-                own[digests[to]] = max(float(likeness), own.get(digests[to], 0.0))
-    return found
 
 
 def pairs_in(
@@ -214,9 +170,7 @@ def _all_looks(miniatures: Miniatures) -> tuple[Halves, Ints]:
     rows = [row.astype(np.float16) for row, _ in looks]
     owners = [owner + start for (_, owner), start in zip(looks, blocks, strict=True)]
     if not rows:
-        return np.empty((0, 2 * MINIATURE_SIDE * (MINIATURE_SIDE - 1)), np.float16), np.empty(
-            0, int
-        )
+        return np.empty((0, WIDTH), np.float16), np.empty(0, int)
     return np.concatenate(rows), np.concatenate(owners)
 
 
