@@ -26,6 +26,7 @@ BENCHMARKS = (
     "words",
     "evaluate",
     "known",
+    "claims",
     "report",
 )
 QUICK_RESULTS = OUTPUT / "quick.md"

@@ -10,6 +10,9 @@ from PIL import Image, ImageDraw, ImageEnhance
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
+    from typing import TypeAlias
+
+    Change: TypeAlias = Callable[[Image.Image, Random], Image.Image]
 
 _QUALITY = 90
 _CROPPED = 0.05
@@ -69,7 +72,27 @@ def copy_in_other_light(image: Image.Image, random: Random) -> Image.Image:
     return ImageEnhance.Brightness(image).enhance(random.choice(_BRIGHTNESS))
 
 
-KINDS: dict[str, tuple[Callable[[Image.Image, Random], Image.Image], int]] = {
+def copy_in_grey(image: Image.Image, _random: Random) -> Image.Image:
+    """Take the colours out."""
+    return image.convert("L").convert("RGB")
+
+
+def copy_turned(image: Image.Image, random: Random) -> Image.Image:
+    """Turn it by a quarter, to either side, or by half."""
+    turns = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
+    return image.transpose(random.choice(turns))
+
+
+def copy_at(side: int) -> Change:
+    """Return what makes copies as shops deliver them, with this many pixels on a side."""
+
+    def change(image: Image.Image, _random: Random) -> Image.Image:
+        return image.resize((side, side), Image.Resampling.LANCZOS)
+
+    return change
+
+
+KINDS: dict[str, tuple[Change, int]] = {
     "JPEG quality 30": (copy_plain, 30),
     "half size": (copy_at_half_size, _QUALITY),
     "10 % crop": (copy_cropped, _QUALITY),
@@ -80,9 +103,20 @@ KINDS: dict[str, tuple[Callable[[Image.Image, Random], Image.Image], int]] = {
 """By name: what is done to the picture, and the quality it is saved with."""
 
 
+SHOPS_QUALITY = 75
+
+SHOPS: dict[str, tuple[Change, int]] = {
+    **{f"{side} pixels": (copy_at(side), SHOPS_QUALITY) for side in (600, 300, 170, 100)},
+    "grey": (copy_in_grey, _QUALITY),
+    "turned": (copy_turned, _QUALITY),
+    **{kind: KINDS[kind] for kind in ("border", "sticker", "10 % crop", "brightness")},
+}
+"""The same of copies that lie beside their originals in collections that nobody has tidied."""
+
+
 def make_copy(image: Image.Image, kind: str, random: Random) -> bytes:
     """Return a copy as the bytes of a JPEG file."""
-    change, quality = KINDS[kind]
+    change, quality = {**KINDS, **SHOPS}[kind]
     out = io.BytesIO()
     change(image, random).save(out, "JPEG", quality=quality)
     return out.getvalue()
