@@ -86,6 +86,7 @@ class Classified:
             "predictions": _ranked(said.genres, said.probabilities),
             "set": list(said.conformal_set),
             "decided": said.decided,
+            "unlike_learnt": said.is_unlike,
             "held_out": self.is_held_out,
             "known": self.known and self.known.as_json(),
             "views": [

@@ -331,6 +331,17 @@ class Prediction:
     """Whether the first probability is high enough for an answer."""
     views: tuple[Said, ...] = ()
     """The prediction of each view, before fusion and calibration."""
+    is_unlike: bool = False
+    """Whether the picture is unlike all that the head has learnt, as a blank page is.
+
+    Then it is not decided, and the probabilities mean little.
+    """
+
+    def unlike_learnt(self, is_unlike: bool) -> Prediction:
+        """Return the same, undecided where the picture is unlike all that the head has learnt."""
+        if not is_unlike:
+            return self
+        return replace(self, decided=False, is_unlike=True)
 
     def first(self, top: int) -> Prediction:
         """Return the same with only the first genres; the set is never cut."""

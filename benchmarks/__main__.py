@@ -27,6 +27,7 @@ BENCHMARKS = (
     "evaluate",
     "known",
     "claims",
+    "unlike",
     "report",
 )
 QUICK_RESULTS = OUTPUT / "quick.md"

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 _PICTURE = "image"
 
+UNLIKE = (
+    "The picture is unlike the covers that the head has learnt, so what it reads as means little."
+)
+"""What is said of a picture that is no cover, or of a kind that the head does not know."""
+
 
 def advise(genre: str, said: Prediction | None, votes: Votes | None) -> str:
     """Say in one sentence what picture, words and nearest covers are like; "" if unknown.
@@ -22,6 +27,8 @@ def advise(genre: str, said: Prediction | None, votes: Votes | None) -> str:
     said : the prediction, with what each view says by itself.
     votes : the genres of the nearest covers.
     """
+    if said is not None and said.is_unlike:
+        return UNLIKE
     picture, words = _picture_and_words(said)
     parts = [part for part in (_views(genre, picture, words), _nearest(genre, votes)) if part]
     sentence = "; ".join(parts)

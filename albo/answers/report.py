@@ -179,6 +179,7 @@ class Draft:
             ],
             "set": list(said.conformal_set),
             "decided": said.decided,
+            "unlike_learnt": said.is_unlike,
             "held_out": self.why.classified.is_held_out,
             "known": self.known and self.known.as_json(),
             "votes": self.votes and self.votes.as_json(),

@@ -61,11 +61,13 @@ class Judgement:
 
 
 UNKNOWN = Judgement()
-"""Of a cover that was not judged."""
+"""Of a cover that was not judged, or of which nothing can be told."""
 
 
 def judge(said: Prediction, genre: str, own: Doubles | None) -> Judgement:
     """Answer whether a cover reads as a genre.
+
+    Of a cover that is unlike all that the head has learnt, nothing can be told.
 
     Parameters
     ----------
@@ -74,6 +76,8 @@ def judge(said: Prediction, genre: str, own: Doubles | None) -> Judgement:
     own : float64 (n,), p(genre) of the genre's own covers while they were held out; None where
         they were not kept.
     """
+    if said.is_unlike:
+        return UNKNOWN
     is_named = said.decided and said.genres[0] == genre
     if own is None or not len(own):
         return Judgement(Verdict.YES if is_named else Verdict.UNSURE)

@@ -1,6 +1,7 @@
 from .crossfit import CrossFit as CrossFit
 from .crossfit import Learnt as Learnt
 from .crossfit import Mark as Mark
+from .familiarity import Familiarity as Familiarity
 from .fusion import (
     Fusion as Fusion,
 )

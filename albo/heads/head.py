@@ -35,8 +35,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from albo.heads.crossfit import CrossFit
+    from albo.heads.familiarity import Familiarity
     from albo.heads.predictors import Predictor
     from albo.records import Bools, Doubles, Ints, Json
+
+
+_PICTURE = "image"
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class Head:
     true_genres : for each prior int32 (n,), the true genre of each nonconformity score; {} where
         it was not kept.
     crossfit : the heads of its folds; None where they were not kept.
+    familiarity : what the pictures of learnt covers are like; None where it was not kept, and for a
+        head that does not look at pictures.
     """
 
     name: str
@@ -80,6 +86,7 @@ class Head:
     alone: Head | None = None
     true_genres: Mapping[Prior, Ints] = field(default_factory=dict)
     crossfit: CrossFit | None = field(default=None, repr=False)
+    familiarity: Familiarity | None = field(default=None, repr=False)
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -182,6 +189,8 @@ class Head:
     ) -> list[Prediction]:
         """Predict n covers: all genres best first, the conformal set, and whether it is decided.
 
+        A cover unlike those that the head has learnt is never decided, however probable a genre is.
+
         Parameters
         ----------
         features, prior : as in `predict`.
@@ -195,10 +204,20 @@ class Head:
         spoken = self._spoken(features)
         probabilities = weigh_prior(self._fused(spoken), self.frequencies, prior)
         sets = self.conformal_set(probabilities, coverage, prior)
+        unlike = self._is_unlike(features, len(probabilities))
         return [
-            replace(self._say(row, inside, decide), views=self._views_said(spoken, number))
-            for number, (row, inside) in enumerate(zip(probabilities, sets, strict=True))
+            replace(
+                self._say(probabilities[number], sets[number], decide),
+                views=self._views_said(spoken, number),
+            ).unlike_learnt(unlike[number])
+            for number in range(len(probabilities))
         ]
+
+    def _is_unlike(self, features: Mapping[str, Any], count: int) -> Bools:
+        """Return which covers are unlike those that were learnt: bool (n,)."""
+        if self.familiarity is None:
+            return np.zeros(count, np.bool_)
+        return self.familiarity.is_unlike(features[_PICTURE])
 
     def _say(self, row: Doubles, inside: Bools, decide: float) -> Prediction:
         order = np.argsort(-row, kind="stable")

@@ -22,6 +22,7 @@ import numpy as np
 
 from albo.errors import StaleArtifact
 from albo.heads.crossfit import CrossFit, Learnt
+from albo.heads.familiarity import Familiarity
 from albo.heads.fusion import Scores
 from albo.heads.head import Head
 from albo.heads.kept import (
@@ -143,6 +144,8 @@ def _arrays_of(head: Head) -> dict[str, Array]:
     if head.alone is not None:
         arrays["alone.weights"] = head.alone.weights
         arrays |= Scores(head.alone.nonconformity, head.alone.true_genres).arrays("alone.")
+    if head.familiarity is not None:
+        arrays |= head.familiarity.arrays()
     for view, predictor in head.predictors.items():
         for name, array in predictor.arrays().items():
             arrays[f"view.{view}.{name}"] = array
@@ -262,6 +265,7 @@ def _restored(
         backbone=manifest["backbone"],
         counts=manifest["counts"],
         card=manifest["card"],
+        familiarity=Familiarity.restore(arrays),
     )
     _check_head(head, len(described["views"]))
     if described["alone"] is None:

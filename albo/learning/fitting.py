@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from albo.errors import UsageError
-from albo.heads import CrossFit, Head, Learnt
+from albo.heads import CrossFit, Familiarity, Head, ImageView, Learnt
 from albo.learning.folds import FitCounter, Job, draw_folds
 from albo.learning.groups import artist_marks, artwork_marks
 from albo.learning.labels import Corpus, LabelledCover, TrainingSettings
@@ -134,6 +134,7 @@ def make_head(
         backbone=making.settings.backbone,
         counts={"covers": len(groups), "groups": len(np.unique(groups))},
         card=making.card,
+        familiarity=_familiarity(job, making.views, groups, rows),
     )
     if all(job.always) or calibration.alone is None:
         return head
@@ -145,6 +146,23 @@ def make_head(
         calibration.scores_alone,
     )
     return replace(head, alone=alone)
+
+
+def _familiarity(
+    job: Job, views: Sequence[View], groups: Ints, rows: Ints | None
+) -> Familiarity | None:
+    """Measure what the pictures of these covers are like; None without pictures.
+
+    The last part of the picture's features is looked at, the middle layers, which tell covers from
+    other pictures better than the top (see docs/decisions.md).
+    """
+    pictures = [view for view in views if view.name == ImageView.name]
+    if not pictures:
+        return None
+    features: Any = job.features[ImageView.name]
+    width = pictures[0].blocks[-1] if pictures[0].blocks else features.shape[1]
+    own = features if rows is None else features[rows]
+    return Familiarity.of(own[:, -width:], groups)
 
 
 def make_crossfit(

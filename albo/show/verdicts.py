@@ -29,6 +29,8 @@ def show_classified(answer: Classified, coverage: float) -> None:
     if said is None:
         return
     verdict = f"reads as {cut_cell(printable(said.genres[0]))}" if said.decided else "can't tell"
+    if said.is_unlike:
+        verdict += ": its picture is unlike the covers that the head has learnt"
     label = f" (here: {cut_cell(printable(answer.label))})" if answer.label else ""
     terminal.say(f"{printable(answer.query)}: {verdict}{label}")
     genres = [cut_cell(printable(genre)) for genre in said.genres]
@@ -36,7 +38,8 @@ def show_classified(answer: Classified, coverage: float) -> None:
     for genre, probability in zip(genres, said.probabilities, strict=True):
         bar = "█" * round(probability * 40)
         terminal.say(f"  {genre:{width}}  {probability:6.1%}  {bar}")
-    terminal.say(f"  {coverage * 100:g}% sure that it is {_members(said.conformal_set)}")
+    if not said.is_unlike:
+        terminal.say(f"  {coverage * 100:g}% sure that it is {_members(said.conformal_set)}")
     if answer.words is not None:
         terminal.say(f"  words on it: {_quote(answer.words) or 'none'}")
     # Of the whole collection that is so of nearly every cover, and said once.
