@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from albo.errors import EmptyCatalog, UsageError
+from albo.errors import EmptyCatalog
 from albo.library import Library, nothing_yet
 from albo.records import Device, HeadKind, IndexKind, Level, choose
 
@@ -462,8 +462,6 @@ class Albo:
         self,
         covers: Sequence[str],
         genre: str,
-        *,
-        title: str | None = None,
         **asking: Unpack[AskingOptions],
     ) -> Report:
         """Report whether covers read as a genre, how certainly, why, and their other genres.
@@ -471,8 +469,8 @@ class Albo:
         Parameters
         ----------
         genre : one that the head knows.
-        title : the title that the covers should have; None is the largest text on each.
-        asking : as of `classify`.
+        asking : as of `classify`. A title is looked for at thumbnail size; without one, the largest
+            text on the cover is.
 
         Raises UnknownGenre, TooFewCovers if the collection has too few covers of that genre for the
         head to know it, UnknownHead, StaleArtifact, UsageError. The draft of an unreadable cover
@@ -480,21 +478,13 @@ class Albo:
         """
         from albo.answers import Reporter, find_known_genre, open_reference
         from albo.classify import Asking, Heads, note_learnt
-        from albo.texts import letters_of
 
         asked = Asking.of(**asking)
-        if title is not None and not letters_of(title):
-            raise UsageError(
-                "a title needs letters or digits to be found on a cover; leave out --title"
-            )
-        if title is not None and not asked.words:
-            raise UsageError(
-                "a title is looked for among the words on a cover; leave out --no-words"
-            )
+        asked.given(len(covers))  # before any network is opened
         consultation = Heads(self.library).consult(asked, len(covers), always_read=True)
         known = find_known_genre(self.library, consultation, genre)
         reference = open_reference(self.library, consultation)
-        found = Reporter(consultation, reference, title or "").report(covers, known)
+        found = Reporter(consultation, reference).report(covers, known)
         note_learnt(self.library, consultation, [draft.digest for draft in found.ranking])
         return found
 

@@ -33,6 +33,7 @@ from albo.queries import FEW, Listener, ask
 from albo.recognition import Recogniser
 from albo.records import Device, Prior, choose
 from albo.store import MANIFEST, Vectors, backbone_key
+from albo.words import Given
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from albo.networks import Card
     from albo.queries import Query
     from albo.recognition import Acquaintance
-    from albo.records import Digest, Json, Note, Prediction
+    from albo.records import Digest, Json, Note, Prediction, Words
     from albo.store import Artifacts
 
 
@@ -66,6 +67,10 @@ class Classified:
     """The covers by which the head knows it; a predictor that has not learnt them answered."""
     label: str = ""
     """The genre that the collection has it under; "" where it was asked about as a file."""
+    given: Given = field(default_factory=Given)
+    """What the user said stands on it."""
+    not_read: tuple[str, ...] = ()
+    """The lines of what was given that were not read on it."""
     error: str = ""
     """Why the cover could not be read, else ""."""
 
@@ -73,6 +78,13 @@ class Classified:
     def is_held_out(self) -> bool:
         """Whether the head has learnt it, and a predictor answered that has learnt none of it."""
         return self.known is not None and self.known.is_held_out
+
+    def given_json(self) -> Json:
+        """Return what was given and which of it was not read; nothing where nothing was given."""
+        if not self.given:
+            return {}
+        said = {"artist": self.given.artist, "title": self.given.title, "text": self.given.text}
+        return {"given": {**said, "not_read": list(self.not_read)}}
 
     def as_json(self) -> Json:
         """Return the object that `albo classify --json` prints for one query."""
@@ -98,6 +110,7 @@ class Classified:
                 for view in said.views
             ],
             "words": None if self.words is None else list(self.words),
+            **self.given_json(),
             "head": self.head,
             "backbone": self.backbone,
         }
@@ -129,6 +142,10 @@ class AskingOptions(TypedDict, total=False):
     """As `Asking.words`."""
     artists: Sequence[str]
     """As `Asking.artists`."""
+    titles: Sequence[str]
+    """As `Asking.titles`."""
+    texts: Sequence[str]
+    """As `Asking.texts`."""
 
 
 @dataclass(frozen=True)
@@ -152,19 +169,44 @@ class Asking:
     artists: tuple[str, ...] = ()
     """The artist of each cover that is asked about, "" where unknown; () names none.
 
-    What a head has learnt of an artist's other covers is then left out of the answer.
+    What a head has learnt of an artist's other covers is then left out of the answer, and the name
+    counts as standing on the cover.
     """
+    titles: tuple[str, ...] = ()
+    """The title of each cover, "" where unknown; () names none. It counts as standing on it."""
+    texts: tuple[str, ...] = ()
+    """Other text that stands on each cover, or will; "" for none, () for none at all."""
 
     @classmethod
     def of(cls, **options: Unpack[AskingOptions]) -> Asking:
         """Make one of keyword arguments, in which choices may be plain text. Raises UsageError."""
         prior = choose(Prior, options.get("prior", cls.prior), "prior")
         device = choose(Device, options.get("device", cls.device), "device")
-        artists = options.get("artists", ())
-        if isinstance(artists, str):
-            raise UsageError(f"artists={artists!r}; give a list, one artist for each cover")
-        chosen = {"prior": prior, "device": device, "artists": tuple(artists)}
+        said = {
+            name: _as_list(name, options.get(name, ())) for name in ("artists", "titles", "texts")
+        }
+        chosen = {"prior": prior, "device": device, **said}
         return cls(**{**options, **chosen})  # type: ignore[arg-type]
+
+    def given(self, covers: int) -> list[Given]:
+        """Return what is said to stand on each of n covers. Raises UsageError."""
+        if not self.words and any((*self.titles, *self.texts)):
+            raise UsageError(
+                "--title and --text count among the words on a cover; leave out --no-words"
+            )
+        columns = (
+            _one_each(self.artists, covers, "--artist"),
+            _one_each(self.titles, covers, "--title"),
+            _one_each(self.texts, covers, "--text"),
+        )
+        return [Given.of(*each) for each in zip(*columns, strict=True)]
+
+
+def _as_list(name: str, given: object) -> tuple[str, ...]:
+    """Return texts as a tuple. Raises UsageError for a text alone, which is a list of letters."""
+    if isinstance(given, str):
+        raise UsageError(f"{name}={given!r}; give a list, one of {name} for each cover")
+    return tuple(given)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +223,13 @@ class CoverAnswer:
     """The head that answered: of a cover that was learnt, the head of the fold without it."""
     known: Acquaintance | None = None
     """The covers by which the head knows this one; None where it does not."""
+    given: Given = field(default_factory=Given)
+    """What the user says stands on it."""
+
+    @property
+    def heard(self) -> Words | None:
+        """The words that the head heard: those read, and those given; None where it heard none."""
+        return self.given.added_to(self.query.words)
 
 
 @dataclass(frozen=True)
@@ -208,7 +257,7 @@ class Consultation:
     def ask(self, covers: Sequence[str], *, keep_pictures: bool = False) -> Iterator[CoverAnswer]:
         """Say what each cover reads as, all genres, in order. Raises StaleArtifact, UsageError."""
         listener, asking = self.listener, self.asking
-        names = iter(_one_each(asking.artists, covers, "artists"))
+        given = iter(asking.given(len(covers)))
         several = ask(
             covers,
             self.card,
@@ -219,12 +268,13 @@ class Consultation:
             note=self.note,
         )
         for queries in several:
-            known = self._recognise(queries, [next(names) for _ in queries])
-            for query in queries:
+            said = [next(given) for _ in queries]
+            known = self._recognise(queries, [one.artist for one in said])
+            for query, own in zip(queries, said, strict=True):
                 if query.embeddings is None:
-                    yield CoverAnswer(query)
+                    yield CoverAnswer(query, given=own)
                 else:
-                    yield self._answer(query, next(known))
+                    yield self._answer(query, next(known), own)
 
     def _recognise(
         self, queries: Sequence[Query], artists: Sequence[str]
@@ -240,14 +290,15 @@ class Consultation:
         digests, vectors, names, miniatures = zip(*seen, strict=True)
         return iter(self.recogniser.recognise(digests, np.stack(vectors), names, miniatures))
 
-    def _answer(self, query: Query, known: Acquaintance | None) -> CoverAnswer:
+    def _answer(self, query: Query, known: Acquaintance | None, given: Given) -> CoverAnswer:
         assert query.embeddings is not None  # noqa: S101  (seen by the caller)
         features: dict[str, Any] = {"image": ImageView.from_embeddings(query.embeddings)}
-        if self.listener is not None and query.words is not None:
-            features |= self.listener.features([query.words])
+        words = given.added_to(query.words)
+        if self.listener is not None and words is not None:
+            features |= self.listener.features([words])
         asking, head = self.asking, self.head_for(None if known is None else known.fold)
         (said,) = head.answer(features, asking.prior, asking.decide, asking.coverage)
-        return CoverAnswer(query, features, said, head, known)
+        return CoverAnswer(query, features, said, head, known, given)
 
     def head_for(self, fold: int | None) -> Head:
         """Return the head fitted without a fold; for None, the head itself."""
@@ -268,15 +319,23 @@ class Consultation:
             words = tuple(line.text for line in query.words.lines)
             if query.words.error:
                 self.note(f"{query.name}: {query.words.error}; the image alone decides")
-        first, head = prediction.first(top), self.head.name
-        return Classified(query.name, first, head, self.card.name, words, answer.known)
+        return Classified(
+            query.name,
+            prediction.first(top),
+            self.head.name,
+            self.card.name,
+            words,
+            answer.known,
+            given=answer.given,
+            not_read=answer.given.not_read(query.words),
+        )
 
     def explain(self, asked: CoverAnswer, genre: str) -> Reasons:
         """Say why a cover reads as a genre, or not; for a map, ask with `keep_pictures`."""
         query, head = asked.query, asked.head or self.head
         heard = None
-        if self.listener is not None and query.words is not None:
-            heard = Heard(query.words, self.listener.meanings)
+        if self.listener is not None and asked.heard is not None:
+            heard = Heard(asked.heard, self.listener.meanings)
 
         mapper, no_map = self._mapper_of(head)
         if mapper is None or query.pixels is None or query.embeddings is None:
@@ -349,6 +408,8 @@ class Heads:
             listener = self._listener(head, few=covers <= FEW, is_starter=is_starter)
         if listener is None:
             head = _without_words(head)
+        elif head.alone is None and any((*asking.titles, *asking.texts)):
+            self.note(f"head {head.name!r} does not look at words: what is given changes nothing")
         return self._consultation(head, card, listener, asking, is_starter=is_starter)
 
     def consult_stored(self, asking: Asking) -> Consultation:
@@ -460,13 +521,14 @@ def _without_words(head: Head) -> Head:
     return head if head.alone is None else replace(head.alone, crossfit=head.crossfit)
 
 
-def _one_each(given: Sequence[str], covers: Sequence[str], name: str) -> Sequence[str]:
-    """Return one text for each cover, "" where none was given. Raises UsageError."""
-    if given and len(given) != len(covers):
+def _one_each(given: Sequence[str], covers: int, name: str) -> Sequence[str]:
+    """Return one text for each of n covers, "" where none was given. Raises UsageError."""
+    if given and len(given) != covers:
+        count = "1 cover" if covers == 1 else f"{covers} covers"
         raise UsageError(
-            f"{len(given)} {name} for {len(covers)} covers; give one for each cover, in their order"
+            f"{len(given)} {name} for {count}; give one for each, in their order, '' for none"
         )
-    return given or [""] * len(covers)
+    return given or [""] * covers
 
 
 def check_top(top: int) -> None:

@@ -105,6 +105,25 @@ def find_genre(text: str) -> Genre:
     return found[0]
 
 
+def as_people_write(label: str) -> str:
+    """Return a genre as the store writes it; a label that it does not know, as it is.
+
+    "Children's Music" for "Children's_Music", "Hip-Hop/Rap" for "Hip-Hop_Rap": the names of folders
+    cannot hold every character.
+    """
+    return _written(label) if len(label) <= _LONGEST else label
+
+
+@cache
+def _written(label: str) -> str:
+    if label.strip().isdigit():
+        return label
+    try:
+        return find_genre(label).name
+    except (UnknownGenre, UsageError):
+        return label
+
+
 def _genre_with_id(digits: str) -> Genre:
     # As text: Python refuses numbers with thousands of digits.
     found = next((genre for genre in _tree().values() if str(genre.id) == digits), None)

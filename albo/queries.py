@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from albo.heads import Features, View
+    from albo.images import Facts
     from albo.networks import Card, FrozenBackbone
     from albo.records import Device, Digest, Floats, Line, Miniatures, Note, Pixels
 
@@ -47,6 +48,8 @@ class Query:
     """The embedding of this cover alone (n = 1)."""
     miniature: Miniatures | None = None
     """Its miniature, uint8 (2, 16, 16), by which copies are recognised."""
+    facts: Facts | None = None
+    """The kind and size of its file; None where it could not be read."""
     words: Words | None = None
     """The words on it; None where words were not read."""
     pixels: Pixels | None = None
@@ -65,6 +68,7 @@ class _Decoded:
     digest: Digest = b""
     pixels: Pixels | None = None
     miniature: Miniatures | None = None
+    facts: Facts | None = None
     page: Image | None = None
     error: str = ""
 
@@ -205,6 +209,7 @@ def _query(
         one.digest,
         embeddings,
         one.miniature,
+        one.facts,
         words,
         one.pixels if keep_pictures else None,
         one.page if keep_pictures else None,
@@ -233,7 +238,9 @@ def _read_all(names: Sequence[str], card: Card, limits: Limits, page_side: int) 
             picture = Picture(data, limits)
             pixels = picture.square(card.size, card.resample)
             page = picture.page(page_side) if page_side else None
-            return _Decoded(mask_text(name), digest_of(data), pixels, miniature_of(pixels), page)
+            return _Decoded(
+                mask_text(name), digest_of(data), pixels, miniature_of(pixels), picture.facts, page
+            )
         except BadCover as error:
             return _Decoded(mask_text(name), error=str(error))
 

@@ -26,6 +26,8 @@ MAX_CHARACTERS = 4_000
 
 _GLUED = re.compile(r"[A-Za-z]{6,40}")
 _LONGEST_WORD = 18
+_MANY_TIMES = 1000
+_TWO_FIGURES = 10
 _COST_A_LETTER = 2.4  # above this cost, a split is due to chance
 _SHORT_WORD = 3
 _LOOKED_AT = 4
@@ -108,6 +110,17 @@ def in_one_line(text: object, limit: int) -> str:
 def lines_of(error: object) -> list[str]:
     """Return the lines of an error's message, or its class name if it has no message."""
     return str(error).strip().splitlines() or [type(error).__name__]
+
+
+def times_the_odds(evidence: float) -> str:
+    """Write log-odds as a factor of the odds: "2.0 times the odds", "odds divided by 3.5"."""
+    times = math.exp(min(abs(evidence), math.log(_MANY_TIMES)))
+    said = f"{times:.0f}" if times >= _TWO_FIGURES else f"{times:.1f}"
+    if times >= _MANY_TIMES:
+        said = f"over {_MANY_TIMES:,}"
+    if said == "1.0":
+        return "hardly changes the odds"
+    return f"{said} times the odds" if evidence > 0 else f"odds divided by {said}"
 
 
 def signed(evidence: float) -> str:

@@ -237,9 +237,11 @@ def draw_speaking(number: int, lines: Iterable[str]) -> Image.Image:
         backdrop = plan_samples()[(number * 7) % len(plan_samples())]
         image = draw_sample(backdrop, 320).crop((90, 120, 230, 200)).resize((320, 320))
         pen = ImageDraw.Draw(image)
-        pen.rectangle((0, 0, 320, 40 + 50 * len(lines)), fill="white")
+        # Not all at one height: covers that are alike but for their words would be one group.
+        top = number * 37 % (320 - 40 - 50 * len(lines))
+        pen.rectangle((0, top, 320, top + 40 + 50 * len(lines)), fill="white")
         for row, line in enumerate(lines):
-            pen.text((16, 20 + 50 * row), line, "black", ImageFont.load_default(32))
+            pen.text((16, top + 20 + 50 * row), line, "black", ImageFont.load_default(32))
     return image
 
 

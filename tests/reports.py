@@ -13,8 +13,9 @@ from albo.answers.reference import Typicality
 from albo.answers.thumbnails import SmallLine, Thumbnail
 from albo.classify import Classified
 from albo.heads import ActivationMap, Reasons, ViewReason, WordReason
+from albo.images import Facts
 from albo.neighbours import Standing
-from albo.records import Album, Prediction, ShownCover
+from albo.records import Album, Line, Prediction, ShownCover
 
 GENRES = ("Country", "Rock", "Jazz", "Folk", "Blues", "Pop", "Metal", "Soul")
 
@@ -106,6 +107,11 @@ def make_draft(prediction: Prediction = READS, letter: str = "A", **said: object
         "own": tuple(make_near(n, genre, 0.9 - n / 20) for n in range(1, 7)),
         "others": tuple(make_near(n, "Rock", 0.9 - n / 20) for n in range(11, 17)),
         "words": ("CACTUS SONGS", "small print"),
+        "lines": (
+            Line("CACTUS SONGS", (0.1, 0.1, 0.9, 0.12, 0.9, 0.25, 0.1, 0.23), 0.9),
+            Line("small print", (0.1, 0.9, 0.3, 0.9, 0.3, 0.93, 0.1, 0.93), 0.9),
+        ),
+        "facts": Facts("image/png", 1400, 1400),
         "thumbnail": Thumbnail(
             draw("PNG", 55, 55),
             (SmallLine("CACTUS SONGS", 9.25, "CACTUS SONCS"), SmallLine("small print", 1.5, "")),
@@ -125,7 +131,7 @@ def assemble(values: dict[str, object]) -> Draft:
     }
     classified = {
         name: values.pop(name)
-        for name in ("query", "prediction", "words", "error")
+        for name in ("query", "prediction", "words", "given", "not_read", "error")
         if name in values
     }
     return Draft(why=Explained(Classified(**classified), **why), **values)  # type: ignore[arg-type]
@@ -143,6 +149,7 @@ def make_bare(reason: str, **said: object) -> Draft:
         "own": (),
         "others": (),
         "words": None,
+        "lines": (),
         "thumbnail": Thumbnail(draw("PNG", 55, 55)),
         "reasons": make_reasons(
             views=(ViewReason("image", 0.5),), words=(), activation=None, no_map=reason
@@ -178,7 +185,7 @@ def make_report(*drafts: Draft, **said: object) -> Report:
     """A report on drafts, ranked as they would be; `close` as `Apart.is_close` of all."""
     close = said.pop("close", False)
     read = [one for one in drafts if not one.error]
-    ranking = tuple(sorted(read, key=lambda one: -one.probability))
+    ranking = tuple(sorted(read, key=lambda one: (one.rank, -one.probability)))
     values: dict[str, object] = {
         "genre": "Country",
         "drafts": drafts,

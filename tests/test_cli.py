@@ -315,6 +315,7 @@ def test_classify_is_calibrated_and_says_its_set(
             "predictions",
             "set",
             "decided",
+            "unlike_learnt",
             "held_out",
             "known",
             "views",

@@ -138,7 +138,7 @@ def test_an_old_collection_gets_its_miniatures_once(
 
 
 def test_one_artist_is_named_for_each_cover(albo: Albo, speaking: Speaking) -> None:
-    with pytest.raises(UsageError, match="1 artists for 2 covers; give one for each cover"):
+    with pytest.raises(UsageError, match="1 --artist for 2 covers; give one for each"):
         ask(albo, speaking.silent, speaking.jazz, artists=["Artist 1"])
     with pytest.raises(UsageError, match="artists='Artist 1'; give a list"):
         ask(albo, speaking.silent, artists="Artist 1")
@@ -260,7 +260,7 @@ def test_all_covers_are_asked_without_a_file(
         (["--all", "--artist", "A"], "give no COVER, --artist"),
         (["--all", "--explain", "x.png"], "--explain"),
         (["x.jpg", "--genre", "Jazz"], "give it with --all"),
-        (["x.jpg", "--artist", "A", "--artist", "B"], "2 artists for 1 covers"),
+        (["x.jpg", "--artist", "A", "--artist", "B"], "2 --artist for 1 cover"),
     ],
 )
 def test_wrong_usage_is_one_line(

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 KEYS = {
     "query", "draft", "genre", "verdict", "probability", "rank", "percentile", "typicality",
-    "typicality_percentile", "predictions", "set", "decided", "held_out", "known", "votes", "why",
+    "typicality_percentile", "predictions", "set", "decided", "unlike_learnt", "size", "held_out",
+    "known", "votes", "why",
     "p_value", "no_from", "advice",
     "words", "title",
     "title_found", "title_legible", "title_share", "same_as", "nearest", "nearest_others", "place",
@@ -53,9 +54,9 @@ def test_why_is_said_and_drawn(albo_line: Run, artifacts: Path, speaking: Speaki
     said = albo_line("classify", speaking.jazz, "--explain", "why.png")
     assert said.code == 0
     assert "nearest covers: " in said.out
-    assert "why Jazz, in log-odds: " in said.out
+    assert "why Jazz: " in said.out
     words = next(line for line in said.out.splitlines() if "words that counted" in line)
-    assert "(letters)" in words or "(meaning)" in words
+    assert "times the odds" in words
     assert any(word in words.lower() for word in ("blue", "bebop", "swing", "trio"))
     with Image.open(artifacts.parent / "why.png") as drawn:
         assert drawn.width > 1000
@@ -173,7 +174,7 @@ def test_drafts_side_by_side(albo_line: Run, artifacts: Path, speaking: Speaking
     assert said.code == 1
     assert f"{broken}: " in said.err
     assert "C is ahead of A: " in said.out
-    assert "names the right genre first for " in said.out
+    assert "right first time for " in said.out
     assert page.is_file()
     objects = albo_line(
         "report", speaking.silent, broken, speaking.jazz, "--as", "Jazz", "--html", page, "--json"
@@ -283,8 +284,10 @@ def test_a_report_that_is_stopped_while_it_is_written_leaves_nothing(
         (("--as", "Полька"), 2, "there are Jazz, Metal"),
         (("--as", ""), 2, "does not know ''"),
         ((), 2, "--as"),
-        (("--as", "Jazz", "--title", "★"), 2, "a title needs letters or digits"),
-        (("--as", "Jazz", "--title", ""), 2, "a title needs letters or digits"),
+        (("--as", "Jazz", "--title", "★"), 2, "has neither letters nor digits"),
+        (("--as", "Jazz", "--title", "x", "--title", "y"), 2, "2 --title for 1 cover"),
+        (("--as", "Jazz", "--text", "x", "--artist", "a", "--artist", "b"), 2, "2 --artist for 1"),
+        (("--as", "Jazz", "--text", "x" * 2001), 2, "--text has 2,001 characters"),
         (("--as", "Jazz", "--title", "x", "--no-words"), 2, "leave out --no-words"),
         (("--as", "Jazz", "--html", "."), 2, "is a folder; name a file in it"),
         (("--as", "Jazz", "--html", "/dev/null/r.html"), 2, "cannot be written"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from albo.genres import as_people_write
 from albo.texts import ordinal
 
 if TYPE_CHECKING:
@@ -54,9 +55,10 @@ def _views(genre: str, picture: Said | None, words: Said | None) -> str:
 def _first(view: Said | None, genre: str) -> str:
     """Name a view's likeliest genre and, if that is another, the place of the one asked about."""
     assert view is not None  # noqa: S101  (seen by the caller)
+    named, asked = as_people_write(view.genres[0]), as_people_write(genre)
     if view.genres[0] == genre:
-        return genre
-    return f"{view.genres[0]} ({genre} {ordinal(view.genres.index(genre) + 1)})"
+        return named
+    return f"{named} ({asked} {ordinal(view.genres.index(genre) + 1)})"
 
 
 def _picture_and_words(said: Prediction | None) -> tuple[Said | None, Said | None]:
@@ -73,15 +75,15 @@ def _picture_and_words(said: Prediction | None) -> tuple[Said | None, Said | Non
 def _nearest(genre: str, votes: Votes | None) -> str:
     if votes is None or not votes.voters:
         return ""
+    asked, commonest = as_people_write(genre), as_people_write(votes.commonest)
     if votes.commonest == genre:
-        return (
-            f"{genre} is the commonest genre of its nearest covers ({_of(votes.in_favour, votes)})"
-        )
+        in_favour = _of(votes.in_favour, votes)
+        return f"{asked} is the commonest genre of its nearest covers ({in_favour})"
     if not votes.commonest:
-        return f"{votes.in_favour or 'none'} of its {votes.voters} nearest covers are {genre}"
+        return f"{votes.in_favour or 'none'} of its {votes.voters} nearest covers are {asked}"
     return (
-        f"the commonest genre of its nearest covers is {votes.commonest}"
-        f" ({_of(votes.commonest_count, votes)}; {genre} {votes.in_favour})"
+        f"the commonest genre of its nearest covers is {commonest}"
+        f" ({_of(votes.commonest_count, votes)}; {asked} {votes.in_favour})"
     )
 
 

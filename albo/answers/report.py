@@ -21,6 +21,7 @@ from albo.answers.explaining import explain_cover
 from albo.answers.pictures import jpeg_of
 from albo.answers.records import Explained
 from albo.answers.reference import NoReference
+from albo.answers.size import judge_size
 from albo.answers.thumbnails import shrink
 from albo.answers.verdict import UNKNOWN, Judgement, judge
 from albo.classify import Classified
@@ -39,9 +40,11 @@ if TYPE_CHECKING:
     from albo.answers.verdict import Verdict
     from albo.classify import Consultation, CoverAnswer
     from albo.heads import Head, Reasons, ViewReason, WordReason
+    from albo.images import Facts
     from albo.neighbours import Standing
     from albo.recognition import Acquaintance
     from albo.records import Digest, Doubles, Json, Line, Prediction, Prior, ShownCover, Words
+    from albo.words import Given
 
 
 MOST_SAME = 6
@@ -88,6 +91,10 @@ class Draft:
     """Why its words could not be read; "" where they were, or nobody tried."""
     thumbnail: Thumbnail | None = None
     """The cover at 55 pixels; None where it could not be read."""
+    facts: Facts | None = None
+    """The kind, size and colours of its file; None where it could not be read."""
+    lines: tuple[Line, ...] = ()
+    """The lines that were read on it, with their places."""
     picture: bytes = field(default=b"", repr=False)
     """The cover, JPEG."""
     speaks_for: bytes = field(default=b"", repr=False)
@@ -126,6 +133,16 @@ class Draft:
         return None if self.no_words else self.why.classified.words
 
     @property
+    def given(self) -> Given:
+        """What the user says stands on it."""
+        return self.why.classified.given
+
+    @property
+    def not_read(self) -> tuple[str, ...]:
+        """The lines of what was given that were not read on it."""
+        return self.why.classified.not_read
+
+    @property
     def reasons(self) -> Reasons | None:
         """Why it is held to be of the genre, or not."""
         return self.why.reasons
@@ -144,6 +161,11 @@ class Draft:
     def others(self) -> tuple[ShownCover, ...]:
         """The nearest covers of other genres, with pictures."""
         return self.why.others
+
+    @property
+    def size(self) -> str:
+        """How large its file is, and what shops want otherwise; "" if unknown."""
+        return judge_size(self.facts)
 
     def advice(self, genre: str) -> str:
         """Say in one sentence what its picture, its words and its nearest covers are like."""
@@ -168,6 +190,13 @@ class Draft:
             "p_value": self.judgement.p_value and round(self.judgement.p_value, 4),
             "no_from": round(self.judgement.level, 4),
             "advice": self.advice(genre),
+            "size": self.facts
+            and {
+                "width": self.facts.width,
+                "height": self.facts.height,
+                "cmyk": self.facts.is_cmyk,
+                "remark": self.size,
+            },
             "probability": round(self.probability, 6),
             "rank": self.rank,
             "percentile": self.among and round(self.among.percentile, 4),
@@ -185,6 +214,7 @@ class Draft:
             "votes": self.votes and self.votes.as_json(),
             "why": self.reasons and self.reasons.as_json(),
             "words": None if self.words is None else list(self.words),
+            **self.why.classified.given_json(),
             "title": title and title.text,
             "title_found": title and title.is_found,
             "title_legible": title and title.legible,
@@ -208,7 +238,10 @@ class Apart:
     worse: Draft
     """The draft that reads less as the genre."""
     lead: float
-    """The lead of the better one, in log-odds of the genre against all others together."""
+    """The lead of the better one, in log-odds of the genre against all others together.
+
+    It is below 0 where the genre has the better place there, and less probability.
+    """
     views: tuple[tuple[str, float], ...]
     """How much more each view adds for the better one, largest first.
 
@@ -231,7 +264,7 @@ class Report:
     drafts: tuple[Draft, ...]
     """The drafts, in the given order."""
     ranking: tuple[Draft, ...]
-    """The readable drafts, the one that reads most as the genre first."""
+    """The readable drafts: first where the genre has the best place, then by its probability."""
     apart: tuple[Apart, ...]
     """The first of the ranking compared with each other one."""
     made: str
@@ -267,8 +300,6 @@ class Report:
 
     If not, one artist may be on both sides of the split on which accuracy was measured.
     """
-    title: str = ""
-    """The title that all drafts should have; "" if none was given."""
 
     def as_json(self, draft: Draft) -> Json:
         """Return the object that `albo report --json` prints for one of its drafts."""
@@ -285,7 +316,7 @@ class Report:
 
     def place(self, draft: Draft) -> int:
         """Return a draft's place among the readable ones, from 1; equal ones share a place."""
-        return 1 + sum(one.probability > draft.probability for one in self.ranking)
+        return 1 + sum(_standing_of(one) < _standing_of(draft) for one in self.ranking)
 
     def twins(self, draft: Draft) -> list[str]:
         """Return the letters of the other drafts with identical bytes."""
@@ -303,7 +334,8 @@ class Report:
             return ""
         # Many covers are called front.jpg, and several heads may be asked about one.
         digests = [draft.digest.hex() for draft in self.ranking]
-        asked = "\0".join([self.head, self.title, *digests])
+        said = [str(draft.given) for draft in self.ranking if draft.given]
+        asked = "\0".join([self.head, *said, *digests])
         key = sha256(asked.encode(errors="replace")).hexdigest()[:8]
         return f"{PurePath(first.query).stem[:40]}-{key}-as-{self.genre[:24]}"
 
@@ -316,8 +348,6 @@ class Reporter:
     """The consultation that asks the head."""
     reference: Reference | NoReference
     """The covers for comparison, or why there are none."""
-    title: str = ""
-    """The title that all covers should have; "" if none was given."""
 
     def report(self, covers: Sequence[str], genre: str) -> Report:
         """Make the report; an unreadable cover gets the reason. Raises as `Consultation` does."""
@@ -325,9 +355,7 @@ class Reporter:
         drafts = tuple(self._draft(one, genre, _letter(number)) for number, one in enumerate(asked))
         head, asking = self.consultation.head, self.consultation.asking
         corpus, own, is_damaged = self._compared_with(genre)
-        ranking = sorted(
-            (draft for draft in drafts if not draft.error), key=lambda draft: -draft.probability
-        )
+        ranking = sorted((draft for draft in drafts if not draft.error), key=_standing_of)
         deviation, accuracy = _measured(head)
         return Report(
             genre=genre,
@@ -349,7 +377,6 @@ class Reporter:
             own=own,
             artists_known=head.card.get("artists_known", 1.0) >= _MOST,
             is_partial=is_damaged or len(ranking) < len(drafts),
-            title=self.title,
         )
 
     def _compared_with(self, genre: str) -> tuple[int, int, bool]:
@@ -365,10 +392,21 @@ class Reporter:
     def _draft(self, asked: CoverAnswer, genre: str, letter: str) -> Draft:
         query, said = asked.query, asked.prediction
         if said is None:
-            return Draft(letter, Explained(Classified(query.name, error=query.error)))
+            unread = Classified(query.name, given=asked.given, error=query.error)
+            return Draft(letter, Explained(unread))
         head, card = self.consultation.head.name, self.consultation.card.name
         lines = _lines_on(query.words)
-        classified = Classified(query.name, said, head, card, lines, asked.known)
+        given = asked.given
+        classified = Classified(
+            query.name,
+            said,
+            head,
+            card,
+            lines,
+            asked.known,
+            given=given,
+            not_read=given.not_read(query.words),
+        )
         why = explain_cover(self.consultation, self.reference, asked, classified, genre)
         place = said.genres.index(genre)
         own, no_standing = self._own(genre)
@@ -391,8 +429,10 @@ class Reporter:
         page = asked.query.page
         assert page is not None  # noqa: S101  (asked with pictures)
         shown: dict[str, Any] = {
+            "facts": asked.query.facts,
+            "lines": () if asked.query.words is None else asked.query.words.lines,
             "picture": jpeg_of(page, _QUALITY),
-            "thumbnail": shrink(page, asked.query.words, self._read_at, self.title),
+            "thumbnail": shrink(page, asked.query.words, self._read_at, asked.given.title),
         }
         if why.reasons is not None and why.reasons.activation is not None:
             evidence = why.reasons.activation.evidence
@@ -453,6 +493,15 @@ def _lines_on(words: Words | None) -> tuple[str, ...] | None:
 
 def _letter(number: int) -> str:
     return ascii_uppercase[number] if number < _MOST_DRAFTS else str(number + 1)
+
+
+def _standing_of(draft: Draft) -> tuple[int, float]:
+    """Return what drafts are ordered by, the least first: the genre's place, then its probability.
+
+    The place says what a draft reads as; a probability of 12 % may be the first of 36, or the fifth
+    behind four that say something else.
+    """
+    return draft.rank, -draft.probability
 
 
 def _apart(better: Draft, worse: Draft, deviation: float | None) -> Apart:

@@ -22,6 +22,8 @@ from albo.commands.options import (
     ReadWords,
     S3Endpoint,
     SomeCovers,
+    Texts,
+    Titles,
     limits_of,
 )
 from albo.commands.session import Session, exit_with, with_session
@@ -61,6 +63,8 @@ def classify(
     coverage: Coverage = 0.9,
     words: ReadWords = True,
     artist: Artists = None,
+    title: Titles = None,
+    text: Texts = None,
     device: Device = records.Device.AUTO,
     max_mib: MaxMib = 64,
     max_mpx: MaxMpx = 64,
@@ -72,7 +76,8 @@ def classify(
     from albo.store import PICTURES, check_output
 
     covers = cover or []
-    _check_asked(covers, artist, every=every, genre=genre, explain=explain)
+    given = [*(artist or ()), *(title or ()), *(text or ())]
+    _check_asked(covers, given, every=every, genre=genre, explain=explain)
     if explain is not None:
         explain = check_output(explain, PICTURES, "--explain")
         if len(covers) > MOST_ROWS:
@@ -95,6 +100,8 @@ def classify(
             device=device,
             words=words,
             artists=artist or (),
+            titles=title or (),
+            texts=text or (),
             limits=limits_of(max_mib, max_mpx),
         ):
             failed |= _show_classified(answer, coverage, as_json=session.as_json)
@@ -120,15 +127,18 @@ def _note_held_out(session: Session, answers: Sequence[Classified | Explained]) 
 
 def _check_asked(
     covers: Sequence[str],
-    artists: Sequence[str] | None,
+    given: Sequence[str],
     *,
     every: bool,
     genre: str | None,
     explain: Path | None,
 ) -> None:
     """Raise UsageError unless covers are named, or all are asked about, and not both."""
-    if every and (covers or artists or explain is not None):
-        raise UsageError("--all asks about every cover here: give no COVER, --artist or --explain")
+    if every and (covers or given or explain is not None):
+        raise UsageError(
+            "--all asks about every cover here: give no COVER, --artist, --title, --text or"
+            " --explain"
+        )
     if not every and not covers:
         raise UsageError("no cover is named; give one COVER or more, or --all for all here")
     if genre is not None and not every:
@@ -157,12 +167,6 @@ def report(
     cover: Covers,
     *,
     genre: Annotated[str, typer.Option("--as", help="The genre that the cover should read as.")],
-    title: Annotated[
-        str | None,
-        typer.Option(
-            help="The title that should be readable on it.", show_default="the largest text on it"
-        ),
-    ] = None,
     html: Annotated[
         Path | None,
         typer.Option(
@@ -175,6 +179,8 @@ def report(
     coverage: Coverage = 0.9,
     words: ReadWords = True,
     artist: Artists = None,
+    title: Titles = None,
+    text: Texts = None,
     device: Device = records.Device.AUTO,
     max_mib: MaxMib = 64,
     max_mpx: MaxMpx = 64,
@@ -190,7 +196,6 @@ def report(
         found = albo.report(
             cover,
             genre,
-            title=title,
             head=head,
             prior=prior,
             decide=decide,
@@ -198,6 +203,8 @@ def report(
             device=device,
             words=words,
             artists=artist or (),
+            titles=title or (),
+            texts=text or (),
             limits=limits_of(max_mib, max_mpx),
         )
         place = html or albo.artifacts.report(found.name, "html")

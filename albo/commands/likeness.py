@@ -20,6 +20,7 @@ from albo.commands.options import (
     limits_of,
 )
 from albo.commands.session import Session, exit_with, with_session
+from albo.genres import as_people_write
 from albo.show import tables, terminal
 
 if TYPE_CHECKING:
@@ -155,7 +156,8 @@ def _show_typical(
         tables.show_typical(found, oddest=asked.oddest)
     if draws:
         most = "least" if asked.oddest else "most"
-        shown = "share of its covers that are less so, and what it looks most like"
-        title = f"{found[0].genre}, {most} typical first ({shown})"
-        save_sheet(draw_typical(found, title), place, "--sheet")
+        shown = "share of its covers that are less so"
+        shown += ", and what it looks most like" if asked.oddest else ""
+        title = f"{as_people_write(found[0].genre)}, {most} typical first ({shown})"
+        save_sheet(draw_typical(found, title, oddest=asked.oddest), place, "--sheet")
         session.note(f"drawn in {terminal.short(str(place))}")

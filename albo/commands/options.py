@@ -80,6 +80,24 @@ Artists = Annotated[
         show_default=False,
     ),
 ]
+Titles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--title",
+        metavar="TITLE",
+        help="The title that stands on it, or will, once for each COVER; '' for none.",
+        show_default=False,
+    ),
+]
+Texts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--text",
+        metavar="TEXT",
+        help="Other text that stands on it, or will, once for each COVER; '' for none.",
+        show_default=False,
+    ),
+]
 GenreAsked = Annotated[str, typer.Option("--genre", help="Which genre.")]
 SheetFile = Annotated[
     Path | None,

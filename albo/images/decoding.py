@@ -156,6 +156,11 @@ class Picture:
         self._cover = _inspect(data, limits)
         self._decoded: dict[int, Image.Image] = {}
 
+    @property
+    def facts(self) -> Facts:
+        """What its header says: its kind, its size, its colours."""
+        return _facts_of(self._cover)
+
     def square(self, size: int, resample: Resample = "bicubic") -> Pixels:
         """Return the whole cover, squeezed to a square as `decode` does."""
         with self._at_work():
@@ -209,6 +214,8 @@ class Facts:
     """In pixels, upright."""
     height: int
     """In pixels, upright."""
+    is_cmyk: bool = False
+    """Whether it has the four colours of printing, which shops do not take."""
 
 
 def examine(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Facts:
@@ -230,9 +237,13 @@ def examine(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Facts:
     cover = _inspect(data, limits)
     with _one_reason(cover.format), _turn(cover):
         _read_through(cover)
+    return _facts_of(cover)
+
+
+def _facts_of(cover: CheckedBytes) -> Facts:
     size = cover.width, cover.height
     width, height = reversed(size) if cover.orientation in _LYING else size
-    return Facts(f"image/{cover.format.lower()}", width, height)
+    return Facts(f"image/{cover.format.lower()}", width, height, cover.channels == JPEG_CMYK)
 
 
 def _read_through(cover: CheckedBytes) -> None:

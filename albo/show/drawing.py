@@ -15,6 +15,7 @@ from io import StringIO
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from albo.genres import as_people_write
 from albo.show.terminal import printable
 from albo.texts import cut_short
 
@@ -215,4 +216,4 @@ def in_words(figure: Interval) -> str:
 
 def short_name(text: str, longest: int = _LONGEST) -> str:
     """Make a name safe and short enough for a drawing; tables say it in full."""
-    return cut_short(printable(text), longest)
+    return cut_short(printable(as_people_write(text)), longest)

@@ -246,8 +246,8 @@ def draw_genres(evaluation: ReviewedEvaluation) -> Plot:
         svg = drawing.finish()
     alt = "; ".join(f"{genre}: {score.f1:.2f} of {score.covers} covers" for genre, score in scored)
     note = (
-        "F1 combines how many of a genre's covers are found, and how many covers that are named so"
-        " belong to it."
+        "F1 combines recall (how many of a genre's covers are named so) and precision (how many"
+        " covers that are named so belong to it)."
     )
     return drawing.plot(title, alt, note, svg)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from albo.genres import as_people_write
 from albo.images import faded
 from albo.show.sheet import Bar, SheetRow, Tile, draw_grid, draw_sheet
 
@@ -49,9 +50,11 @@ def _row(answer: Explained, reasons: Reasons) -> SheetRow:
     bars = () if said is None else zip(said.genres, said.probabilities, strict=True)
     inside = () if said is None else said.conformal_set
     return SheetRow(
-        Tile(answer.page, reasons.genre, _file_name(answer.classified.query)),
+        Tile(answer.page, as_people_write(reasons.genre), _file_name(answer.classified.query)),
         tuple(_evidence(answer, reasons)),
-        tuple(Bar(genre, probability, genre in inside) for genre, probability in bars),
+        tuple(
+            Bar(as_people_write(genre), probability, genre in inside) for genre, probability in bars
+        ),
         tuple(_lines(answer, reasons)),
     )
 
@@ -71,7 +74,7 @@ def _evidence(answer: Explained, reasons: Reasons) -> Iterator[Tile]:
 
 
 def _near_tile(cover: ShownCover, mark: str) -> Tile:
-    title = f"{cover.score:.2f}  {cover.genre}"
+    title = f"{cover.score:.2f}  {as_people_write(cover.genre)}"
     return Tile(_opened(cover.thumbnail), title, _name(cover), mark)
 
 
@@ -87,8 +90,8 @@ def _lines(answer: Explained, reasons: Reasons) -> Iterator[str]:
     views = [str(one) for one in reasons.views]
     if votes := answer.votes:
         views.append(
-            f"{votes.genre}: {votes.in_favour} of the {votes.voters} nearest covers,"
-            f" {votes.by_chance:.1f} expected by chance"
+            f"{as_people_write(votes.genre)}: {votes.in_favour} of the {votes.voters} nearest"
+            f" covers, {votes.by_chance:.1f} expected by chance"
         )
     yield _BETWEEN.join(views)
     if reasons.activation is None:
@@ -97,19 +100,23 @@ def _lines(answer: Explained, reasons: Reasons) -> Iterator[str]:
         yield f"words: {_BETWEEN.join(map(str, reasons.words[:_WORDS]))}"
 
 
-def draw_typical(found: Sequence[Typical], title: str) -> Image.Image:
-    """Draw covers of a genre in a grid, with their rank and the genre they look most like.
+def draw_typical(found: Sequence[Typical], title: str, *, oddest: bool) -> Image.Image:
+    """Draw covers of a genre in a grid, with their rank.
+
+    Of the oddest, the genre that each looks most like is named too.
 
     Raises UsageError for more than a picture holds.
     """
     tiles = []
     for one in found:
         share = f"{one.typicality.among.percentile:.0%}"
+        if oddest:
+            share += f"{_BETWEEN}like {as_people_write(one.looks_like)}"
         tiles.append(
             Tile(
                 _opened(one.cover.thumbnail),
                 f"{one.rank}. {_name(one.cover)}",
-                f"{share}{_BETWEEN}like {one.looks_like}",
+                share,
             )
         )
     return draw_grid(tiles, title, columns=6)

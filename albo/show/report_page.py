@@ -12,14 +12,17 @@ from albo.show.templating import VIEWS, brief, coverage, file_name
 
 if TYPE_CHECKING:
     from albo.answers import Apart, Draft, Report
-    from albo.records import Json, Prediction
+    from albo.records import Json, Line, Prediction
 
 _KINDS = {"logistic": "logistic regression", "lightgbm": "boosted trees (LightGBM)"}
 _LIKELY = 5  # the most genres named, the likeliest
 _WORDS = 12  # the most words, or lines of a thumbnail
+_LEAST_BAR = 0.002  # of the strongest: shorter bars are not drawn
 _FAINT = 0.05  # the least share of both sides' evidence for which a side has a map
 _DOUBLED = math.log(2)  # the least log-odds that a bar of full length stands for
 _MANY_TIMES = 1000
+_LONG = 400  # letters of what was given for all drafts
+_MOST_READ = 40  # lines that are listed
 
 
 def describe_report(report: Report) -> Json:
@@ -29,7 +32,7 @@ def describe_report(report: Report) -> Json:
         "report": report,
         "genre": report.genre,
         "several": len(report.drafts) > 1,
-        "drafts": [_shown(draft, report, strongest) for draft in report.drafts],
+        "drafts": [_shown(draft, report, strongest) for draft in _in_order(report)],
         "ranking": report.ranking,
         "is_sure": any(draft.verdict is Verdict.YES for draft in _leaders(report)),
         "leaders": _leaders(report),
@@ -40,13 +43,19 @@ def describe_report(report: Report) -> Json:
     }
 
 
+def _in_order(report: Report) -> list[Draft]:
+    """Return the drafts in the order of their places; the unreadable ones come last."""
+    return [*report.ranking, *(draft for draft in report.drafts if draft.error)]
+
+
 def _strongest(report: Report) -> float:
-    """Return the strongest evidence of a view or a word, the scale of all bars."""
+    """Return the strongest evidence of a view, a word or a rest, the scale of all bars."""
     found = [abs(added) for one in report.apart for _, added in one.views]
     for draft in report.ranking:
         if draft.reasons is not None:
             found += [abs(one.evidence) for one in draft.reasons.views]
             found += [abs(one.evidence) for one in draft.reasons.words]
+            found += [abs(one.evidence) for one in _rests(draft.reasons)]
     return max([_DOUBLED, *found])
 
 
@@ -67,7 +76,12 @@ def _shown(draft: Draft, report: Report, strongest: float) -> Json:
         return shown
     reasons = draft.reasons or Reasons(report.genre, ())
     lines = draft.thumbnail.lines if draft.thumbnail else ()
+    evidence = [one.evidence for one in (*reasons.views, *_rests(reasons))]
+    evidence += [one.evidence for one in reasons.words[:_WORDS]]
+    drawn = [one / strongest for one in evidence]
     return shown | {
+        "has_for": any(length >= _LEAST_BAR for length in drawn),
+        "has_against": any(length <= -_LEAST_BAR for length in drawn),
         "likely": _likely(draft.prediction, report.genre),
         "same": _same(draft, starter=report.starter),
         "views": [
@@ -79,8 +93,17 @@ def _shown(draft: Draft, report: Report, strongest: float) -> Json:
         "rests": [(rest, rest.evidence / strongest) for rest in _rests(reasons)],
         "map": _map(reasons),
         "lines": lines[:_WORDS],
+        "boxes": [_box(line) for line in draft.lines],
+        "read": [line.text for line in draft.lines][:_MOST_READ],
+        "more_read": max(0, len(draft.lines) - _MOST_READ),
         "more_lines": max(0, len(lines) - _WORDS),
     }
+
+
+def _box(line: Line) -> str:
+    """Return the corners of a line for SVG, in per cent of the picture's sides."""
+    shares = [min(1.0, max(0.0, share)) * 100 for share in line.box]
+    return " ".join(f"{x:.2f},{y:.2f}" for x, y in zip(shares[::2], shares[1::2], strict=True))
 
 
 def _likely(said: Prediction, genre: str) -> Json:
@@ -164,6 +187,16 @@ def _count_of_times(times: float) -> str:
     return f"{times:.0f}" if times >= 10 else f"{times:.1f}"  # noqa: PLR2004  (two figures)
 
 
+def _given(report: Report) -> str:
+    """List what the user said stands on the drafts."""
+    several = len(report.drafts) > 1
+    return "; ".join(
+        f"{draft.letter + ': ' if several else ''}{name} “{line}”"
+        for draft in report.drafts
+        for name, line in draft.given.lines()
+    )
+
+
 def _unseen(report: Report) -> str:
     """Describe the covers on which accuracy was measured."""
     if report.artists_known:
@@ -198,7 +231,7 @@ def _report_facts(report: Report) -> list[tuple[str, str]]:
             f"made to hold the true one for {coverage(report.coverage)} of covers",
         ),
         ("sees with", report.backbone),
-        ("title that was looked for", brief(report.title)),
+        ("said to stand on them", brief(_given(report), _LONG)),
         (
             "compared with",
             f"{report.corpus:,} labelled covers, {report.own:,} of them of the genre asked about"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from albo.show import terminal
-from albo.show.tables import cut_cell, print_if_it_fits
+from albo.show.tables import cut_cell, genre_cell, print_if_it_fits
 from albo.show.terminal import many, printable
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def show_training(report: Json) -> None:
     terminal.console().print(table)
     for genre in report.get("left_out", ()):
         terminal.note(
-            f"{genre['genre']} is left out: {genre['groups']} groups of covers, 5 are needed",
+            f"{genre_cell(genre['genre'])} is left out: {genre['groups']} groups of covers, 5 are"
+            " needed",
             quiet=False,
         )
     if report.get("conflicting"):
@@ -148,8 +149,7 @@ def _name_genres(found: ReviewedEvaluation, *, worst: bool) -> str:
     few = min(_NAMED_GENRES, len(ranked) // 2)
     chosen = ranked[:few] if worst else ranked[::-1][:few]
     return ", ".join(
-        f"{cut_cell(printable(genre))} {f1:.2f} ({many(covers, 'cover')})"
-        for f1, covers, genre in chosen
+        f"{genre_cell(genre)} {f1:.2f} ({many(covers, 'cover')})" for f1, covers, genre in chosen
     )
 
 

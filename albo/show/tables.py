@@ -8,6 +8,7 @@ from __future__ import annotations
 from itertools import compress
 from typing import TYPE_CHECKING
 
+from albo.genres import as_people_write
 from albo.show import terminal
 from albo.show.terminal import many, printable
 from albo.texts import cut_short
@@ -186,6 +187,11 @@ def _described(neighbour: ShownCover) -> list[str]:
     return [cut_cell(printable(found[key])) for key in _DESCRIBED]
 
 
+def genre_cell(label: str) -> str:
+    """Write a genre as people do, fit for a line of the terminal."""
+    return cut_cell(printable(as_people_write(label)))
+
+
 def cut_cell(text: str) -> str:
     """Cut a text that would leave no room for others."""
     return cut_short(text, _LONGEST_TEXT)
@@ -209,13 +215,16 @@ def show_group(number: int, group: Sequence[ShownCover]) -> None:
 def show_typical(found: Sequence[Typical], *, oddest: bool) -> None:
     """Print a table of covers of a genre; where it would be too wide, two lines for each."""
     most = "least" if oddest else "most"
-    title = f"{printable(found[0].genre)}: {most} typical first"
-    rows = [(str(one.rank), _standing(one), *_named(one), _place(one)) for one in found]
+    title = f"{genre_cell(found[0].genre)}: {most} typical first"
+    rows = [
+        (str(one.rank), _standing(one), *_named(one, oddest=oddest), _place(one)) for one in found
+    ]
     if not print_if_it_fits(_typical_table(title, rows)):
         terminal.say(f"{title}\n")
         for rank, share, looks, artist, album, path in rows:
             named = " · ".join(text for text in (artist, album) if text)
-            terminal.say(f"{rank:>3}  more typical than {share}, looks {looks}  {named}")
+            instead = f", looks like {looks}" if looks else ""
+            terminal.say(f"{rank:>3}  more typical than {share}{instead}  {named}")
             terminal.say(f"     {path}")
 
 
@@ -238,9 +247,15 @@ def _standing(one: Typical) -> str:
     return f"{one.as_json()['percentile']:.0%}"
 
 
-def _named(one: Typical) -> list[str]:
+def _named(one: Typical, *, oddest: bool) -> list[str]:
+    """Return the genre that a cover looks most like, its artist and its album.
+
+    The genre is left out of the most typical covers. One that looks typical of Country may look
+    even more typical of Blues, and that is no part of the answer.
+    """
     said = one.as_json()
-    return [cut_cell(printable(said[key])) for key in ("looks_like", "artist", "album")]
+    looks = genre_cell(said["looks_like"]) if oddest else ""
+    return [looks, *(cut_cell(printable(said[key])) for key in ("artist", "album"))]
 
 
 def _place(one: Typical) -> str:
@@ -324,7 +339,7 @@ def show_status(found: Json, *, with_catalog: bool) -> None:
     for source, count in found["sources"].items():
         terminal.say(f"  source    {printable(source)}: {many(count, 'album')}")
     genres = found["genres"]
-    shown = ", ".join(f"{printable(name)} {n}" for name, n in list(genres.items())[:FEW_GENRES])
+    shown = ", ".join(f"{genre_cell(name)} {n}" for name, n in list(genres.items())[:FEW_GENRES])
     more = ", …" if len(genres) > FEW_GENRES else ""
     terminal.say(f"  genres    {len(genres)}: {shown}{more}")
     for backbone in found["backbones"]:

@@ -12,7 +12,8 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 from albo.answers import THUMBNAIL, VOTERS, Seen, Verdict
-from albo.texts import cut_short, ordinal, signed
+from albo.genres import as_people_write
+from albo.texts import cut_short, ordinal, signed, times_the_odds
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -68,6 +69,8 @@ def _environment() -> Environment:
         isolated=_isolated,
         data_uri=_data_uri,
         ordinal=ordinal,
+        written=as_people_write,
+        times=times_the_odds,
     )
     environment.globals.update(Seen=Seen, Verdict=Verdict, thumbnail_side=THUMBNAIL, voters=VOTERS)
     return environment

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from albo.show import terminal
-from albo.show.tables import cut_cell
+from albo.show.tables import cut_cell, genre_cell
 from albo.show.terminal import many, printable
-from albo.texts import ordinal
+from albo.texts import ordinal, times_the_odds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,6 +15,9 @@ if TYPE_CHECKING:
     from albo.answers import Apart, Draft, Explained, Report, Title, Votes
     from albo.classify import Classified
     from albo.heads import Reasons, WordReason
+
+SHORT_VIEWS = {"image": "picture", "characters": "letters", "meaning": "meaning"}
+"""How the terminal calls the views of a head."""
 
 _SHOWN_WORDS = 8
 _FEW_MEMBERS = 5  # the most genres of a set that are named
@@ -28,12 +30,12 @@ def show_classified(answer: Classified, coverage: float) -> None:
     said = answer.prediction
     if said is None:
         return
-    verdict = f"reads as {cut_cell(printable(said.genres[0]))}" if said.decided else "can't tell"
+    verdict = f"reads as {genre_cell(said.genres[0])}" if said.decided else "can't tell"
     if said.is_unlike:
         verdict += ": its picture is unlike the covers that the head has learnt"
-    label = f" (here: {cut_cell(printable(answer.label))})" if answer.label else ""
+    label = f" (here: {genre_cell(answer.label)})" if answer.label else ""
     terminal.say(f"{printable(answer.query)}: {verdict}{label}")
-    genres = [cut_cell(printable(genre)) for genre in said.genres]
+    genres = [genre_cell(genre) for genre in said.genres]
     width = max(map(len, genres))
     for genre, probability in zip(genres, said.probabilities, strict=True):
         bar = "█" * round(probability * 40)
@@ -42,6 +44,8 @@ def show_classified(answer: Classified, coverage: float) -> None:
         terminal.say(f"  {coverage * 100:g}% sure that it is {_members(said.conformal_set)}")
     if answer.words is not None:
         terminal.say(f"  words on it: {_quote(answer.words) or 'none'}")
+    if answer.not_read:
+        terminal.say(f"  given, and not read on it: {_quote(answer.not_read)}")
     # Of the whole collection that is so of nearly every cover, and said once.
     if answer.known is not None and not answer.label:
         terminal.say(f"  {answer.known.describe()}")
@@ -51,7 +55,7 @@ def _members(genres: Sequence[str]) -> str:
     """Name the genres of a set; a set of more than a few is counted, as nobody reads it."""
     if len(genres) > _FEW_MEMBERS:
         return f"one of {len(genres)} genres; --json names them"
-    return f"one of: {', '.join(cut_cell(printable(genre)) for genre in genres)}"
+    return f"one of: {', '.join(genre_cell(genre) for genre in genres)}"
 
 
 def show_why(answer: Explained) -> None:
@@ -59,10 +63,10 @@ def show_why(answer: Explained) -> None:
     reasons = answer.reasons
     if reasons is None:
         return
-    genre = cut_cell(printable(reasons.genre))
+    genre = genre_cell(reasons.genre)
     if votes := answer.votes:
         terminal.say(f"  {_voted(votes, genre)}")
-    terminal.say(f"  why {genre}, in log-odds: {_name_evidence(reasons)}")
+    terminal.say(f"  why {genre}: {_name_evidence(reasons)}")
     counted = [one for one in reasons.words if abs(one.evidence) >= _TELLING]
     if counted:
         terminal.say(f"  words that counted: {_name_words(counted)}")
@@ -71,14 +75,20 @@ def show_why(answer: Explained) -> None:
 
 
 def _name_evidence(reasons: Reasons) -> str:
-    said = [printable(str(one)) for one in reasons.views]
+    said = [
+        f"{SHORT_VIEWS.get(one.view, printable(one.view))} {times_the_odds(one.evidence)}"
+        for one in reasons.views
+    ]
     if reasons.activation is not None:
-        said.append(f"{reasons.activation.share:.0%} of the picture's is on its map")
-    return ", ".join(said)
+        said.append(f"the map shows {reasons.activation.share:.0%} of what the picture says")
+    return ", ".join(said) or "no part of it says anything"
 
 
 def _name_words(words: Sequence[WordReason]) -> str:
-    return ", ".join(printable(str(one)) for one in words[:_SHOWN_WORDS])
+    return ", ".join(
+        f"“{cut_cell(printable(one.text))}” {times_the_odds(one.evidence)}"
+        for one in words[:_SHOWN_WORDS]
+    )
 
 
 def show_report(found: Report, page: str, *, quiet: bool) -> None:
@@ -93,8 +103,8 @@ def show_report(found: Report, page: str, *, quiet: bool) -> None:
             terminal.say(_lead(apart))
         if found.accuracy is not None:
             terminal.say(
-                f"head {printable(found.head)}, learnt from {found.learnt:,} covers, names the"
-                f" right genre first for {found.accuracy:.0%} of covers that it has not seen"
+                f"head {printable(found.head)}: trained on {found.learnt:,} covers; right first"
+                f" time for {found.accuracy:.0%} of new ones"
             )
     terminal.say(printable(terminal.short(page)))
 
@@ -104,23 +114,21 @@ def _lead(apart: Apart) -> str:
     if one.digest == other.digest:
         return f"{one.letter} and {other.letter} are the very same file"
     if apart.is_close:
-        lead = f"{apart.lead:.2f} in log-odds apart"
-        return f"{one.letter} and {other.letter} are too close to call: {lead}"
-    times = f"{math.exp(apart.lead):,.1f} times the odds"
-    return f"{one.letter} is ahead of {other.letter}: {times}"
+        return f"{one.letter} and {other.letter} are too close to call: the gap is within chance"
+    return f"{one.letter} is ahead of {other.letter}: {times_the_odds(apart.lead)}"
 
 
 def _verdict(draft: Draft, genre: str) -> str:
     from albo.answers import Verdict
 
-    asked = cut_cell(printable(genre))
+    asked = genre_cell(genre)
     said = draft.prediction
     if said is None or draft.verdict is Verdict.UNSURE:
         return f"can't tell whether it reads as {asked}"
     if draft.verdict is Verdict.YES:
         return f"reads as {asked}"
     place = f"{ordinal(draft.rank)} of {len(said.genres)} genres"
-    other = f"{cut_cell(printable(said.genres[0]))} ({said.probabilities[0]:.0%})"
+    other = f"{genre_cell(said.genres[0])} ({said.probabilities[0]:.0%})"
     more = f"; more like {other}" if draft.rank > 1 else ""
     return f"probably not {asked}: {place}{more}"
 
@@ -150,10 +158,11 @@ def _titled(title: Title) -> str:
 
 def _about(draft: Draft, found: Report) -> Iterator[str]:
     """Yield the lines about one draft."""
-    genre = cut_cell(printable(found.genre))
+    genre = genre_cell(found.genre)
     yield f"{genre} {draft.probability:.1%}, {ordinal(draft.rank)} of {found.genres} genres"
     if advice := draft.advice(found.genre):
         yield printable(advice)
+    yield from _on_its_file(draft)
     if draft.among is not None:
         yield (
             f"reads more like {genre} than {draft.among.percentile:.0%} of"
@@ -162,15 +171,30 @@ def _about(draft: Draft, found: Report) -> Iterator[str]:
     if draft.typicality is not None:
         among = draft.typicality.among
         yield f"looks more typical than {among.percentile:.0%} of {among.count} {genre} covers"
-    if draft.prediction is not None:
-        others = zip(draft.prediction.genres, draft.prediction.probabilities, strict=True)
-        named = [f"{cut_cell(printable(g))} {p:.1%}" for g, p in others if g != found.genre][:3]
-        yield f"may be taken for {', '.join(named)}"
+    if named := _taken_for(draft, found.genre):
+        yield f"may be taken for {named}"
     if votes := draft.votes:
         yield _voted(votes, genre)
     if draft.thumbnail is not None and (title := draft.thumbnail.title):
         yield _titled(title)
     yield from _known_here(draft)
+
+
+def _on_its_file(draft: Draft) -> Iterator[str]:
+    """Yield the lines about its size, and about what was given and not read on it."""
+    if draft.size:
+        yield draft.size
+    for line in draft.not_read:
+        yield f"given, and not read on it: {cut_cell(printable(line))}"
+
+
+def _taken_for(draft: Draft, genre: str) -> str:
+    """Name the three likeliest other genres."""
+    said = draft.prediction
+    if said is None:
+        return ""
+    others = zip(said.genres, said.probabilities, strict=True)
+    return ", ".join([f"{genre_cell(g)} {p:.1%}" for g, p in others if g != genre][:3])
 
 
 def _known_here(draft: Draft) -> Iterator[str]:

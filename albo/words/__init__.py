@@ -1,7 +1,8 @@
 """The words on covers (OCR).
 
 `boxes` finds text, level, slanted or vertical, and `reader` reads it. `titles` finds the lines of
-a title. `sentences` and `meanings` turn texts into vectors. `albo.store` keeps the words.
+a title, `given` is what a user says stands on a cover. `sentences` and `meanings` turn texts into
+vectors. `albo.store` keeps the words.
 """
 
 import lazy_loader

@@ -1,3 +1,4 @@
+from .given import Given as Given
 from .meanings import CoverMeanings as CoverMeanings
 from .reader import MAX_SIDE as MAX_SIDE
 from .reader import Reader as Reader

@@ -87,6 +87,16 @@ def share_read(text: str, lines: Iterable[str]) -> float:
     return sum(len(word) for word in sought if _is_among(word, words)) / len(whole)
 
 
+def unread_part(text: str, lines: Iterable[str]) -> str:
+    """Return the words of a text that were not read in these lines; "" where all were."""
+    read = list(lines)
+    if share_read(text, read) >= 1.0:
+        return ""
+    there = [word for line in read for word in _words_of(line)]
+    words = [word for word in text.split() if letters_of(word)]
+    return " ".join(word for word in words if not _is_among(letters_of(word), there))
+
+
 def _words_of(text: str) -> list[str]:
     """Return the letters of each word of a text; words without letters are left out.
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 DRAFT_KEYS = {
     "query", "draft", "genre", "verdict", "probability", "rank", "percentile", "typicality",
-    "typicality_percentile", "predictions", "set", "decided", "held_out", "known", "votes", "why",
+    "typicality_percentile", "predictions", "set", "decided", "unlike_learnt", "size", "held_out",
+    "known", "votes", "why",
     "p_value", "no_from", "advice",
     "words", "title",
     "title_found", "title_legible", "title_share", "same_as", "nearest", "nearest_others",
