@@ -238,8 +238,8 @@ def draw_speaking(number: int, lines: Iterable[str]) -> Image.Image:
         image = draw_sample(backdrop, 320).crop((90, 120, 230, 200)).resize((320, 320))
         pen = ImageDraw.Draw(image)
         # Not all at one height: covers that are alike but for their words would be one group.
-        top = number * 37 % (320 - 40 - 50 * len(lines))
-        pen.rectangle((0, top, 320, top + 40 + 50 * len(lines)), fill="white")
+        top = number * 37 % 100
+        pen.rectangle((0, 0, 320, top + 40 + 50 * len(lines)), fill="white")
         for row, line in enumerate(lines):
             pen.text((16, top + 20 + 50 * row), line, "black", ImageFont.load_default(32))
     return image

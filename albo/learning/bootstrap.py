@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from albo.records import Doubles, Ints, Json
 
+_NORMAL = 1.96  # standard deviations within which 95 % of a normal distribution lie
 _BLOCK = 4_000_000  # weights held at once while resampling: 32 MB
 
 
@@ -101,6 +102,15 @@ class Bootstrap:
             replicates = np.maximum(replicates - replicates.mean() + value, 0.0)
         low, high = np.percentile(replicates, [2.5, 97.5])
         return Interval(value, float(low), float(high))
+
+    def certain(self, value: float) -> Interval:
+        """Return the 95 % interval of a share that is 0 or 1, which resampling cannot widen.
+
+        Wilson's score interval, of as many trials as there are groups: Wilson 1927, "Probable
+        inference, the law of succession, and statistical inference".
+        """
+        width = _NORMAL**2 / (self._count + _NORMAL**2)
+        return Interval(value, 1 - width if value else 0.0, 1.0 if value else width)
 
 
 def ratios(above: Doubles, below: Doubles, bootstrap: Bootstrap) -> list[Interval]:

@@ -51,6 +51,8 @@ _NOBODY = frozenset(
     разные артисты|різні виконавці|群星|合輯|合辑|オムニバス
     ヴァリアス アーティスト|ヴァリアス アーティスツ
     サウンドトラック|여러 아티스트
+    nan|none|null|nil|na|no name|anonymous|anonyme|anonym|anonimo|anonymus
+    multiple artists|several artists|various artists compilation|aavv|vvaa|vv aa
     unknown|unknown artist|unbekannt|unbekannter interpret|artiste inconnu|artista desconocido
     artista sconosciuto|no artist|not available|n a
     """.replace("\n", "|").split("|")
@@ -86,9 +88,14 @@ def is_compilation(artist: str) -> bool:
     """Tell whether an artist's name stands for no particular artist.
 
     True for compilations, soundtracks and casts ("Various Artists", "V.A.", "Original Cast",
-    "Artistes Divers") and for placeholders ("Unknown Artist"); False for the blank name.
+    "Artistes Divers"), for placeholders ("Unknown Artist", "nan", "None") and for names without any
+    letter or digit ("-", "?"); False for the blank name. There are artists called "!!!" and "None":
+    to link none of theirs costs little, and to link strangers makes them one group that is held out
+    as a whole.
     """
     bare = _bare(artist)
+    if not bare:
+        return bool(artist.strip())
     return bare in _BARE or _CAST_OF.fullmatch(bare) is not None
 
 

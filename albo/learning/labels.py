@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -11,6 +13,7 @@ import numpy as np
 from albo.errors import TooFewCovers, UsageError
 from albo.learning.groups import group_covers, is_known
 from albo.records import HeadKind, Level, choose
+from albo.texts import in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +32,12 @@ SMALL_CORPUS = 30_000
 corpora use the first seed by default, and the report says so; their intervals are narrow."""
 
 MIN_GENRES = 2
+_BETWEEN_WORDS = re.compile(r"[\s_\-\u2010-\u2015\u2212]+")
+_NO_GENRE = frozenset({"nan", "none", "null", "na", "n/a", "unknown"})
+_MOST_NOTED = 5
+_MANY_COVERS = 50
+_LARGE_SHARE = 0.1
+_MOSTLY = 0.5
 FOLDS = range(3, 21)
 """The numbers of folds that are allowed."""
 
@@ -41,7 +50,7 @@ class LabelledCover:
     """The cover's digest."""
 
     genre: str
-    """Its label: a genre or a subgenre, as written."""
+    """Its label: a genre or a subgenre, in the spelling that most albums have."""
 
     artists: tuple[Artist, ...] = ()
     """The known artists of all albums that bear the cover."""
@@ -62,6 +71,9 @@ class Labelling:
 
     unlabelled: int = 0
     """The number of covers without a label; they are left out."""
+
+    merged: tuple[tuple[str, ...], ...] = ()
+    """The spellings of each genre that has several, the one that names it first."""
 
     def restrict(self, digests: Iterable[Digest]) -> Labelling:
         """Keep only the covers with these digests, such as those that are embedded."""
@@ -118,7 +130,8 @@ class TrainingSettings:
 def label_covers(albums: Iterable[Album], level: Level = Level.GENRE) -> Labelling:
     """Take the labels of covers from the albums that bear them.
 
-    Labels are taken as written. A cover with several different labels, or with none, is left out
+    Labels that differ by case, blanks, hyphens or Unicode form alone are one, called as most albums
+    call it. A cover with several different labels, or with none, is left out
     and counted. Where albums differ in artist or dup_group, the cover is linked by each. Covers
     come in the order of their digests.
     """
@@ -126,15 +139,80 @@ def label_covers(albums: Iterable[Album], level: Level = Level.GENRE) -> Labelli
     for album in albums:
         if album.digest is not None:
             of_digest[album.digest].append(album)
+    spellings = _spellings(
+        getattr(album, level) for bearing in of_digest.values() for album in bearing
+    )
     covers, conflicting, unlabelled = [], 0, 0
     for digest in sorted(of_digest):
         bearing = of_digest[digest]
-        labels = {label for album in bearing if (label := getattr(album, level)).strip()}
+        labels = {
+            spellings[key][0] for album in bearing if (key := _spelling_key(getattr(album, level)))
+        }
         conflicting += len(labels) > 1
         unlabelled += not labels
         if len(labels) == 1:
             covers.append(_labelled(digest, labels.pop(), bearing))
-    return Labelling(tuple(covers), conflicting, unlabelled)
+    merged = tuple(names for names in spellings.values() if len(names) > 1)
+    return Labelling(tuple(covers), conflicting, unlabelled, merged)
+
+
+def _spellings(labels: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the spellings of each label by its key, the commonest first."""
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for label in labels:
+        counts[_spelling_key(label)][label] += 1
+    return {
+        key: tuple(sorted(found, key=lambda name: (-found[name], name)))
+        for key, found in counts.items()
+    }
+
+
+def _spelling_key(label: str) -> str:
+    """Return what is left of a label without case, blanks, hyphens and underscores."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())
+    return _BETWEEN_WORDS.sub("", folded) or folded.strip()
+
+
+def note_labels(labelling: Labelling, note: Note) -> None:
+    """Note which labels count as one, which look like two spellings, and which name nothing."""
+    for names in labelling.merged[:_MOST_NOTED]:
+        note(f"{', '.join(names[1:])} and {names[0]} are one genre here: {names[0]}")
+    if len(labelling.merged) > _MOST_NOTED:
+        more = len(labelling.merged) - _MOST_NOTED
+        note(f"{more} more genres have several spellings, which count as one")
+    genres = sorted({cover.genre for cover in labelling.covers})
+    keys = {_spelling_key(genre): genre for genre in genres}
+    for genre in genres:
+        parts = {_spelling_key(part) for part in genre.split("/")} - {_spelling_key(genre)}
+        for other in sorted(keys[part] for part in parts & keys.keys()):
+            note(f"{genre} and {other} may be two names of one genre; give both one label if so")
+    nameless = sorted(genre for genre in genres if _spelling_key(genre) in _NO_GENRE)
+    if nameless:
+        note(
+            f"{', '.join(nameless)} is learnt as a genre; where it means that none is known, leave"
+            " the column blank and run `albo embed` again"
+        )
+
+
+def note_artists(labelling: Labelling, note: Note) -> None:
+    """Note an artist of very many covers, and what unknown artists may hide."""
+    count = len(labelling.covers)
+    if not count:
+        return
+    names = Counter(name or number for cover in labelling.covers for name, number in cover.artists)
+    for name, covers in names.most_common(1):
+        if count >= _MANY_COVERS and covers > _LARGE_SHARE * count:
+            note(
+                f"{in_one_line(name, 60)} is the artist of {covers} of {count} covers, which are"
+                " all held out together; if that names nobody, leave the column blank and run"
+                " `albo embed` again"
+            )
+    unknown = sum(not cover.artists for cover in labelling.covers)
+    if unknown > _MOSTLY * count:
+        note(
+            f"the artist of {unknown} of {count} covers is not known: the same artist's covers may"
+            " be learnt and scored, which makes scores too high; a column `artist` keeps them apart"
+        )
 
 
 def _labelled(digest: Digest, genre: str, albums: Sequence[Album]) -> LabelledCover:

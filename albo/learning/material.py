@@ -11,7 +11,7 @@ from albo.errors import MissingReader, MissingWeights, RuntimeFailed, StaleArtif
 from albo.heads import CharactersView, ImageView, MeaningView
 from albo.learning.folds import MIN_TOGETHER
 from albo.learning.groups import rare_line_links
-from albo.learning.labels import label_covers
+from albo.learning.labels import label_covers, note_artists, note_labels
 from albo.networks import card_of, near_duplicate_thresholds
 from albo.store import MANIFEST, MiniatureStore, WordStore, reader_key
 from albo.words import CoverMeanings, reader_card
@@ -107,6 +107,8 @@ class Gatherer:
     def _labelled(self, albums: Iterable[Album], level: Level) -> Labelling:
         every = label_covers(albums, level)
         labelling = every.restrict(self.vectors.digests())
+        note_labels(labelling, self.note)
+        note_artists(labelling, self.note)
         if lacking := len(every.covers) - len(labelling.covers):
             self.note(
                 f"{lacking} labelled covers have no vector and are left out; run"

@@ -267,7 +267,11 @@ def summarise(
     ranks = [_ranks(labels, layer) for layer in layers]
 
     def within(k: int) -> Interval:
-        return mean_of([rank < k for rank in ranks])
+        return share_of([rank < k for rank in ranks])
+
+    def share_of(values: list[NDArray[Any]]) -> Interval:
+        share = float(np.mean(values))
+        return bootstrap.certain(share) if share in {0.0, 1.0} else mean_of(values)
 
     def mean_of(values: list[NDArray[Any]]) -> Interval:
         columns = [value[:, None].astype(np.float64) for value in values]
@@ -291,7 +295,7 @@ def summarise(
             without_bias=True,
         ),
         noise=calibration_noise(layers, seed=seed),
-        coverage=mean_of(list(inside)),
+        coverage=share_of(list(inside)),
         set_size=mean_set_size(sets),
         set_size_interval=mean_of(list(_stacked(sets).sum(2))),
         brier=mean_of(list(_distances(labels, layers))),

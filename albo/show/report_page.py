@@ -9,6 +9,7 @@ from albo.answers import MOST_SAME, Verdict
 from albo.heads import Reasons, ViewReason
 from albo.learning import LIMITS
 from albo.show.templating import VIEWS, brief, coverage, file_name
+from albo.words import SCRIPTS
 
 if TYPE_CHECKING:
     from albo.answers import Apart, Draft, Report
@@ -231,6 +232,7 @@ def _report_facts(report: Report) -> list[tuple[str, str]]:
             f"made to hold the true one for {coverage(report.coverage)} of covers",
         ),
         ("sees with", report.backbone),
+        ("reads words in", SCRIPTS if any(one.words is not None for one in report.drafts) else ""),
         ("said to stand on them", brief(_given(report), _LONG)),
         (
             "compared with",

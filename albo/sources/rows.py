@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _LONGEST_FIELD = 1 << 20
 _LONGEST_LINE = 1 << 24
 _LONGEST_TEXT = 1 << 16
+_LONGEST_SHOWN = 100
+_AND = "\x1f"  # between the values of a list; Unicode's separator of units
+_LABELS = ("genre", "subgenre")
 _NO_TEXT = "not UTF-8 text; save it as UTF-8"
 
 Row: TypeAlias = "dict[str, str] | str"
@@ -198,7 +201,20 @@ def _parquet_rows(opened: ParquetFile, wanted: Collection[str]) -> Iterator[Row]
     for batch in opened.iter_batches(batch_size=4_096, columns=chosen):
         names = [_fold_name(name) for name in batch.schema.names]
         for texts in zip(*map(_column_texts, batch.columns), strict=True):
-            yield dict(zip(names, texts, strict=True))
+            yield _of_one_label(dict(zip(names, texts, strict=True)))
+
+
+def _of_one_label(row: dict[str, str]) -> Row:
+    """Return a row with several values of a column written as one text, or why it cannot be."""
+    for name, text in row.items():
+        if _AND not in text:
+            continue
+        values = text.split(_AND)
+        if name in _LABELS:
+            said = ", ".join(values)[:_LONGEST_SHOWN]
+            return f"column `{name}` has {len(values)} values ({said}); give one for each cover"
+        row[name] = ", ".join(values)
+    return row
 
 
 def _column_texts(column: pa.Array) -> list[str]:
@@ -223,6 +239,8 @@ def _column_texts(column: pa.Array) -> list[str]:
 def _text(value: object) -> str:
     if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124  NaN
         return ""
+    if isinstance(value, list):  # one value stands for itself, none for a blank
+        return _AND.join(dict.fromkeys(text for one in value if (text := _text(one))))
     if isinstance(value, bytes):  # older Parquet writers do not mark a column as text
         value = value.decode(errors="surrogateescape")
     if isinstance(value, float) and value.is_integer():

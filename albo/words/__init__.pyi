@@ -1,6 +1,7 @@
 from .given import Given as Given
 from .meanings import CoverMeanings as CoverMeanings
 from .reader import MAX_SIDE as MAX_SIDE
+from .reader import SCRIPTS as SCRIPTS
 from .reader import Reader as Reader
 from .reader import open_reader as open_reader
 from .reader import prepare as prepare

@@ -57,6 +57,9 @@ if TYPE_CHECKING:
 
 
 NAME = "rapidocr"
+SCRIPTS = "Latin, Greek, Chinese and Japanese letters"
+"""The scripts of the letters that the reader's network knows, for users."""
+
 MAX_SIDE = 640
 """Covers are read at this size, in pixels of the longer side."""
 

@@ -52,6 +52,8 @@ def test_names_are_compared_after_nfkc_casefold_and_white_space() -> None:
         "Verschiedene Interpreten", "Diverse Künstler", "Artistes Divers", "Varios Artistas",
         "Vários Artistas", "Różni Wykonawcy", "オムニバス", "ヴァリアス・アーティスト", "群星",
         "Разные исполнители", "Unknown Artist", "\uff36\uff21",
+        "nan", "NaN", "None", "null", "NA", "N/A", "-", "?", "???", "Anonymous", "AA.VV.", "VV.AA.",
+        "Various Artists (Compilation)", "Multiple Artists", "[unknown]",
     ],
 )  # fmt: skip
 def test_compilation_artists_link_nothing(name: str) -> None:

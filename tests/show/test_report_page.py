@@ -861,8 +861,8 @@ return {
     const own = bar.getBoundingClientRect(), track = bar.parentNode.getBoundingClientRect();
     return own.left < track.left - 0.5 || own.right > track.right + 0.5;
   }).map((bar) => bar.getAttribute("style")),
-  crossed: [...page.querySelectorAll(".drafts > li, .said, .summary, .drafts dl")].flatMap((one) => {
-    const parts = [...one.children];
+  crossed: [...page.querySelectorAll(".drafts > li, .said, .summary, .drafts dl")].flatMap((of) => {
+    const parts = [...of.children];
     return parts.flatMap((part, at) => parts.slice(at + 1).filter((next) => meet(part, next))
       .map((next) => part.innerText.slice(0, 40) + " / " + next.innerText.slice(0, 40)));
   }),

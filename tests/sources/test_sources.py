@@ -686,6 +686,19 @@ def written(folder: Path, columns: dict[str, pa.Array], name: str = "labels.parq
     return folder / name
 
 
+def test_lists_in_parquet_are_one_value_or_refused(tmp_path: Path) -> None:
+    columns = {
+        "file": pa.array(["a.png", "b.png", "c.png"]),
+        "genre": pa.array([["Rock"], [], ["Rock", "Pop"]]),
+        "artist": pa.array([["One", "Two"], ["One"], None], pa.list_(pa.string())),
+    }
+    source = opened(written(tmp_path, columns))
+    albums = [entry.album for entry in listed(source)]
+    assert [(album.genre, album.artist) for album in albums] == [("Rock", "One, Two"), ("", "One")]
+    (failure,) = source.remarks.failures
+    assert "column `genre` has 2 values (Rock, Pop); give one for each cover" in failure.reason
+
+
 def test_a_parquet_manifest(tmp_path: Path) -> None:
     table = written(
         tmp_path,
