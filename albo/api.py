@@ -32,7 +32,8 @@ if TYPE_CHECKING:
         Similar,
         Typical,
     )
-    from albo.classify import AskingOptions, Classified
+    from albo.asking import AskingOptions
+    from albo.classify import Classified
     from albo.learning import ReviewedEvaluation
     from albo.limits import Limits
     from albo.neighbours import IndexSummary
@@ -403,7 +404,8 @@ class Albo:
 
         Raises UnknownHead, StaleArtifact, UsageError.
         """
-        from albo.classify import Asking, Heads, check_top, note_learnt
+        from albo.asking import Asking
+        from albo.classify import Heads, check_top, note_learnt
 
         check_top(top)
         consultation = Heads(self.library).consult(Asking.of(**asking), len(covers))
@@ -429,7 +431,8 @@ class Albo:
         Raises EmptyCatalog, UnknownGenre, UnknownHead, StaleArtifact, UsageError.
         """
         from albo.answers import classify_collection
-        from albo.classify import Asking, Heads, check_top
+        from albo.asking import Asking
+        from albo.classify import Heads, check_top
 
         check_top(top)
         consultation = Heads(self.library).consult_stored(Asking.of(**asking))
@@ -443,7 +446,8 @@ class Albo:
         Raises as `classify` does.
         """
         from albo.answers import NoReference, explain_cover, open_reference
-        from albo.classify import Asking, Heads, check_top, note_learnt
+        from albo.asking import Asking
+        from albo.classify import Heads, check_top, note_learnt
 
         check_top(top)
         consultation = Heads(self.library).consult(Asking.of(**asking), len(covers))
@@ -477,7 +481,8 @@ class Albo:
         has the reason.
         """
         from albo.answers import Reporter, find_known_genre, open_reference
-        from albo.classify import Asking, Heads, note_learnt
+        from albo.asking import Asking
+        from albo.classify import Heads, note_learnt
 
         asked = Asking.of(**asking)
         asked.given(len(covers))  # before any network is opened

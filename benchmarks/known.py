@@ -10,7 +10,8 @@ import numpy as np
 
 from albo.answers import Verdict, classify_collection, judge
 from albo.api import Albo
-from albo.classify import Asking, Heads
+from albo.asking import Asking
+from albo.classify import Heads
 from albo.heads import load_head
 from benchmarks.covers import SETS, some_labels, workspace
 from benchmarks.results import Row, Section, Target, at_most

@@ -9,7 +9,8 @@ import numpy as np
 
 from albo.answers import classify_collection
 from albo.api import Albo
-from albo.classify import Asking, Heads
+from albo.asking import Asking
+from albo.classify import Heads
 from albo.heads import STARTER
 from albo.samples import write_samples
 from benchmarks.covers import SETS, some_labels, workspace

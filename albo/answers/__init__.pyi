@@ -1,4 +1,7 @@
+from .apart import Apart as Apart
 from .collection import classify_collection as classify_collection
+from .draft import MOST_SAME as MOST_SAME
+from .draft import Draft as Draft
 from .explaining import explain_cover as explain_cover
 from .finding import find_duplicates as find_duplicates
 from .finding import find_similar as find_similar
@@ -35,15 +38,6 @@ from .reference import VOTERS as VOTERS
 from .reference import NoReference as NoReference
 from .reference import Reference as Reference
 from .reference import Votes as Votes
-from .report import (
-    MOST_SAME as MOST_SAME,
-)
-from .report import (
-    Apart as Apart,
-)
-from .report import (
-    Draft as Draft,
-)
 from .report import (
     Report as Report,
 )

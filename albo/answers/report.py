@@ -6,253 +6,40 @@ The same questions are asked about each draft, so that several can be compared. 
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import PurePath
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from albo.answers.advice import advise
+from albo.answers.apart import Apart, set_apart
+from albo.answers.draft import MOST_SAME, Draft, standing_of
 from albo.answers.explaining import explain_cover
 from albo.answers.pictures import jpeg_of
 from albo.answers.records import Explained
 from albo.answers.reference import NoReference
-from albo.answers.size import judge_size
 from albo.answers.thumbnails import shrink
-from albo.answers.verdict import UNKNOWN, Judgement, judge
+from albo.answers.verdict import judge
 from albo.classify import Classified
 from albo.errors import StaleArtifact, TooFewCovers
 from albo.images import faded
 from albo.neighbours import standing
-from albo.texts import fold_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from PIL.Image import Image
 
-    from albo.answers.reference import Reference, Typicality, Votes
-    from albo.answers.thumbnails import Thumbnail
-    from albo.answers.verdict import Verdict
+    from albo.answers.reference import Reference
     from albo.classify import Consultation, CoverAnswer
-    from albo.heads import Head, Reasons, ViewReason, WordReason
-    from albo.images import Facts
-    from albo.neighbours import Standing
-    from albo.recognition import Acquaintance
-    from albo.records import Digest, Doubles, Json, Line, Prediction, Prior, ShownCover, Words
-    from albo.words import Given
+    from albo.heads import Head
+    from albo.records import Doubles, Json, Line, Prior, Words
 
-
-MOST_SAME = 6
-"""Covers of the same artwork that are shown."""
 
 _MOST = 0.5
 _MOST_DRAFTS = len(ascii_uppercase)
 _QUALITY = 85
-_TELLING = 0.1  # log-odds below which what one draft says alone sets nothing apart
-_FEW_WORDS = 3
-_NO_LEAD = 0.05  # log-odds below which the odds are shown as 1.0 times as high
-_NOISE = 2.0  # standard deviations between fold seeds within which two drafts are not told apart
-
-
-@dataclass(frozen=True)
-class Draft:
-    """One cover, held against one genre."""
-
-    letter: str
-    """ "A", "B" and so on, in the order in which the covers were given."""
-    why: Explained
-    """What it reads as, all genres, and why; of one that could not be read, only why not."""
-    digest: Digest = b""
-    """The digest of the cover; b"" where it could not be read."""
-    judgement: Judgement = UNKNOWN
-    """Whether the cover reads as the genre, and the test behind that."""
-    probability: float = 0.0
-    """The genre's probability."""
-    rank: int = 0
-    """The genre's place among all genres, from 1."""
-    among: Standing | None = None
-    """The rank of that probability among the genre's own covers, each held out."""
-    no_standing: str = ""
-    """Why `among` is None."""
-    typicality: Typicality | None = None
-    """How typical the cover is of the genre; None if unknown."""
-    no_typicality: str = ""
-    """Why `typicality` is None."""
-    no_votes: str = ""
-    """Why `votes` is None."""
-    same: tuple[ShownCover, ...] = ()
-    """The nearest covers of the same artwork, at most MOST_SAME, with pictures."""
-    no_words: str = ""
-    """Why its words could not be read; "" where they were, or nobody tried."""
-    thumbnail: Thumbnail | None = None
-    """The cover at 55 pixels; None where it could not be read."""
-    facts: Facts | None = None
-    """The kind, size and colours of its file; None where it could not be read."""
-    lines: tuple[Line, ...] = ()
-    """The lines that were read on it, with their places."""
-    picture: bytes = field(default=b"", repr=False)
-    """The cover, JPEG."""
-    speaks_for: bytes = field(default=b"", repr=False)
-    """The same with the places that speak for the genre in colour; b"" where there is no map."""
-    speaks_against: bytes = field(default=b"", repr=False)
-    """The same with the places that speak against it."""
-
-    @property
-    def query(self) -> str:
-        """The cover as it was named."""
-        return self.why.classified.query
-
-    @property
-    def error(self) -> str:
-        """Why it could not be read; "" where it could."""
-        return self.why.classified.error
-
-    @property
-    def verdict(self) -> Verdict:
-        """Whether the cover reads as the genre."""
-        return self.judgement.verdict
-
-    @property
-    def prediction(self) -> Prediction | None:
-        """What it reads as, all genres; None where it could not be read."""
-        return self.why.classified.prediction
-
-    @property
-    def known(self) -> Acquaintance | None:
-        """The covers by which the head knows it; None where it has learnt none of its groups."""
-        return self.why.classified.known
-
-    @property
-    def words(self) -> tuple[str, ...] | None:
-        """The lines on it; None where they were not read, or could not be."""
-        return None if self.no_words else self.why.classified.words
-
-    @property
-    def given(self) -> Given:
-        """What the user says stands on it."""
-        return self.why.classified.given
-
-    @property
-    def not_read(self) -> tuple[str, ...]:
-        """The lines of what was given that were not read on it."""
-        return self.why.classified.not_read
-
-    @property
-    def reasons(self) -> Reasons | None:
-        """Why it is held to be of the genre, or not."""
-        return self.why.reasons
-
-    @property
-    def votes(self) -> Votes | None:
-        """What the covers nearest to it are."""
-        return self.why.votes
-
-    @property
-    def own(self) -> tuple[ShownCover, ...]:
-        """The nearest covers of the genre, with pictures."""
-        return self.why.own
-
-    @property
-    def others(self) -> tuple[ShownCover, ...]:
-        """The nearest covers of other genres, with pictures."""
-        return self.why.others
-
-    @property
-    def size(self) -> str:
-        """How large its file is, and what shops want otherwise; "" if unknown."""
-        return judge_size(self.facts)
-
-    def advice(self, genre: str) -> str:
-        """Say in one sentence what its picture, its words and its nearest covers are like."""
-        return advise(genre, self.prediction, self.votes)
-
-    @property
-    def copies(self) -> int:
-        """How many covers here have the same artwork; `same` holds the nearest few."""
-        return max(len(self.same), 0 if self.votes is None else len(self.votes.same))
-
-    def as_json(self, genre: str) -> Json:
-        """Return the object that `albo report --json` prints for one cover."""
-        said = self.prediction
-        if said is None:
-            return {"query": self.query, "error": self.error}
-        title = self.thumbnail.title if self.thumbnail else None
-        return {
-            "query": self.query,
-            "draft": self.letter,
-            "genre": genre,
-            "verdict": self.verdict.value,
-            "p_value": self.judgement.p_value and round(self.judgement.p_value, 4),
-            "no_from": round(self.judgement.level, 4),
-            "advice": self.advice(genre),
-            "size": self.facts
-            and {
-                "width": self.facts.width,
-                "height": self.facts.height,
-                "cmyk": self.facts.is_cmyk,
-                "remark": self.size,
-            },
-            "probability": round(self.probability, 6),
-            "rank": self.rank,
-            "percentile": self.among and round(self.among.percentile, 4),
-            "typicality": self.typicality and round(self.typicality.value, 4),
-            "typicality_percentile": self.typicality and round(self.typicality.among.percentile, 4),
-            "predictions": [
-                {"genre": name, "probability": round(p, 6)}
-                for name, p in zip(said.genres, said.probabilities, strict=True)
-            ],
-            "set": list(said.conformal_set),
-            "decided": said.decided,
-            "unlike_learnt": said.is_unlike,
-            "held_out": self.why.classified.is_held_out,
-            "known": self.known and self.known.as_json(),
-            "votes": self.votes and self.votes.as_json(),
-            "why": self.reasons and self.reasons.as_json(),
-            "words": None if self.words is None else list(self.words),
-            **self.why.classified.given_json(),
-            "title": title and title.text,
-            "title_found": title and title.is_found,
-            "title_legible": title and title.legible,
-            "title_share": title and round(title.share, 4),
-            "same_as": _addresses(self.same),
-            "nearest": _addresses(self.own),
-            "nearest_others": _addresses(self.others),
-        }
-
-
-def _addresses(covers: Sequence[ShownCover]) -> list[str]:
-    return [one.album.uri if one.album else "" for one in covers]
-
-
-@dataclass(frozen=True, slots=True)
-class Apart:
-    """The difference between the draft that reads more as the genre and another one."""
-
-    better: Draft
-    """The draft that reads more as the genre."""
-    worse: Draft
-    """The draft that reads less as the genre."""
-    lead: float
-    """The lead of the better one, in log-odds of the genre against all others together.
-
-    It is below 0 where the genre has the better place there, and less probability.
-    """
-    views: tuple[tuple[str, float], ...]
-    """How much more each view adds for the better one, largest first.
-
-    Reasons are against the mean of the other genres, so these need not add up to the lead.
-    """
-    better_words: tuple[WordReason, ...]
-    """The words that only the better one has, and what they add there."""
-    worse_words: tuple[WordReason, ...]
-    """The words that only the worse one has, and what they add there."""
-    is_close: bool | None
-    """Whether other folds could change which one leads; None if not measured."""
 
 
 @dataclass(frozen=True)
@@ -316,7 +103,7 @@ class Report:
 
     def place(self, draft: Draft) -> int:
         """Return a draft's place among the readable ones, from 1; equal ones share a place."""
-        return 1 + sum(_standing_of(one) < _standing_of(draft) for one in self.ranking)
+        return 1 + sum(standing_of(one) < standing_of(draft) for one in self.ranking)
 
     def twins(self, draft: Draft) -> list[str]:
         """Return the letters of the other drafts with identical bytes."""
@@ -355,13 +142,13 @@ class Reporter:
         drafts = tuple(self._draft(one, genre, _letter(number)) for number, one in enumerate(asked))
         head, asking = self.consultation.head, self.consultation.asking
         corpus, own, is_damaged = self._compared_with(genre)
-        ranking = sorted((draft for draft in drafts if not draft.error), key=_standing_of)
+        ranking = sorted((draft for draft in drafts if not draft.error), key=standing_of)
         deviation, accuracy = _measured(head)
         return Report(
             genre=genre,
             drafts=drafts,
             ranking=tuple(ranking),
-            apart=tuple(_apart(ranking[0], other, deviation) for other in ranking[1:]),
+            apart=tuple(set_apart(ranking[0], other, deviation) for other in ranking[1:]),
             made=datetime.now(UTC).date().isoformat(),
             head=head.name,
             kind=head.kind,
@@ -493,56 +280,3 @@ def _lines_on(words: Words | None) -> tuple[str, ...] | None:
 
 def _letter(number: int) -> str:
     return ascii_uppercase[number] if number < _MOST_DRAFTS else str(number + 1)
-
-
-def _standing_of(draft: Draft) -> tuple[int, float]:
-    """Return what drafts are ordered by, the least first: the genre's place, then its probability.
-
-    The place says what a draft reads as; a probability of 12 % may be the first of 36, or the fifth
-    behind four that say something else.
-    """
-    return draft.rank, -draft.probability
-
-
-def _apart(better: Draft, worse: Draft, deviation: float | None) -> Apart:
-    one, other = _evidence(better), _evidence(worse)
-    views = {view: one.get(view, 0.0) - other.get(view, 0.0) for view in {**one, **other}}
-    lead = _log_odds(better.probability) - _log_odds(worse.probability)
-    return Apart(
-        better,
-        worse,
-        lead,
-        tuple(sorted(views.items(), key=lambda item: -abs(item[1]))),
-        tuple(_only(better, worse)),
-        tuple(_only(worse, better)),
-        _is_close(lead, deviation),
-    )
-
-
-def _is_close(lead: float, deviation: float | None) -> bool | None:
-    """Whether a lead is almost zero, or other folds may change it; None if unknown."""
-    if lead < _NO_LEAD:
-        return True
-    return None if deviation is None else lead <= _NOISE * deviation
-
-
-def _evidence(draft: Draft) -> dict[str, float]:
-    views: tuple[ViewReason, ...] = () if draft.reasons is None else draft.reasons.views
-    return {one.view: one.evidence for one in views}
-
-
-def _only(draft: Draft, other: Draft) -> Iterator[WordReason]:
-    """Yield the words with most weight that are on one draft and not on the other."""
-    there = {fold_text(word) for line in other.words or () for word in line.split()}
-    lines = {fold_text(line) for line in other.words or ()}
-    found = 0
-    for reason in () if draft.reasons is None else draft.reasons.words:
-        said = fold_text(reason.text)
-        if found < _FEW_WORDS and abs(reason.evidence) >= _TELLING and said not in there | lines:
-            found += 1
-            yield reason
-
-
-def _log_odds(probability: float) -> float:
-    kept = float(np.clip(probability, 1e-9, 1 - 1e-9))
-    return math.log(kept / (1 - kept))

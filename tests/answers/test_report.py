@@ -15,8 +15,10 @@ from PIL import Image
 
 from albo import Albo
 from albo.answers import Draft, Explained, NoReference, Reporter, Verdict
-from albo.answers.report import _apart, _letter
-from albo.classify import Asking, Classified, Consultation
+from albo.answers.apart import set_apart
+from albo.answers.report import _letter
+from albo.asking import Asking
+from albo.classify import Classified, Consultation
 from albo.errors import UnknownGenre
 from albo.heads import Reasons, Scores, ViewReason, WordReason, load_head, save_head
 from albo.learning import seed_deviation
@@ -64,7 +66,7 @@ def made_up(
 def test_views_are_set_against_each_other() -> None:
     better = made_up("A", 0.8, {"image": 0.5, "meaning": 1.5})
     worse = made_up("B", 0.5, {"image": 1.0, "characters": 0.25})
-    apart = _apart(better, worse, None)
+    apart = set_apart(better, worse, None)
     assert apart.views == (("meaning", 1.5), ("image", -0.5), ("characters", -0.25))
     assert sum(added for _, added in apart.views) == pytest.approx(2.0 - 1.25)
     assert apart.lead == pytest.approx(math.log(4))
@@ -77,7 +79,7 @@ def test_of_two_genres_the_views_add_up_to_the_lead(report: Report) -> None:
     drafts = [one for one in report.ranking if 1e-9 < one.probability < 1 - 1e-9]
     assert len(drafts) > 1
     for worse in drafts[1:]:
-        apart = _apart(drafts[0], worse, None)
+        apart = set_apart(drafts[0], worse, None)
         assert apart.lead == pytest.approx(sum(added for _, added in apart.views), abs=1e-6)
 
 
@@ -88,22 +90,22 @@ def test_drafts_are_close_within_two_deviations(
     deviation: float | None, is_close: bool | None
 ) -> None:
     lead_of_log_4 = made_up("A", 0.8, {}), made_up("B", 0.5, {})
-    assert _apart(*lead_of_log_4, deviation).is_close is is_close
+    assert set_apart(*lead_of_log_4, deviation).is_close is is_close
 
 
 def test_equal_drafts_are_close_however_small_the_deviation() -> None:
-    assert _apart(made_up("A", 0.8, {}), made_up("B", 0.8, {}), 0.0).is_close is True
+    assert set_apart(made_up("A", 0.8, {}), made_up("B", 0.8, {}), 0.0).is_close is True
 
 
 def test_sure_drafts_have_a_finite_lead() -> None:
-    assert 40 < _apart(made_up("A", 1.0, {}), made_up("B", 0.0, {}), 0.1).lead < 42
+    assert 40 < set_apart(made_up("A", 1.0, {}), made_up("B", 0.0, {}), 0.1).lead < 42
 
 
 def word(text: str, evidence: float, view: str = "characters") -> WordReason:
     return WordReason(text, view, evidence)
 
 
-def test_words_that_one_draft_alone_says_set_it_apart() -> None:
+def test_words_that_one_draft_alone_says_set_itset_apart() -> None:
     better = made_up(
         "A",
         0.8,
@@ -118,14 +120,14 @@ def test_words_that_one_draft_alone_says_set_it_apart() -> None:
         (word("blue doom", -1.0, "meaning"), word("doom", -0.9), word("blue", 0.8)),
         ("BLUE doom",),
     )
-    apart = _apart(better, worse, None)
+    apart = set_apart(better, worse, None)
     assert [one.text for one in apart.better_words] == ["Blue TRAIN", "train"]
     assert [one.text for one in apart.worse_words] == ["blue doom", "doom"]
 
 
-def test_a_line_that_both_say_sets_neither_apart() -> None:
+def test_a_line_that_both_say_sets_neitherset_apart() -> None:
     same = (word("Blue Train", 2.0, "meaning"),)
-    apart = _apart(
+    apart = set_apart(
         made_up("A", 0.8, {}, same, ("Blue Train",)),
         made_up("B", 0.5, {}, (), ("live", "BLUE  train")),
         None,
@@ -135,15 +137,15 @@ def test_a_line_that_both_say_sets_neither_apart() -> None:
 
 def test_three_telling_words_are_enough_and_the_faint_tell_nothing() -> None:
     many = tuple(word(f"word{place}", 1 - place / 10) for place in range(9))
-    apart = _apart(made_up("A", 0.8, {}, many, ("x",)), made_up("B", 0.5, {}), None)
+    apart = set_apart(made_up("A", 0.8, {}, many, ("x",)), made_up("B", 0.5, {}), None)
     assert [one.text for one in apart.better_words] == ["word0", "word1", "word2"]
     faint = (word("loud", -0.1), word("faint", 0.09))
-    apart = _apart(made_up("A", 0.8, {}, faint, ("x",)), made_up("B", 0.5, {}), None)
+    apart = set_apart(made_up("A", 0.8, {}, faint, ("x",)), made_up("B", 0.5, {}), None)
     assert [one.text for one in apart.better_words] == ["loud"]
 
 
 def test_drafts_that_nobody_read_have_no_words_between_them() -> None:
-    apart = _apart(made_up("A", 0.8, {}, says=None), made_up("B", 0.5, {}, says=None), None)
+    apart = set_apart(made_up("A", 0.8, {}, says=None), made_up("B", 0.5, {}, says=None), None)
     assert (apart.better_words, apart.worse_words) == ((), ())
 
 

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ImageDraw
 
-from albo.classify import Asking, Consultation, CoverAnswer
+from albo.asking import Asking
+from albo.classify import Consultation, CoverAnswer
 from albo.errors import MissingWeights, NoActivationMap, RuntimeFailed
 from albo.heads import (
     ActivationMap,
