@@ -98,7 +98,7 @@ def test_what_can_be_told_apart_is() -> None:
     made = corpus(apart=30.0)
     training = train(made.labelling, NO_PAIRS, [made], ONE_SEED)
     report = training.report
-    assert report["top1"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert report["top1"] == {"value": 1.0, "low": 0.9398, "high": 1.0}, "Wilson's, of 60 groups"
     assert report["set_size"] == 1.0
     assert (report["covers"], report["groups"], report["genres"]) == (120, 60, 3)
     assert report["majority"] == pytest.approx(1 / 3, abs=1e-4)
@@ -520,13 +520,13 @@ def album(number: int, digest: int | None, **fields: str) -> Album:
     return Album("test", str(number), "", digest=known, **fields)
 
 
-def test_labels_are_taken_as_written_and_conflicts_counted() -> None:
+def test_labels_are_taken_and_conflicts_counted() -> None:
     found = label_covers(
         [
             album(1, 1, genre="Rock", subgenre="Punk"),
             album(2, 1, genre="Rock", artist="Ramones"),
             album(3, 2, genre="Rock"),
-            album(4, 2, genre="rock"),
+            album(4, 2, genre="Pop"),
             album(5, 3),
             album(6, 3, genre=" "),
             album(7, 4, genre="Jazz"),
