@@ -160,12 +160,13 @@ class _Run:
                 library.stored_covers(),
             )
             summary = self._embed([*opened, *borrowed], stores)
-            summary.notes += self._shrink(stores)
             library.remember_backbone(vectors, self.card)
             index = library.update_index(vectors, catalog)
             library.update_other_indexes(vectors, catalog)
             if index.missing:
                 summary.notes.append(left_out(index.missing, "albo embed"))
+            # Covers can be found before copies of old ones are recognised.
+            summary.notes += self._shrink(stores)
         return EmbedResult(summary, index, self.card.name)
 
     def _embed(self, sources: Sequence[Source], stores: Stores) -> EmbedSummary:
