@@ -141,5 +141,8 @@ def test_evaluation_says_what_it_said(old: Path, then: dict[str, Any]) -> None:
         name = row["view"], row["head"]
         assert name == (before["view"], before["head"])
         for key in ("top1", "top3", "macro_f1", "set_size"):
+            if isinstance(before[key], dict) and before[key]["value"] in {0.0, 1.0}:
+                assert row[key]["value"] == before[key]["value"]  # its interval is Wilson's now
+                continue
             # A processor decides how a tie between genres ends.
             assert_alike(row[key], before[key], f"{name} {key}", FITTED_WITHIN)

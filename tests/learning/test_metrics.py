@@ -28,8 +28,10 @@ def summary(
 def test_perfect() -> None:
     labels = np.arange(60) % 6
     found = summary(labels, np.eye(6)[labels], np.arange(60))
-    for figure in (found.top1, found.top3, found.top5, found.macro_f1, found.coverage):
-        assert figure == bootstrap_room.Interval(1.0, 1.0, 1.0)
+    for figure in (found.top1, found.top3, found.top5, found.coverage):
+        assert (figure.value, figure.high) == (1.0, 1.0)
+        assert figure.low == pytest.approx(60 / (60 + 1.96**2)), "Wilson's, of 60 groups"
+    assert found.macro_f1 == bootstrap_room.Interval(1.0, 1.0, 1.0)
     assert found.ece == bootstrap_room.Interval(0.0, 0.0, 0.0)
     assert found.noise == metrics.Noise(0.0, 0.0)
     assert found.set_size == 1.0
