@@ -113,7 +113,8 @@ def test_what_is_stored_answers_as_it_did(old: Path, then: dict[str, Any]) -> No
     groups = [[member.as_json() for member in group] for group in albo.duplicates(0.5)]
     assert_alike(as_read(groups), then["duplicates"])
     typical = [each.as_json() for each in albo.typical("Jazz", 5)]
-    assert_alike(as_read(typical), then["typical"])
+    # Copies of a cover no longer count for it: the figures are others, the covers the same.
+    assert {one["digest"] for one in typical} == {one["digest"] for one in then["typical"]}
 
 
 @pytest.mark.whole

@@ -23,6 +23,8 @@ from albo.neighbours import (
     GenreMeans,
     Standing,
     copies_in,
+    near_duplicate_links,
+    pairs_in,
     standing,
 )
 from albo.records import ShownCover
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from albo.index import Index
     from albo.learning import LabelledCover, Labelling
+    from albo.neighbours import Pairs
     from albo.records import (
         Album,
         Bools,
@@ -326,7 +329,7 @@ class Reference:
             self._check_enough(genre)
             covers = [cover for cover in self.labelling.covers if cover.genre == genre]
             digests, embeddings = self.vectors.read([one.digest for one in covers], middle=False)
-            place, groups = self._places[genre], _groups_of(covers)
+            place, groups = self._places[genre], self._groups_of(covers, embeddings.vector)
             found = self._means.own_typicality(place, embeddings.vector, groups)
             self._owns[genre] = _Own(
                 tuple(digests),
@@ -336,6 +339,21 @@ class Reference:
                 found.argmax(axis=1),
             )
         return self._owns[genre]
+
+    def _groups_of(self, covers: Sequence[LabelledCover], vectors: Floats) -> Ints:
+        """Group a genre's n covers by artist, `dup_group` and artwork: int64 (n,).
+
+        Parameters
+        ----------
+        vectors : float32 (n, d), rows of unit length.
+        """
+        artists, dup_groups = zip(*((one.artists, one.dup_groups) for one in covers), strict=True)
+        copies: Iterator[Pairs] = iter(())
+        if self.miniatures is not None:
+            digests = [one.digest for one in covers]
+            copies = pairs_in(self.miniatures, digests, SHOWN_MINIATURES, lambda _line: None)
+        links = near_duplicate_links(vectors, self.same_from, also=copies)
+        return group_covers(artists, dup_groups, links)
 
     def _check_enough(self, genre: str) -> None:
         there = self.counts[genre]
@@ -381,9 +399,3 @@ class _Own:
         named = [row for row, digest in enumerate(self.digests) if digest in digests]
         found: Bools = np.isin(self.groups, self.groups[named])
         return found
-
-
-def _groups_of(covers: Sequence[LabelledCover]) -> Ints:
-    """Group covers by artist and `dup_group`; copies that nothing marks stay apart."""
-    artists, dup_groups = zip(*((one.artists, one.dup_groups) for one in covers), strict=True)
-    return group_covers(artists, dup_groups, np.empty((0, 2), np.int64))

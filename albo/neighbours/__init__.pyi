@@ -1,3 +1,4 @@
+from .duplicates import Pairs as Pairs
 from .duplicates import (
     duplicate_groups as duplicate_groups,
 )

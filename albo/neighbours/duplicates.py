@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from albo.records import Floats, Halves, Ints, Progress
 
-    Pairs: TypeAlias = tuple[Ints, Ints, Floats]
+Pairs: TypeAlias = "tuple[Ints, Ints, Floats]"
+"""Rows i < j, int64 (p,) each, and how alike they are, float32 (p,)."""
 
 
 EXACT_UNTIL = 50_000
